@@ -1,0 +1,11 @@
+//! How large anything that comes from outside may be.
+//!
+//! An allocation that fails in Rust aborts the process, and inside a PostgreSQL backend that restarts the
+//! whole cluster. So every size is compared with one of these before memory is asked for.
+
+/// Most dimensions of a vector (pgvector's `sparsevec` has the same bound).
+pub const MAX_DIM: u32 = 1_000_000_000;
+/// Most non-zeros of a vector.
+pub const MAX_NNZ: usize = 1_000_000;
+/// Most bytes of a fitted vectoriser as a value.
+pub const MAX_MODEL_BYTES: usize = 256 << 20;
