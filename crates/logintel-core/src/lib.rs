@@ -8,11 +8,19 @@
 //! | [`limits`] | how large may anything be |
 //! | [`control`] | how is long work watched and stopped |
 //! | [`sparse`] | what is a sparse vector, and what is near what |
+//! | [`literal`] | how is a sparse vector written as text |
+//! | [`wire`] | how is a sparse vector sent as bytes |
+//! | [`accumulate`] | what is the sum or mean of sparse vectors |
+//! | [`scale`] | how far does each dimension spread |
 #![forbid(unsafe_code)]
 
+pub mod accumulate;
 pub mod control;
 pub mod error;
 pub mod limits;
+pub mod literal;
+pub mod scale;
 pub mod sparse;
+pub mod wire;
 
 pub use error::{Error, Result};
