@@ -7,12 +7,20 @@
 //! | [`error`] | what can go wrong, as one enum |
 //! | [`limits`] | how large may anything be |
 //! | [`control`] | how is long work watched and stopped |
+//! | [`pool`] | how is work spread over threads |
 //! | [`sparse`] | what is a sparse vector, and what is near what |
+//! | [`distinct`] | which rows are the same vector |
+//! | [`neighbors`] | which rows are near a vector, exactly and without looking at all of them |
+//! | [`dbscan`] | which rows are dense together, at one distance |
 #![forbid(unsafe_code)]
 
 pub mod control;
+pub mod dbscan;
+pub mod distinct;
 pub mod error;
 pub mod limits;
+pub mod neighbors;
+pub mod pool;
 pub mod sparse;
 
 pub use error::{Error, Result};
