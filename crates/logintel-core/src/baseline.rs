@@ -107,7 +107,10 @@ impl Artifact for Baseline {
     fn validate(&self) -> std::result::Result<(), String> {
         self.model.validate()?;
         let distinct = self.labels.len();
-        if !self.vectors.is_valid() || self.vectors.rows() != distinct || self.vectors.dim as usize != self.model.len() {
+        if !self.vectors.is_valid()
+            || self.vectors.rows() != distinct
+            || self.vectors.dim as usize != self.model.len()
+        {
             return Err("vectors and labels differ in number".into());
         }
         if self.templates.iter().any(|template| template.vector as usize >= distinct) {
@@ -121,7 +124,9 @@ impl Artifact for Baseline {
             return Err("the calibration is out of order".into());
         }
         match &self.centroid {
-            Some((indices, values)) if indices.len() != values.len() || indices.iter().any(|&i| i >= self.vectors.dim) => {
+            Some((indices, values))
+                if indices.len() != values.len() || indices.iter().any(|&i| i >= self.vectors.dim) =>
+            {
                 Err("the centroid is out of range".into())
             }
             _ => Ok(()),
@@ -194,7 +199,8 @@ impl Trainer {
         self.rows += 1;
         self.error_rows += u64::from(error);
         let hash = HASHER.hash_one(masked);
-        let found = self.table.find(hash, |&i| self.templates[i as usize].text == masked).map(|&i| i as usize);
+        let found =
+            self.table.find(hash, |&i| self.templates[i as usize].text == masked).map(|&i| i as usize);
         let Some(at) = found.map_or_else(|| self.insert(masked, hash), |at| Ok(Some(at)))? else {
             self.overflow_rows += 1;
             return self.counts.add_masked(masked, 1);
@@ -212,7 +218,11 @@ impl Trainer {
         }
         self.text_bytes += masked.len() as u64 + 64;
         if self.text_bytes > self.max_bytes / 4 {
-            return Err(Error::Memory { what: "the templates", needed: self.text_bytes * 4, allowed: self.max_bytes });
+            return Err(Error::Memory {
+                what: "the templates",
+                needed: self.text_bytes * 4,
+                allowed: self.max_bytes,
+            });
         }
         self.templates.push(Template { text: masked.to_owned(), rows: 0, vector: 0 });
         self.seen.push(Seen::default());
@@ -399,14 +409,19 @@ fn thin(measured: &[(f64, u64)]) -> Vec<(f64, u64)> {
         }
     }
     let group = merged.len().div_ceil(MAX_CALIBRATION).max(1);
-    merged.chunks(group).map(|group| (group[group.len() - 1].0, group.iter().map(|(_, rows)| rows).sum())).collect()
+    merged
+        .chunks(group)
+        .map(|group| (group[group.len() - 1].0, group.iter().map(|(_, rows)| rows).sum()))
+        .collect()
 }
 
 /// Weighted mean of the rows that are not noise.
 fn mean(vectors: &CsrMatrix, weights: &[u64], labels: &[Option<u32>]) -> (Vec<u32>, Vec<f32>) {
     let mut sums = vec![0.0; vectors.dim as usize];
     let mut rows = 0u64;
-    for (row, (&weight, _)) in weights.iter().zip(labels).enumerate().filter(|(_, (_, label))| label.is_some()) {
+    for (row, (&weight, _)) in
+        weights.iter().zip(labels).enumerate().filter(|(_, (_, label))| label.is_some())
+    {
         rows += weight;
         let row = vectors.row(row);
         for (&index, &value) in row.indices.iter().zip(row.values) {
@@ -419,7 +434,8 @@ fn mean(vectors: &CsrMatrix, weights: &[u64], labels: &[Option<u32>]) -> (Vec<u3
 
 /// Squared weight of one term that training never saw, in the scale of an unnormalised vector.
 pub(crate) fn unseen_squared(model: &TfidfModel) -> f64 {
-    let documents = if model.options.smooth_idf { model.idf_of(0) } else { model.idf_of(1) + std::f64::consts::LN_2 };
+    let documents =
+        if model.options.smooth_idf { model.idf_of(0) } else { model.idf_of(1) + std::f64::consts::LN_2 };
     documents * documents
 }
 
@@ -486,8 +502,11 @@ impl Folds {
             control.poll()?;
             let template = &baseline.templates[group[0]];
             let rows: u64 = group.iter().map(|&at| baseline.templates[at].rows - seen[at].error_rows).sum();
-            let (known, known_squared, unseen) = self.split(baseline, baseline.vectors.row(template.vector as usize), only);
-            let nearest = index.nearest(known.as_ref(), &mut scratch)?.map_or(1.0, |Neighbor { distance, .. }| distance);
+            let (known, known_squared, unseen) =
+                self.split(baseline, baseline.vectors.row(template.vector as usize), only);
+            let nearest = index
+                .nearest(known.as_ref(), &mut scratch)?
+                .map_or(1.0, |Neighbor { distance, .. }| distance);
             measured.push((SEEN_ONCE + extended_distance(nearest, known_squared, unseen), rows));
         }
         Ok(())

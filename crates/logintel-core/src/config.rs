@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::options::{DocumentFrequency, Masks, TfidfOptions, boolean, integer, invalid, number, object, one_of, string, unknown};
+use crate::options::{
+    DocumentFrequency, Masks, TfidfOptions, boolean, integer, invalid, number, object, one_of, string,
+    unknown,
+};
 
 /// Microseconds.
 pub type Micros = i64;
@@ -138,11 +141,15 @@ impl DetectorOptions {
                 "false_alarm_rate" => options.false_alarm_rate = rate(name, value)?,
                 "session_false_alarm_rate" => options.session_false_alarm_rate = rate(name, value)?,
                 "severity_override" => {
-                    options.severity_override = one_of(name, value, &[
-                        ("always", SeverityOverride::Always),
-                        ("novel", SeverityOverride::Novel),
-                        ("never", SeverityOverride::Never),
-                    ])?;
+                    options.severity_override = one_of(
+                        name,
+                        value,
+                        &[
+                            ("always", SeverityOverride::Always),
+                            ("novel", SeverityOverride::Novel),
+                            ("never", SeverityOverride::Never),
+                        ],
+                    )?;
                 }
                 "profiles" => options.profiles = profiles(name, value)?,
                 "window" => {
@@ -158,10 +165,24 @@ impl DetectorOptions {
                 "retention" => options.retention = span(1_000_000)?,
                 "timezone" => string(name, value)?.clone_into(&mut options.timezone),
                 _ => {
-                    return Err(unknown(name, &[
-                        "preset", "vectorizer", "clustering", "false_alarm_rate", "session_false_alarm_rate", "severity_override",
-                        "profiles", "window", "lateness", "min_events", "session_gap", "retention", "timezone",
-                    ]));
+                    return Err(unknown(
+                        name,
+                        &[
+                            "preset",
+                            "vectorizer",
+                            "clustering",
+                            "false_alarm_rate",
+                            "session_false_alarm_rate",
+                            "severity_override",
+                            "profiles",
+                            "window",
+                            "lateness",
+                            "min_events",
+                            "session_gap",
+                            "retention",
+                            "timezone",
+                        ],
+                    ));
                 }
             }
         }
@@ -175,9 +196,16 @@ impl Clustering {
             match name.as_str() {
                 "method" => one_of("clustering.method", value, &[("dbscan", ())])?,
                 "eps" => self.eps = number("clustering.eps", value, 0.0, 2.0)?,
-                "min_points" => self.min_points = integer("clustering.min_points", value, 1, 1_000_000_000)? as u32,
+                "min_points" => {
+                    self.min_points = integer("clustering.min_points", value, 1, 1_000_000_000)? as u32
+                }
                 "standardize" => self.standardize = boolean("clustering.standardize", value)?,
-                _ => return Err(unknown(&format!("clustering.{name}"), &["method", "eps", "min_points", "standardize"])),
+                _ => {
+                    return Err(unknown(
+                        &format!("clustering.{name}"),
+                        &["method", "eps", "min_points", "standardize"],
+                    ));
+                }
             }
         }
         Ok(())
@@ -189,14 +217,22 @@ fn rate(name: &str, value: &Value) -> Result<f64> {
 }
 
 fn profiles(name: &str, value: &Value) -> Result<Vec<String>> {
-    let columns = value.as_array().ok_or_else(|| invalid(name, "it must be a list of \"component\", \"level\", \"source\""))?;
+    let columns = value
+        .as_array()
+        .ok_or_else(|| invalid(name, "it must be a list of \"component\", \"level\", \"source\""))?;
     let columns = columns.iter().map(|column| {
-        one_of(name, column, &[("component", "component"), ("level", "level"), ("source", "source")]).map(str::to_owned)
+        one_of(name, column, &[("component", "component"), ("level", "level"), ("source", "source")])
+            .map(str::to_owned)
     });
     columns.collect()
 }
 
-fn duration(name: &str, value: &Value, min: Micros, interval: &dyn Fn(&str) -> Option<Micros>) -> Result<Micros> {
+fn duration(
+    name: &str,
+    value: &Value,
+    min: Micros,
+    interval: &dyn Fn(&str) -> Option<Micros>,
+) -> Result<Micros> {
     let length = interval(string(name, value)?).filter(|&length| (min..=1000 * 366 * DAY).contains(&length));
     length.ok_or_else(|| invalid(name, "it must be a length of time such as \"10 minutes\""))
 }
@@ -207,12 +243,15 @@ mod tests {
     use serde_json::json;
 
     fn parse(json: &Value) -> Result<DetectorOptions> {
-        DetectorOptions::parse(json, &|text| text.strip_suffix(" min").and_then(|n| n.parse::<i64>().ok()).map(|n| n * MINUTE))
+        DetectorOptions::parse(json, &|text| {
+            text.strip_suffix(" min").and_then(|n| n.parse::<i64>().ok()).map(|n| n * MINUTE)
+        })
     }
 
     #[test]
     fn a_preset_is_overwritten_by_what_stands_beside_it() {
-        let options = parse(&json!({"window": "5 min", "preset": "seed", "vectorizer": {"min_df": 2}})).unwrap();
+        let options =
+            parse(&json!({"window": "5 min", "preset": "seed", "vectorizer": {"min_df": 2}})).unwrap();
         assert_eq!(options.window, Window::Tumbling(5 * MINUTE));
         assert_eq!(options.vectorizer.min_df, DocumentFrequency::Count(2));
         assert_eq!(options.vectorizer.max_features, Some(5000));

@@ -5,7 +5,10 @@ use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 
-use crate::baseline::{Baseline, extended_distance, head, noise_strangeness, SEEN_ONCE, to_cluster_space, unseen_part, unseen_squared};
+use crate::baseline::{
+    Baseline, SEEN_ONCE, extended_distance, head, noise_strangeness, to_cluster_space, unseen_part,
+    unseen_squared,
+};
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::Unattended;
 use crate::dbscan::CoreIndex;
@@ -136,7 +139,8 @@ impl Detector {
     /// # Errors
     /// Those of [`Vectorizer::new`] and [`CoreIndex::new`].
     pub fn new(mut baseline: Baseline) -> Result<Self> {
-        let vectorizer = Vectorizer::with_known_words(std::mem::take(&mut baseline.model), &baseline.pruned_words)?;
+        let vectorizer =
+            Vectorizer::with_known_words(std::mem::take(&mut baseline.model), &baseline.pruned_words)?;
         let mut table = HashTable::with_capacity(baseline.templates.len());
         let mut representative = vec![u32::MAX; baseline.labels.len()];
         let templates = &baseline.templates;
@@ -172,7 +176,13 @@ impl Detector {
     ///
     /// # Errors
     /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it.
-    pub fn judge(&self, message: &str, level: Option<&str>, mode: Mode, scratch: &mut Scratch) -> Result<Judgement> {
+    pub fn judge(
+        &self,
+        message: &str,
+        level: Option<&str>,
+        mode: Mode,
+        scratch: &mut Scratch,
+    ) -> Result<Judgement> {
         let masked = self.vectorizer.tokenizer().mask(message)?;
         let masked = head(&masked);
         match self.baseline.options.preset {
@@ -227,7 +237,13 @@ impl Detector {
         Judgement { is_anomaly, score, reason, cluster, template: template.text.clone(), distance: 0.0 }
     }
 
-    fn judge_as_seed(&self, masked: &str, level: Option<&str>, mode: Mode, scratch: &mut Scratch) -> Result<Judgement> {
+    fn judge_as_seed(
+        &self,
+        masked: &str,
+        level: Option<&str>,
+        mode: Mode,
+        scratch: &mut Scratch,
+    ) -> Result<Judgement> {
         let (vector, _) = self.vectorizer.embed_masked(masked, &mut scratch.text)?;
         let cluster = self.predict(&vector, scratch)?;
         let distance = self.to_centroid(vector.as_ref())?;
@@ -242,7 +258,14 @@ impl Detector {
             (false, true, Mode::History) => Reason::RareTemplate,
             (false, false, _) => Reason::Normal(distance),
         };
-        Ok(Judgement { is_anomaly: error || strange, score, reason, cluster, template: masked.to_owned(), distance })
+        Ok(Judgement {
+            is_anomaly: error || strange,
+            score,
+            reason,
+            cluster,
+            template: masked.to_owned(),
+            distance,
+        })
     }
 
     /// Whether the level alone flags a line, which may be of an ordinary template.
@@ -264,7 +287,11 @@ impl Detector {
         let unseen = unseen_part(self.vectorizer.model(), coverage);
         let near = nearest.map_or(1.0, |neighbor| neighbor.distance);
         let distance = extended_distance(near, coverage.known_squared, unseen);
-        let cluster = if distance <= self.baseline.options.clustering.eps { self.predict(&vector, scratch)? } else { None };
+        let cluster = if distance <= self.baseline.options.clustering.eps {
+            self.predict(&vector, scratch)?
+        } else {
+            None
+        };
         let nearest = nearest.filter(|neighbor| neighbor.distance < 1.0).map(|neighbor| neighbor.row);
         Ok(Measure { template: self.find(masked), vector, coverage, nearest, distance, cluster })
     }
@@ -275,7 +302,8 @@ impl Detector {
     }
 
     fn centroid(&self) -> SparseRef<'_> {
-        let (indices, values) = self.baseline.centroid.as_ref().map_or((&[][..], &[][..]), |(i, v)| (&i[..], &v[..]));
+        let (indices, values) =
+            self.baseline.centroid.as_ref().map_or((&[][..], &[][..]), |(i, v)| (&i[..], &v[..]));
         SparseRef { dim: self.vectorizer.model().len() as u32, indices, values }
     }
 
@@ -317,7 +345,12 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Self::judge`].
-    pub fn explain(&self, message: &str, level: Option<&str>, scratch: &mut Scratch) -> Result<Vec<Explanation>> {
+    pub fn explain(
+        &self,
+        message: &str,
+        level: Option<&str>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Explanation>> {
         let masked = self.vectorizer.tokenizer().mask(message)?;
         let masked = head(&masked);
         let judgement = self.judge(message, level, Mode::Live, scratch)?;
@@ -364,7 +397,10 @@ impl Detector {
         }
         if self.baseline.options.preset == Preset::Seed {
             if judgement.distance > SEED_LIMIT {
-                rules.push(rule(Reason::SemanticDistance(judgement.distance), "too far from the mean of ordinary rows".into()));
+                rules.push(rule(
+                    Reason::SemanticDistance(judgement.distance),
+                    "too far from the mean of ordinary rows".into(),
+                ));
             }
         } else if let Some(at) = measure.template {
             let known = self.judge_known(at, None);
@@ -379,7 +415,10 @@ impl Detector {
                 let detail = format!("{} of {} words", measure.coverage.unseen_words, measure.coverage.words);
                 rules.push(rule(Reason::UnseenTerms(measure.coverage.unseen_share()), detail));
             }
-            rules.push(rule(Reason::SemanticDistance(measure.distance), "further than ordinary rows are".into()));
+            rules.push(rule(
+                Reason::SemanticDistance(measure.distance),
+                "further than ordinary rows are".into(),
+            ));
         }
         if rules.is_empty() {
             rules.push(rule(judgement.reason, "nothing is unusual".into()));
@@ -405,7 +444,13 @@ impl Detector {
 
     /// Each term's part of `1 - cos`: with unit vectors `q` of the line and `e` of the reference it is
     /// `q_i (q_i - e_i)`, because the squares of `q` add up to 1.
-    fn terms(&self, masked: &str, measure: &Measure, reference: Option<SparseRef<'_>>, seed: bool) -> Result<Vec<Explanation>> {
+    fn terms(
+        &self,
+        masked: &str,
+        measure: &Measure,
+        reference: Option<SparseRef<'_>>,
+        seed: bool,
+    ) -> Result<Vec<Explanation>> {
         let model = self.vectorizer.model();
         let unseen = if seed { 0.0 } else { unseen_part(model, measure.coverage) };
         let whole = measure.coverage.known_squared + unseen;
@@ -430,18 +475,31 @@ impl Detector {
                 weight: Some(weight),
                 contribution: Some(weight * (weight - other.unwrap_or(0.0))),
                 seen: Some(true),
-                detail: if other.is_some() { "shared with what is nearest" } else { "not in what is nearest" }.to_owned(),
+                detail: if other.is_some() {
+                    "shared with what is nearest"
+                } else {
+                    "not in what is nearest"
+                }
+                .to_owned(),
             });
         }
         if unseen > 0.0 {
             self.unseen_rows(masked, measure.coverage, whole, &mut rows)?;
         }
-        rows.sort_by(|a, b| b.contribution.unwrap_or(0.0).total_cmp(&a.contribution.unwrap_or(0.0)).then(a.term.cmp(&b.term)));
+        rows.sort_by(|a, b| {
+            b.contribution.unwrap_or(0.0).total_cmp(&a.contribution.unwrap_or(0.0)).then(a.term.cmp(&b.term))
+        });
         Ok(rows)
     }
 
     /// Words that training never saw, one by one; n-grams that it never saw, together.
-    fn unseen_rows(&self, masked: &str, coverage: Coverage, whole: f64, rows: &mut Vec<Explanation>) -> Result<()> {
+    fn unseen_rows(
+        &self,
+        masked: &str,
+        coverage: Coverage,
+        whole: f64,
+        rows: &mut Vec<Explanation>,
+    ) -> Result<()> {
         let squared = unseen_squared(self.vectorizer.model()) / whole;
         let row = |term: String, times: f64, detail: &str| Explanation {
             kind: "term",
@@ -458,7 +516,11 @@ impl Detector {
         }
         let ngrams = coverage.unseen_terms.saturating_sub(words);
         if ngrams > 0 {
-            rows.push(row(format!("({ngrams} n-grams)"), f64::from(ngrams), "combinations never seen in training"));
+            rows.push(row(
+                format!("({ngrams} n-grams)"),
+                f64::from(ngrams),
+                "combinations never seen in training",
+            ));
         }
         Ok(())
     }

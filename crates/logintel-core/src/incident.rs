@@ -53,7 +53,9 @@ pub fn group(events: &[Event], spans: &[Span], window: Window, min_events: u32) 
         rest = after;
         match spans.iter().find(|span| reaches(span, run, window)) {
             Some(span) => grouping.joins.extend(run.iter().map(|event| (event.id, span.id))),
-            None if run.len() >= min_events as usize => grouping.founds.push(run.iter().map(|event| event.id).collect()),
+            None if run.len() >= min_events as usize => {
+                grouping.founds.push(run.iter().map(|event| event.id).collect())
+            }
             None => {}
         }
     }
@@ -73,7 +75,9 @@ fn run_length(events: &[Event], window: Window) -> usize {
 fn reaches(span: &Span, run: &[Event], window: Window) -> bool {
     let (first, last) = (run[0].ts, run[run.len() - 1].ts);
     match window {
-        Window::Session(gap) => first <= span.end.saturating_add(gap) && last >= span.start.saturating_sub(gap),
+        Window::Session(gap) => {
+            first <= span.end.saturating_add(gap) && last >= span.start.saturating_sub(gap)
+        }
         Window::Tumbling(length) => first.div_euclid(length) == span.start.div_euclid(length),
     }
 }
@@ -108,7 +112,13 @@ pub fn severity(preset: Preset, events: i64, levels: &[String]) -> (i64, Severit
         Preset::Seed => (any(&|level| level == "ERROR"), any(&|level| level == "WARN")),
         Preset::Default => (any(&is_error), any(&is_warning)),
     };
-    let score = events.saturating_add(if error { 5 } else if warning { 3 } else { 0 });
+    let score = events.saturating_add(if error {
+        5
+    } else if warning {
+        3
+    } else {
+        0
+    });
     let severity = match score {
         10.. => Severity::High,
         5.. => Severity::Medium,

@@ -14,7 +14,7 @@ use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
 const POLL: usize = 1 << 16;
 
 /// How one column is scaled.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
 #[repr(C)]
 pub struct ColumnScale {
     /// What its values are multiplied with.
@@ -38,20 +38,39 @@ impl StandardScaler {
     /// # Errors
     /// [`Error::Memory`], and what `control` returns.
     pub fn fit(matrix: &CsrMatrix, control: &dyn Control) -> Result<Self> {
+        Self::fit_each(matrix, matrix.rows() as f64, |_| 1.0, control)
+    }
+
+    /// Learns from rows that stand for several each: row `i` counts `weights[i]` times.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    ///
+    /// # Panics
+    /// If there are fewer weights than rows.
+    pub fn fit_weighted(matrix: &CsrMatrix, weights: &[u64], control: &dyn Control) -> Result<Self> {
+        Self::fit_each(matrix, weights.iter().sum::<u64>() as f64, |row| weights[row] as f64, control)
+    }
+
+    fn fit_each(
+        matrix: &CsrMatrix,
+        rows: f64,
+        weight: impl Fn(usize) -> f64,
+        control: &dyn Control,
+    ) -> Result<Self> {
         let seen = columns_of(matrix, control)?;
         let mut moments = vec![Moments::default(); seen.len()];
-        let rows = matrix.rows() as f64;
-        for_each_cell(matrix, &seen, control, |column, value| {
-            moments[column].sum += value;
-            moments[column].cells += 1.0;
+        for_each_cell(matrix, &seen, control, |row, column, value| {
+            moments[column].sum += weight(row) * value;
+            moments[column].cells += weight(row);
         })?;
         for column in &mut moments {
             column.mean = column.sum / rows;
         }
-        for_each_cell(matrix, &seen, control, |column, value| {
+        for_each_cell(matrix, &seen, control, |row, column, value| {
             let difference = value - moments[column].mean;
-            moments[column].correction += difference;
-            moments[column].squares += difference * difference;
+            moments[column].correction += weight(row) * difference;
+            moments[column].squares += weight(row) * difference * difference;
         })?;
         let scaled = |(&column, moments): (&u32, &Moments)| {
             let deviation = moments.deviation(rows)?;
@@ -150,19 +169,21 @@ fn check_memory(needed: u64, control: &dyn Control) -> Result<()> {
     Ok(())
 }
 
-/// Calls `visit` with the position of each cell's column among `columns`, and its value, in row order.
+/// Calls `visit` with each cell's row, the position of its column among `columns`, and its value, in row order.
 fn for_each_cell(
     matrix: &CsrMatrix,
     columns: &[u32],
     control: &dyn Control,
-    mut visit: impl FnMut(usize, f64),
+    mut visit: impl FnMut(usize, usize, f64),
 ) -> Result<()> {
+    let mut at = 0;
     for_each_row(matrix, control, |row| {
         let mut from = 0;
         for (&index, &value) in row.indices.iter().zip(row.values) {
             from += columns[from..].partition_point(|&column| column < index);
-            visit(from, f64::from(value));
+            visit(at, from, f64::from(value));
         }
+        at += 1;
         Ok(())
     })
 }

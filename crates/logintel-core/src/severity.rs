@@ -4,8 +4,25 @@
 /// Android and PostgreSQL; syslog's numbers 0 to 3; OpenTelemetry's severity numbers from 17.
 pub fn is_error(level: &str) -> bool {
     const WORDS: [&str; 19] = [
-        "E", "ERR", "ERROR", "ERRORS", "SEVERE", "CRIT", "CRITICAL", "C", "F", "FATAL", "FAILURE", "FAIL", "ALERT", "EMERG",
-        "EMERGENCY", "PANIC", "DISASTER", "ASSERT", "EXCEPTION",
+        "E",
+        "ERR",
+        "ERROR",
+        "ERRORS",
+        "SEVERE",
+        "CRIT",
+        "CRITICAL",
+        "C",
+        "F",
+        "FATAL",
+        "FAILURE",
+        "FAIL",
+        "ALERT",
+        "EMERG",
+        "EMERGENCY",
+        "PANIC",
+        "DISASTER",
+        "ASSERT",
+        "EXCEPTION",
     ];
     let level = level.trim().trim_matches(['[', ']', '<', '>', '"']);
     match level.parse::<i64>() {
@@ -30,10 +47,29 @@ mod tests {
 
     #[test]
     fn usual_spellings() {
-        for level in ["ERROR", "error", "E", "err", "Severe", "CRITICAL", "fatal", "PANIC", "emerg", "3", "0", "17", "24", "ERROR2"] {
+        for level in [
+            "ERROR", "error", "E", "err", "Severe", "CRITICAL", "fatal", "PANIC", "emerg", "3", "0", "17",
+            "24", "ERROR2",
+        ] {
             assert!(is_error(level), "{level}");
         }
-        for level in ["", "INFO", "W", "WARN", "notice", "LOG", "4", "6", "9", "16", "25", "-1", "errorless", "ERROR5", "30"] {
+        for level in [
+            "",
+            "INFO",
+            "W",
+            "WARN",
+            "notice",
+            "LOG",
+            "4",
+            "6",
+            "9",
+            "16",
+            "25",
+            "-1",
+            "errorless",
+            "ERROR5",
+            "30",
+        ] {
             assert!(!is_error(level), "{level}");
         }
     }

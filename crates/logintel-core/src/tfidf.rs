@@ -513,7 +513,9 @@ impl Vectorizer {
             self.tokenizer.ngrams(masked, |gram| {
                 coverage.words += 1;
                 match self.trie.find_word(gram) {
-                    Some(node) if self.terms[node as usize] != NO_TERM => found.push(self.terms[node as usize]),
+                    Some(node) if self.terms[node as usize] != NO_TERM => {
+                        found.push(self.terms[node as usize])
+                    }
                     Some(_) => {}
                     None => coverage.unseen_words += 1,
                 }
@@ -549,8 +551,11 @@ impl Vectorizer {
             }
         }
         let ngrams: u32 = (min..=max).map(|n| (coverage.words + 1).saturating_sub(n)).sum();
-        coverage.unseen_terms =
-            if self.model.pruned > 0 { coverage.unseen_words } else { ngrams.saturating_sub(found.len() as u32) };
+        coverage.unseen_terms = if self.model.pruned > 0 {
+            coverage.unseen_words
+        } else {
+            ngrams.saturating_sub(found.len() as u32)
+        };
         Ok(coverage)
     }
 
