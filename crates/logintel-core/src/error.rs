@@ -21,6 +21,9 @@ pub enum Error {
         /// Dimensions of the vector.
         dim: u32,
     },
+    /// An index is no index at all.
+    #[error("index \"{0}\" is out of range for type logvec")]
+    VectorIndexRange(String),
     /// An index occurs twice.
     #[error("logvec index {0} occurs more than once")]
     VectorDuplicate(u32),
@@ -36,6 +39,17 @@ pub enum Error {
     /// Too many non-zeros.
     #[error("logvec cannot have more than {max} non-zero elements", max = crate::limits::MAX_NNZ)]
     VectorTooDense,
+    /// A vector has not the dimensions that its column or cast asks for.
+    #[error("expected {expected} dimensions, not {found}")]
+    VectorExpected {
+        /// What the type modifier says.
+        expected: u32,
+        /// What the vector has.
+        found: u32,
+    },
+    /// A computed element does not fit float4.
+    #[error("element {0} of the resulting logvec is out of range: overflow")]
+    VectorOverflow(u32),
     /// Two vectors that must have the same dimensions have not.
     #[error("different logvec dimensions {0} and {1}")]
     VectorMismatch(u32, u32),

@@ -257,6 +257,22 @@ impl TermCounts {
     }
 }
 
+impl TermCounts {
+    /// The words that were counted and yet are no terms of the model: pruned, not unseen.
+    pub fn pruned_words(&self, model: &TfidfModel) -> Vec<String> {
+        let mut words = Vec::new();
+        if model.pruned > 0 {
+            for node in (0..self.trie.len() as Node).filter(|&node| self.trie.parent(node).is_none()) {
+                let word = self.trie.word_text(node);
+                if model.find(word).is_none() {
+                    words.push(word.to_owned());
+                }
+            }
+        }
+        words
+    }
+}
+
 /// What a parallel worker hands over.
 #[derive(Default, bincode::Encode, bincode::Decode)]
 struct CountState {
@@ -276,6 +292,8 @@ pub struct TfidfModel {
     pub options: TfidfOptions,
     /// Documents it was fitted on.
     pub documents: u64,
+    /// Terms that `min_df`, `max_df` and `max_features` left out.
+    pub pruned: u64,
     /// All terms in code point order, one after the other.
     text: String,
     /// Where each term ends in `text`.
@@ -325,6 +343,20 @@ impl TfidfModel {
         &self.text[start..self.ends[index] as usize]
     }
 
+    /// The index of a term, 0-based.
+    pub fn find(&self, term: &str) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.term(middle).cmp(term) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
+
     /// Documents that hold term `index`.
     pub fn df(&self, index: usize) -> u64 {
         self.df[index]
@@ -367,13 +399,25 @@ pub struct Scratch {
     weights: Vec<f64>,
 }
 
-/// What became of a message's words.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What became of a message's terms.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Coverage {
     /// Words (or n-grams, for analyzers that do not cut words).
     pub words: u32,
-    /// Those that the vocabulary lacks.
-    pub unseen: u32,
+    /// Those that training never saw.
+    pub unseen_words: u32,
+    /// Terms, n-grams counted, that training never saw; only the words among them where the vocabulary was
+    /// pruned, because then a missing n-gram may be a pruned one.
+    pub unseen_terms: u32,
+    /// Squared length of the known part before normalising.
+    pub known_squared: f64,
+}
+
+impl Coverage {
+    /// Share of the words that training never saw, within `0..=1`.
+    pub fn unseen_share(&self) -> f64 {
+        if self.words == 0 { 0.0 } else { f64::from(self.unseen_words) / f64::from(self.words) }
+    }
 }
 
 impl Vectorizer {
@@ -382,6 +426,15 @@ impl Vectorizer {
     /// # Errors
     /// [`Error::OptionValue`] if the model's patterns cannot be compiled here.
     pub fn new(model: TfidfModel) -> Result<Self> {
+        Self::with_known_words(model, &[])
+    }
+
+    /// Builds the look-up tables; `known` are words that are no terms and yet not unseen
+    /// ([`TermCounts::pruned_words`]).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_known_words(model: TfidfModel, known: &[String]) -> Result<Self> {
         let tokenizer = Tokenizer::new(&model.options)?;
         // Bounded by the size of the model, which was.
         let mut trie = NgramTrie::new(u64::MAX);
@@ -393,6 +446,10 @@ impl Vectorizer {
             terms.resize(trie.len(), NO_TERM);
             terms[node as usize] = index as u32;
         }
+        for word in known {
+            trie.insert_word(word)?;
+        }
+        terms.resize(trie.len(), NO_TERM);
         let idf = (0..model.len()).map(|index| model.idf(index)).collect();
         Ok(Vectorizer { model, tokenizer, trie, terms, idf })
     }
@@ -425,7 +482,7 @@ impl Vectorizer {
     /// # Errors
     /// [`Error::PatternSteps`].
     pub fn embed_masked(&self, masked: &str, scratch: &mut Scratch) -> Result<(SparseVec, Coverage)> {
-        let coverage = self.find_terms(masked, scratch)?;
+        let mut coverage = self.find_terms(masked, scratch)?;
         scratch.found.sort_unstable();
         let mut vector = SparseVec { dim: self.model.len() as u32, ..Default::default() };
         scratch.weights.clear();
@@ -433,6 +490,7 @@ impl Vectorizer {
             vector.indices.push(run[0]);
             scratch.weights.push(self.tf(run.len()) * self.idf[run[0] as usize]);
         }
+        coverage.known_squared = scratch.weights.iter().map(|weight| weight * weight).sum();
         normalize(self.model.options.norm, &mut scratch.weights);
         vector.values.extend(scratch.weights.iter().map(|&weight| weight as f32));
         drop_zeros(&mut vector);
@@ -455,11 +513,15 @@ impl Vectorizer {
             self.tokenizer.ngrams(masked, |gram| {
                 coverage.words += 1;
                 match self.trie.find_word(gram) {
-                    Some(node) => found.push(self.terms[node as usize]),
-                    None => coverage.unseen += 1,
+                    Some(node) if self.terms[node as usize] != NO_TERM => {
+                        found.push(self.terms[node as usize])
+                    }
+                    Some(_) => {}
+                    None => coverage.unseen_words += 1,
                 }
                 Ok(())
             })?;
+            coverage.unseen_terms = coverage.unseen_words;
             return Ok(coverage);
         }
         words.clear();
@@ -476,7 +538,7 @@ impl Vectorizer {
         for (first, &word) in words.iter().enumerate() {
             coverage.words += 1;
             let Some(mut node) = word else {
-                coverage.unseen += 1;
+                coverage.unseen_words += 1;
                 continue;
             };
             if min == 1 {
@@ -488,18 +550,28 @@ impl Vectorizer {
                 keep(node);
             }
         }
+        let ngrams: u32 = (min..=max).map(|n| (coverage.words + 1).saturating_sub(n)).sum();
+        coverage.unseen_terms = if self.model.pruned > 0 {
+            coverage.unseen_words
+        } else {
+            ngrams.saturating_sub(found.len() as u32)
+        };
         Ok(coverage)
     }
 
-    /// The words of a masked message that the vocabulary lacks, in order, each once.
+    /// The words (or n-grams, for analyzers that do not cut words) of a masked message that training never saw,
+    /// in order of their first occurrence, with how often each occurs.
     ///
     /// # Errors
     /// [`Error::PatternSteps`].
-    pub fn unseen_words(&self, masked: &str) -> Result<Vec<String>> {
-        let mut unseen: Vec<String> = Vec::new();
+    pub fn unseen_words(&self, masked: &str) -> Result<Vec<(String, u32)>> {
+        let mut unseen: Vec<(String, u32)> = Vec::new();
         let mut look = |word: &str| {
-            if self.trie.find_word(word).is_none() && !unseen.iter().any(|seen| seen == word) {
-                unseen.push(word.to_owned());
+            if self.trie.find_word(word).is_none() {
+                match unseen.iter_mut().find(|(seen, _)| seen == word) {
+                    Some((_, times)) => *times += 1,
+                    None => unseen.push((word.to_owned(), 1)),
+                }
             }
             Ok(())
         };
