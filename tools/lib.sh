@@ -125,6 +125,12 @@ source_pg_config() {
 mirror() {
     local source=$1 kind=$2 state root dir path stamp
     state=$(state_dir)
+    case $source in "$state"/pgsql/*)
+        # A script that calls another one has handed it the copy.
+        printf '%s\n' "$source"
+        return 0
+        ;;
+    esac
     root=$state/pgsql/$(pg_major_of "$source")-$kind
     stamp="$("$source" --version) $("$source" --bindir) $(stat -L -c '%Y %s' "$("$source" --bindir)/postgres")"
     if [ "$(cat "$root/stamp" 2>/dev/null)" != "$stamp" ]; then

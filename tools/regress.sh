@@ -60,7 +60,7 @@ else
     for test in "${tests[@]}"; do
         if grep -q LOGINTEL_DATA "$ROOT/tests/sql/$test.sql"; then
             [ -z "${CI:-}" ] || die "test $test reads real logs, and LOGINTEL_DATA names no folder"
-            say "SKIPPED $test: it reads real logs, and LOGINTEL_DATA names no folder (make data fetches some)"
+            say "skipped: $test: it reads real logs, and LOGINTEL_DATA names no folder (make data fetches some)"
             skipped=$((skipped + 1))
         else
             runnable+=("$test")

@@ -6,7 +6,7 @@
 #
 # Each suite's own result is read; one that did not run at all counts as failed. Logs: target/test/SUITE.log. All builds are
 # debug builds with the same features, so that nothing is compiled twice. When CI is set nothing may be skipped for want of a
-# tool or of data. A Rust test that cannot run here prints a line `SKIPPED name: why` and is counted as skipped.
+# tool or of data. A Rust test that cannot run here prints a line `skipped: why` and is counted as skipped.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 LOGS=$ROOT/target/test
@@ -51,16 +51,36 @@ counts() {
             }
         }
         /^[0-9]+ passed, [0-9]+ failed/ { p += $1; f += $3; if ($6 == "skipped") s += $5 }
-        /^SKIPPED / { marked++ }
+        /^skipped: / { marked++ }
         END { if (!regress) { p -= marked; s += marked } print p + 0, f + 0, s + 0 }
     ' regress="$([ "$1" = regress ] && echo 1)" "$LOGS/$1.log"
 }
+
+# limited SUITE COMMAND…: in a process group of its own, which ends with us.
+child=
+limited() {
+    local log=$LOGS/$1.log
+    shift
+    timeout -k 10 "$LIMIT" "$@" >"$log" 2>&1 </dev/null &
+    child=$!
+    wait "$child"
+}
+at_end() {
+    local cluster
+    [ -z "$child" ] || kill "$child" 2>/dev/null || true
+    # What a suite that was cut off has left running.
+    for cluster in "$(state_dir)"/clusters/{server-*,regress}; do
+        [ ! -d "$cluster" ] || "$ROOT/tools/cluster.sh" remove "$cluster" || true
+    done
+}
+trap at_end EXIT
+trap 'exit 130' INT TERM
 
 # check SUITE COMMAND…: passes or fails as a whole.
 check() {
     local suite=$1 began=$SECONDS rc=0
     shift
-    timeout -k 10 "$LIMIT" "$@" >"$LOGS/$suite.log" 2>&1 </dev/null || rc=$?
+    limited "$suite" "$@" || rc=$?
     if [ "$rc" = 0 ]; then
         tally "$suite" 1 0 0 $((SECONDS - began))
     else
@@ -72,14 +92,14 @@ check() {
 tests() {
     local suite=$1 began=$SECONDS rc=0 p f s
     shift
-    timeout -k 10 "$LIMIT" "$@" >"$LOGS/$suite.log" 2>&1 </dev/null || rc=$?
+    limited "$suite" "$@" || rc=$?
     read -r p f s < <(counts "$suite")
     [ "$rc" != 124 ] || say "--- $suite was ended after $LIMIT"
     if [ "$rc" != 0 ] && [ "$f" = 0 ]; then f=1; fi
     if [ $((p + f + s)) = 0 ]; then f=1; fi
-    if [ -n "${CI:-}" ] && grep -q '^SKIPPED ' "$LOGS/$suite.log"; then f=$((f + 1)); fi
+    if [ -n "${CI:-}" ] && grep -q '^skipped: ' "$LOGS/$suite.log"; then f=$((f + 1)); fi
     [ "$f" = 0 ] || show_end "$suite" 200
-    grep -h '^SKIPPED ' "$LOGS/$suite.log" | sed 's/^/    /' >&2 || true
+    grep -h '^skipped: ' "$LOGS/$suite.log" | sed 's/^/    /' >&2 || true
     tally "$suite" "$p" "$f" "$s" $((SECONDS - began))
 }
 missing() {
@@ -87,7 +107,7 @@ missing() {
         say "--- $1: $2"
         tally "$1" 0 1 0 0
     else
-        say "    SKIPPED $1: $2"
+        say "    skipped: $1: $2"
         tally "$1" 0 0 1 0
     fi
 }
