@@ -27,6 +27,12 @@ pub trait Control {
     fn threads(&self) -> usize {
         1
     }
+
+    /// Calls `start`, which starts threads, and nothing else does. A caller with signal handlers blocks signals
+    /// around it, so that the threads inherit the mask.
+    fn start_threads(&self, start: &mut dyn FnMut()) {
+        start();
+    }
 }
 
 /// Runs to the end, unwatched, on one thread.

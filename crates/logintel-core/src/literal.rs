@@ -259,9 +259,16 @@ fn write_f32(out: &mut String, value: f32) {
 /// larger one; PostgreSQL takes none of the former and the even one of the latter.
 fn shortest(value: f32) -> String {
     let text = format!("{value:e}");
-    let digits = text.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
-    let precise = |precision: usize| format!("{value:.precision$e}");
-    (digits.saturating_sub(1)..9).map(precise).find(|text| is_inside(value, text)).unwrap_or(text)
+    let digits = text.bytes().take_while(|&b| b != b'e').filter(u8::is_ascii_digit).count();
+    let rounded = |precision: usize| format!("{value:.precision$e}");
+    // At a power of two the neighbour below is nearer, so that the rounded text may be no reading of the value while
+    // another one of the same length is.
+    let candidates = [rounded(digits.max(1) - 1), text];
+    candidates
+        .into_iter()
+        .chain((digits..9).map(rounded))
+        .find(|text| is_inside(value, text))
+        .unwrap_or_else(|| rounded(8))
 }
 
 /// Whether the text lies strictly within the values that round to `value`.
@@ -401,6 +408,7 @@ mod tests {
             (1.0 / 3.0, "0.33333334"),
             (151_297.125, "151297.12"),
             (0.000_244_140_625, "0.00024414062"),
+            (2_f32.powi(-96), "1.2621775e-29"),
             (-2.5e10, "-2.5e+10"),
             (f32::MIN_POSITIVE, "1.1754944e-38"),
             (f32::from_bits(1), "1e-45"),

@@ -229,6 +229,20 @@ impl CsrMatrix {
         (self.indices.len() * 8 + self.indptr.len() * size_of::<usize>()) as u64
     }
 
+    /// Whether this is a matrix at all, for one that was read from bytes: offsets ascend and end where the entries
+    /// do, columns ascend within each row and lie below `dim`, values are finite and not zero.
+    pub fn is_valid(&self) -> bool {
+        self.indptr.first() == Some(&0)
+            && self.indptr.last() == Some(&self.indices.len())
+            && self.indices.len() == self.values.len()
+            && self.indptr.is_sorted()
+            && self.values.iter().all(|v| v.is_finite() && *v != 0.0)
+            && (0..self.rows()).all(|i| {
+                let indices = self.row(i).indices;
+                indices.is_sorted_by(|a, b| a < b) && indices.last().is_none_or(|&last| last < self.dim)
+            })
+    }
+
     /// Appends a row.
     ///
     /// # Errors

@@ -6,16 +6,15 @@
 use std::ptr::NonNull;
 
 use logintel_core::Error;
-use logintel_core::control::Control;
-use logintel_core::scale::{ColumnScale, StandardScaler, scale};
-use logintel_core::sparse::CsrMatrix;
+use logintel_core::scale::ColumnScale;
 use pgrx::prelude::*;
 use pgrx::{FromDatum, PgMemoryContexts, pg_sys};
 
-use crate::control::Session;
-use crate::error::{OrRaise, fail, raise};
-use crate::logvec::LogVec;
+use crate::error::{fail, raise};
 use crate::memory::MAX_ALLOC_SIZE;
+
+mod cluster;
+mod scale;
 
 type WindowObject = *mut pg_sys::WindowObjectData;
 
@@ -135,34 +134,6 @@ impl WindowPartition {
         }
     }
 
-    /// All rows' vectors in argument 0, NULLs left out, and which rows those are.
-    pub fn vectors(&self, control: &dyn Control) -> PartitionVectors {
-        let mut vectors = PartitionVectors { matrix: CsrMatrix::default(), is_null: Vec::new() };
-        let allowed = control.memory();
-        // SAFETY: argument 0 of the functions in this module is a logvec; its entries are copied.
-        unsafe {
-            self.for_each::<LogVec<'_>>(0, |vec| {
-                vectors.is_null.push(vec.is_none());
-                let Some(vec) = vec else { return };
-                let row = vec.as_ref();
-                if vectors.matrix.indptr.is_empty() {
-                    vectors.matrix = CsrMatrix::new(row.dim);
-                }
-                // A vector that grows holds its old and its doubled room at once.
-                let needed =
-                    (vectors.matrix.bytes() + row.nnz() as u64 * 8) * 3 + vectors.is_null.len() as u64 * 3;
-                if needed > allowed {
-                    raise(&Error::Memory { what: "the partition", needed, allowed });
-                }
-                vectors.matrix.push(row).or_raise();
-            });
-        }
-        if vectors.matrix.indptr.is_empty() {
-            vectors.matrix = CsrMatrix::new(1);
-        }
-        vectors
-    }
-
     /// What `compute` returns at the first row of the partition, kept for the others.
     pub fn once<T: Plain>(&self, compute: impl FnOnce() -> Vec<T>) -> &[T] {
         if self.position() == 0 {
@@ -171,12 +142,18 @@ impl WindowPartition {
         self.stored()
     }
 
-    fn store<T: Plain>(&self, values: &[T]) {
-        let size = STORED_HEADER + size_of_val(values);
-        if size > MAX_ALLOC_SIZE {
-            let allowed = MAX_ALLOC_SIZE as u64;
-            raise(&Error::Memory { what: "the results of the partition", needed: size as u64, allowed });
+    /// That `count` results can be kept with the partition; asked before they are computed.
+    pub fn check_room<T: Plain>(count: usize) {
+        let needed = (STORED_HEADER + count * size_of::<T>()) as u64;
+        let allowed = MAX_ALLOC_SIZE as u64;
+        if needed > allowed {
+            raise(&Error::Memory { what: "the results of the partition", needed, allowed });
         }
+    }
+
+    fn store<T: Plain>(&self, values: &[T]) {
+        Self::check_room::<T>(values.len());
+        let size = STORED_HEADER + size_of_val(values);
         let start = self.local_memory(size);
         // SAFETY: the memory is `size` bytes, aligned to eight.
         unsafe {
@@ -210,25 +187,3 @@ impl WindowPartition {
 
 /// The number of values stands before them.
 const STORED_HEADER: usize = size_of::<u64>();
-
-/// The vectors of a partition.
-pub struct PartitionVectors {
-    /// One row for each vector that is not NULL.
-    pub matrix: CsrMatrix,
-    /// For each row of the partition.
-    pub is_null: Vec<bool>,
-}
-
-/// Each component divided by its population standard deviation over the partition.
-#[pg_extern(sql = false)]
-fn standard_scale(fcinfo: pg_sys::FunctionCallInfo) -> Option<LogVec<'static>> {
-    // SAFETY: fcinfo is that of this call.
-    let partition = unsafe { WindowPartition::of_call(fcinfo) };
-    let columns = partition.once(|| {
-        let scaler = StandardScaler::fit(&partition.vectors(&Session).matrix, &Session).or_raise();
-        scaler.columns().to_vec()
-    });
-    // SAFETY: argument 0 is a logvec.
-    let vec = unsafe { partition.current::<LogVec<'_>>(0) }?;
-    Some(scale(columns, vec.as_ref()).or_raise().into())
-}

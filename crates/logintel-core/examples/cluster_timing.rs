@@ -1,0 +1,60 @@
+//! How long clustering takes: `cluster_timing FILE dbscan EPS MIN_POINTS [THREADS] [OUT]`.
+//!
+//! FILE holds a matrix as `tests/oracle/matrix.py` writes it: columns, rows and entries as u64, then row offsets
+//! as u64, columns as u32, values as f32, all little endian. OUT gets one label a line, -1 for noise.
+use std::time::Instant;
+
+use logintel_core::control::Control;
+use logintel_core::dbscan::Dbscan;
+use logintel_core::sparse::CsrMatrix;
+
+struct Threads(usize);
+impl Control for Threads {
+    fn threads(&self) -> usize {
+        self.0
+    }
+}
+
+fn read(path: &str) -> CsrMatrix {
+    let bytes = std::fs::read(path).expect("a readable file");
+    let u64_at = |at: usize| u64::from_le_bytes(bytes[at * 8..][..8].try_into().expect("8 bytes")) as usize;
+    let (dim, rows, nnz) = (u64_at(0), u64_at(1), u64_at(2));
+    let at = 8 * (4 + rows);
+    let fours = |at: usize| bytes[at..at + 4 * nnz].chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
+    CsrMatrix {
+        dim: dim as u32,
+        indptr: (0..=rows).map(|i| u64_at(3 + i)).collect(),
+        indices: fours(at).map(u32::from_le_bytes).collect(),
+        values: fours(at + 4 * nnz).map(f32::from_le_bytes).collect(),
+    }
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let rows = read(&args[0]);
+    let control = Threads(args.get(4).map_or(1, |t| t.parse().expect("a number of threads")));
+    let weights = vec![1; rows.rows()];
+    let begun = Instant::now();
+    let labels = match args[1].as_str() {
+        "dbscan" => {
+            let eps = args[2].parse().expect("eps");
+            let min_points = args[3].parse().expect("min_points");
+            Dbscan { eps, min_points }.fit(&rows, &weights, &control).expect("a fit")
+        }
+        other => panic!("unknown method {other}"),
+    };
+    println!(
+        "{} rows, {:.1} entries each: {:.3} s, {} clusters, {} noise rows, {} core rows",
+        rows.rows(),
+        rows.indices.len() as f64 / rows.rows() as f64,
+        begun.elapsed().as_secs_f64(),
+        labels.clusters,
+        labels.labels.iter().filter(|l| l.is_none()).count(),
+        labels.core.iter().filter(|c| **c).count(),
+    );
+    if let Some(out) = args.get(5) {
+        let lines: Vec<String> =
+            labels.labels.iter().map(|l| l.map_or("-1".into(), |l| l.to_string())).collect();
+        std::fs::write(out, lines.join("\n")).expect("a writable file");
+    }
+}

@@ -1,0 +1,180 @@
+//! Rows in groups, and which groups hold a row near a query.
+//!
+//! For each term a group knows its heaviest weight, so that most groups are ruled out without looking at their
+//! rows; in the others the search of [`super::scan`] runs through the group's share of each list.
+
+use std::ops::ControlFlow;
+
+use super::scan::{List, Scratch, Search};
+use super::{NONE, Postings, Rows, Within};
+use crate::control::Control;
+use crate::error::Result;
+
+/// Some rows in groups, indexed.
+#[derive(Debug, Clone)]
+pub struct Groups {
+    postings: Postings,
+    /// Term `t` holds the runs `run_starts[t]..run_starts[t + 1]`, in the order of their groups.
+    run_starts: Vec<usize>,
+    runs: Vec<Run>,
+    /// Rows by group, ascending within each.
+    members: Vec<u32>,
+    member_starts: Vec<usize>,
+}
+
+/// One group's share of a term's postings; it ends where the next begins.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    group: u32,
+    heaviest: f32,
+    start: usize,
+}
+
+impl Groups {
+    /// Groups the rows for which `group_of` has one of `count` groups; `u32::MAX` leaves a row out.
+    ///
+    /// # Errors
+    /// [`crate::Error::Canceled`].
+    pub(crate) fn new(
+        rows: &Rows<'_>,
+        group_of: &[u32],
+        count: usize,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        let mut member_starts = vec![0usize; count + 1];
+        for &group in group_of.iter().filter(|&&g| g != NONE) {
+            member_starts[group as usize + 1] += 1;
+        }
+        for g in 1..=count {
+            member_starts[g] += member_starts[g - 1];
+        }
+        let mut next = member_starts.clone();
+        let mut members = vec![0; member_starts[count]];
+        for (row, &group) in group_of.iter().enumerate().filter(|(_, g)| **g != NONE) {
+            members[next[group as usize]] = row as u32;
+            next[group as usize] += 1;
+        }
+        let postings = Postings::new(rows, &members, control)?;
+        let mut run_starts = Vec::with_capacity(postings.starts.len());
+        let mut runs: Vec<Run> = Vec::new();
+        for t in 0..rows.frequencies.len() as u32 {
+            run_starts.push(runs.len());
+            let mut last = NONE;
+            for at in postings.of(t) {
+                let posting = postings.list[at];
+                let group = group_of[posting.row as usize];
+                if group != last {
+                    runs.push(Run { group, heaviest: 0.0, start: at });
+                    last = group;
+                }
+                if let Some(run) = runs.last_mut() {
+                    run.heaviest = run.heaviest.max(posting.weight.abs());
+                }
+            }
+        }
+        run_starts.push(runs.len());
+        Ok(Groups { postings, run_starts, runs, members, member_starts })
+    }
+
+    /// Number of groups.
+    pub fn len(&self) -> usize {
+        self.member_starts.len() - 1
+    }
+
+    /// Whether there is no group.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows of a group, ascending.
+    pub(crate) fn members(&self, group: u32) -> &[u32] {
+        &self.members[self.member_starts[group as usize]..self.member_starts[group as usize + 1]]
+    }
+
+    /// Calls `found` for each wanted group that has a row at most `eps` from the query that `scratch` has loaded,
+    /// in ascending order, until it breaks.
+    pub(crate) fn near(
+        &self,
+        rows: &Rows<'_>,
+        scratch: &mut Scratch,
+        eps: f64,
+        wanted: impl Fn(u32) -> bool,
+        mut found: impl FnMut(u32) -> ControlFlow<()>,
+    ) {
+        let floor = 1.0 - eps - scratch.slack();
+        if floor <= 0.0 {
+            // Rows that share no term are near enough, or nearly: no bound says anything.
+            for group in (0..self.len() as u32).filter(|&g| wanted(g)) {
+                if scratch.any_within(rows, eps, self.members(group)) && found(group).is_break() {
+                    return;
+                }
+            }
+            return;
+        }
+        let mut groups = self.candidates(scratch, floor, wanted);
+        for &group in &groups {
+            self.lists(scratch, group);
+            let near = &mut Within { eps, found: |_, _| ControlFlow::Break(()) };
+            let hit = Search { rows, postings: &self.postings }.shared(scratch, near).is_break();
+            scratch.clear();
+            if hit && found(group).is_break() {
+                break;
+            }
+        }
+        groups.clear();
+        scratch.groups = groups;
+    }
+
+    /// Wanted groups whose heaviest weights could make a row reach `floor`, ascending.
+    fn candidates(&self, scratch: &mut Scratch, floor: f64, wanted: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut groups = std::mem::take(&mut scratch.groups);
+        let bounds = &mut scratch.group_bound;
+        if bounds.len() < self.len() {
+            bounds.resize(self.len(), 0.0);
+        }
+        let mut squares: f64 = scratch.query.iter().map(|&(_, w)| f64::from(w) * f64::from(w)).sum();
+        for &(term, weight) in &scratch.query {
+            // A group first met where the remaining terms cannot reach the floor holds nothing near.
+            let opens = squares.max(0.0).sqrt() >= floor;
+            squares -= f64::from(weight) * f64::from(weight);
+            for run in &self.runs[self.run_starts[term as usize]..self.run_starts[term as usize + 1]] {
+                let bound = &mut bounds[run.group as usize];
+                if *bound == 0.0 {
+                    if !opens {
+                        continue;
+                    }
+                    groups.push(run.group);
+                    // Never zero again, and within what the slack allows.
+                    *bound = 1e-7;
+                }
+                *bound += weight.abs() * run.heaviest;
+            }
+        }
+        groups.retain(|&group| {
+            let bound = std::mem::take(&mut bounds[group as usize]);
+            f64::from(bound) >= floor && wanted(group)
+        });
+        groups.sort_unstable();
+        groups
+    }
+
+    /// Makes the group's share of the query's lists what `scratch` goes through, shortest first.
+    fn lists(&self, scratch: &mut Scratch, group: u32) {
+        scratch.lists.clear();
+        for &(term, weight) in &scratch.query {
+            let (from, to) = (self.run_starts[term as usize], self.run_starts[term as usize + 1]);
+            let at = from + self.runs[from..to].partition_point(|run| run.group < group);
+            if at < to && self.runs[at].group == group {
+                let run = self.runs[at];
+                let end = if at + 1 < to { self.runs[at + 1].start } else { self.postings.of(term).end };
+                scratch.lists.push(List {
+                    start: run.start,
+                    end,
+                    weight,
+                    bound: weight.abs() * run.heaviest,
+                });
+            }
+        }
+        scratch.lists.sort_by_key(|list| list.end - list.start);
+    }
+}

@@ -1,0 +1,368 @@
+//! Exact neighbours under cosine distance, found through an inverted index.
+//!
+//! What is near is decided by [`SparseRef::cosine_distance`] alone, to the last bit; the index only saves
+//! looking at rows that cannot be near. It does so with the bounds of exact similarity joins (Bayardo, Ma and
+//! Srikant, *Scaling up all pairs similarity search*, WWW 2007; Anastasiu and Karypis, *L2AP*, ICDE 2014) and of
+//! top-k retrieval (Turtle and Flood, *`MaxScore`*, 1995): terms are visited rarest first, a row first met where
+//! the remaining terms cannot reach the threshold any more is never looked at, and a row whose partial product
+//! plus what remains stays below it is not verified.
+//!
+//! Bounds run in float32 on normalised weights, so each is widened by a slack that covers every rounding.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use hashbrown::HashMap;
+
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::sparse::{CsrMatrix, SparseRef};
+
+mod groups;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use groups::Groups;
+pub use scan::Scratch;
+use scan::{List, Search};
+
+/// Rows between two looks at the clock.
+const ROWS_BETWEEN_POLLS: usize = 4096;
+/// No term.
+const NONE: u32 = u32::MAX;
+
+/// Which term a column is: rarest first.
+#[derive(Debug, Clone)]
+enum Columns {
+    /// Term of each column.
+    Table(Vec<u32>),
+    /// The columns in use, where dimensions are many more than entries.
+    Map(HashMap<u32, u32, foldhash::fast::FixedState>),
+}
+
+impl Columns {
+    fn new(rows: &CsrMatrix) -> Self {
+        if rows.dim as usize <= 4 * rows.indices.len() + 1024 {
+            Columns::Table(vec![NONE; rows.dim as usize])
+        } else {
+            Columns::Map(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0)))
+        }
+    }
+
+    fn get(&self, column: u32) -> u32 {
+        match self {
+            Columns::Table(table) => table.get(column as usize).copied().unwrap_or(NONE),
+            Columns::Map(map) => map.get(&column).copied().unwrap_or(NONE),
+        }
+    }
+
+    fn slot(&mut self, column: u32) -> &mut u32 {
+        match self {
+            Columns::Table(table) => &mut table[column as usize],
+            Columns::Map(map) => map.entry(column).or_insert(NONE),
+        }
+    }
+}
+
+/// Rows ready to be compared: norms and renumbered columns beside the matrix.
+#[derive(Debug, Clone)]
+pub struct Rows<'a> {
+    matrix: Cow<'a, CsrMatrix>,
+    columns: Columns,
+    /// Term of each entry of the matrix; terms are numbered by document frequency, rarest first.
+    terms: Vec<u32>,
+    /// Rows of each term.
+    frequencies: Vec<u32>,
+    /// Sum of squares of each row.
+    norms: Vec<f64>,
+    longest: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Bytes that a matrix and its index take, beside the matrix, with `threads` searches at a time.
+    pub fn memory(matrix: &CsrMatrix, threads: usize) -> u64 {
+        let (rows, nnz) = (matrix.rows() as u64, matrix.indices.len() as u64);
+        let terms = nnz.min(u64::from(matrix.dim));
+        let columns =
+            if u64::from(matrix.dim) <= 4 * nnz + 1024 { u64::from(matrix.dim) * 4 } else { terms * 20 };
+        nnz * 24 + rows * 32 + columns + terms * 40 + threads as u64 * (rows * 16 + terms * 8)
+    }
+
+    /// Prepares `matrix`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if this and the index would not fit [`Control::memory`].
+    pub fn new(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
+        let needed = Self::memory(&matrix, control.threads());
+        if needed > control.memory() || matrix.rows() >= NONE as usize {
+            return Err(Error::Memory { what: "the index of vectors", needed, allowed: control.memory() });
+        }
+        let mut columns = Columns::new(&matrix);
+        // Terms are numbered as they come first, then by frequency.
+        let mut frequencies: Vec<u32> = Vec::new();
+        let mut first_column: Vec<u32> = Vec::new();
+        let mut terms = Vec::with_capacity(matrix.indices.len());
+        let mut norms = Vec::with_capacity(matrix.rows());
+        let mut longest = 0;
+        for i in 0..matrix.rows() {
+            if i % ROWS_BETWEEN_POLLS == 0 {
+                control.poll()?;
+            }
+            let row = matrix.row(i);
+            for &column in row.indices {
+                let slot = columns.slot(column);
+                if *slot == NONE {
+                    *slot = frequencies.len() as u32;
+                    frequencies.push(0);
+                    first_column.push(column);
+                }
+                frequencies[*slot as usize] += 1;
+                terms.push(*slot);
+            }
+            norms.push(row.norm_squared());
+            longest = longest.max(row.indices.len());
+        }
+        let mut order: Vec<u32> = (0..frequencies.len() as u32).collect();
+        order.sort_unstable_by_key(|&t| (frequencies[t as usize], first_column[t as usize]));
+        let mut rank = vec![0; order.len()];
+        for (new, &old) in order.iter().enumerate() {
+            rank[old as usize] = new as u32;
+            *columns.slot(first_column[old as usize]) = new as u32;
+        }
+        terms.iter_mut().for_each(|t| *t = rank[*t as usize]);
+        let frequencies = order.iter().map(|&old| frequencies[old as usize]).collect();
+        Ok(Rows { matrix, columns, terms, frequencies, norms, longest })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.norms.is_empty()
+    }
+
+    /// The rows as they were given.
+    pub fn matrix(&self) -> &CsrMatrix {
+        &self.matrix
+    }
+
+    /// Terms and normalised weights of row `i`.
+    fn weights(&self, i: usize) -> impl Iterator<Item = (u32, f64)> + '_ {
+        let range = self.matrix.indptr[i]..self.matrix.indptr[i + 1];
+        let length = self.norms[i].sqrt();
+        self.terms[range.clone()]
+            .iter()
+            .zip(&self.matrix.values[range])
+            .map(move |(&t, &v)| (t, f64::from(v) / length))
+    }
+}
+
+/// Terms to rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Postings {
+    /// Term `t` holds the postings `starts[t]..starts[t + 1]`.
+    starts: Vec<usize>,
+    list: Vec<Posting>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Posting {
+    row: u32,
+    /// Of the row scaled to length 1.
+    weight: f32,
+}
+
+impl Postings {
+    /// Postings of some rows, each list in the order in which `order` names them.
+    fn new(rows: &Rows<'_>, order: &[u32], control: &dyn Control) -> Result<Self> {
+        let mut next = vec![0usize; rows.frequencies.len() + 1];
+        for (i, &row) in order.iter().enumerate() {
+            if i % ROWS_BETWEEN_POLLS == 0 {
+                control.poll()?;
+            }
+            let range = rows.matrix.indptr[row as usize]..rows.matrix.indptr[row as usize + 1];
+            rows.terms[range].iter().for_each(|&t| next[t as usize + 1] += 1);
+        }
+        for t in 1..next.len() {
+            next[t] += next[t - 1];
+        }
+        let starts = next.clone();
+        let mut list = vec![Posting::default(); starts[starts.len() - 1]];
+        for (i, &row) in order.iter().enumerate() {
+            if i % ROWS_BETWEEN_POLLS == 0 {
+                control.poll()?;
+            }
+            for (t, weight) in rows.weights(row as usize) {
+                let at = &mut next[t as usize];
+                list[*at] = Posting { row, weight: weight as f32 };
+                *at += 1;
+            }
+        }
+        Ok(Postings { starts, list })
+    }
+
+    fn of(&self, term: u32) -> std::ops::Range<usize> {
+        self.starts[term as usize]..self.starts[term as usize + 1]
+    }
+
+    fn heaviest(&self, range: std::ops::Range<usize>) -> f32 {
+        self.list[range].iter().fold(0.0, |most, p| p.weight.abs().max(most))
+    }
+}
+
+/// What a search is for: the least cosine that matters now, and what to do with a row.
+pub(crate) trait Collect {
+    /// Rows of a smaller cosine need not be offered. May rise while the search runs.
+    fn floor(&self) -> f64;
+    /// Takes a row and its exact distance.
+    fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()>;
+    /// Takes a row that shares no term with the query; rows come in ascending order, after all others.
+    fn offer_apart(&mut self, row: u32) -> ControlFlow<()> {
+        self.offer(row, 1.0)
+    }
+}
+
+/// Rows at most `eps` away, in no particular order.
+pub(crate) struct Within<F> {
+    pub eps: f64,
+    pub found: F,
+}
+
+impl<F: FnMut(u32, f64) -> ControlFlow<()>> Collect for Within<F> {
+    fn floor(&self) -> f64 {
+        1.0 - self.eps.min(2.0)
+    }
+
+    fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()> {
+        if distance <= self.eps { (self.found)(row, distance) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// The nearest row, the lowest among equals.
+struct Nearest(Option<Neighbor>);
+
+impl Collect for Nearest {
+    fn floor(&self) -> f64 {
+        self.0.map_or(f64::NEG_INFINITY, |best| 1.0 - best.distance)
+    }
+
+    fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()> {
+        if self.0.is_none_or(|best| (distance, row) < (best.distance, best.row)) {
+            self.0 = Some(Neighbor { row, distance });
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn offer_apart(&mut self, row: u32) -> ControlFlow<()> {
+        self.offer(row, 1.0)?;
+        ControlFlow::Break(())
+    }
+}
+
+/// A row and how far away it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbor {
+    /// The row.
+    pub row: u32,
+    /// Its cosine distance.
+    pub distance: f64,
+}
+
+/// All rows, indexed.
+#[derive(Debug, Clone)]
+pub struct Index<'a> {
+    rows: Rows<'a>,
+    postings: Postings,
+    /// Largest normalised weight of each term.
+    heaviest: Vec<f32>,
+}
+
+impl<'a> Index<'a> {
+    /// Indexes every row.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] and [`Error::Canceled`].
+    pub fn new(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
+        let rows = Rows::new(matrix, control)?;
+        let order: Vec<u32> = (0..rows.len() as u32).collect();
+        let postings = Postings::new(&rows, &order, control)?;
+        let heaviest =
+            (0..rows.frequencies.len() as u32).map(|t| postings.heaviest(postings.of(t))).collect();
+        Ok(Index { rows, postings, heaviest })
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &Rows<'a> {
+        &self.rows
+    }
+
+    /// The rows without their index.
+    pub fn into_rows(self) -> Rows<'a> {
+        self.rows
+    }
+
+    /// Calls `found` with each row at most `eps` from `vector` and its distance, in no particular order.
+    ///
+    /// # Errors
+    /// [`Error::VectorMismatch`] if the dimensions differ.
+    pub fn within(
+        &self,
+        vector: SparseRef<'_>,
+        eps: f64,
+        scratch: &mut Scratch,
+        mut found: impl FnMut(u32, f64),
+    ) -> Result<()> {
+        scratch.load(&self.rows, vector)?;
+        let found = |row, distance| {
+            found(row, distance);
+            ControlFlow::Continue(())
+        };
+        self.search(scratch, &mut Within { eps, found });
+        scratch.unload();
+        Ok(())
+    }
+
+    /// The row nearest to `vector`, the lowest among equals; `None` if there are no rows.
+    ///
+    /// # Errors
+    /// [`Error::VectorMismatch`] if the dimensions differ.
+    pub fn nearest(&self, vector: SparseRef<'_>, scratch: &mut Scratch) -> Result<Option<Neighbor>> {
+        scratch.load(&self.rows, vector)?;
+        let mut nearest = Nearest(None);
+        self.search(scratch, &mut nearest);
+        scratch.unload();
+        Ok(nearest.0)
+    }
+
+    /// Offers at most `most` rows that share a term with the query that `scratch` has loaded, rarest first.
+    pub(crate) fn glance(&self, scratch: &mut Scratch, most: usize, collect: &mut impl Collect) {
+        self.lists(scratch);
+        let search = Search { rows: &self.rows, postings: &self.postings };
+        let _ = search.glance(scratch, most, collect);
+        scratch.clear();
+    }
+
+    /// Offers every row that may matter to the query that `scratch` has loaded.
+    pub(crate) fn search(&self, scratch: &mut Scratch, collect: &mut impl Collect) {
+        self.lists(scratch);
+        let search = Search { rows: &self.rows, postings: &self.postings };
+        if search.shared(scratch, collect).is_continue() && collect.floor() <= scratch.slack() {
+            // Rows that share no term are at distance 1, which is near enough.
+            let _ = search.others(scratch, collect, 0..self.rows.len() as u32);
+        }
+        scratch.clear();
+    }
+
+    fn lists(&self, scratch: &mut Scratch) {
+        scratch.lists.clear();
+        for &(term, weight) in &scratch.query {
+            let range = self.postings.of(term);
+            let bound = weight.abs() * self.heaviest[term as usize];
+            scratch.lists.push(List { start: range.start, end: range.end, weight, bound });
+        }
+    }
+}

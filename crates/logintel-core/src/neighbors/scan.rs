@@ -1,0 +1,272 @@
+//! One search through some lists of postings, and the buffers that it needs.
+
+use std::ops::ControlFlow;
+
+use super::{Collect, NONE, Postings, Rows};
+use crate::error::{Error, Result};
+use crate::sparse::SparseRef;
+
+/// Added to a partial product so that zero means "not met".
+const MET: f32 = 2.0;
+/// Verified, and out of the way: no product lifts it.
+const VERIFIED: f32 = f32::NEG_INFINITY;
+/// Rows that are verified as they come, before products are added up.
+const EAGER: usize = 48;
+/// Verifying a row costs about as much as passing so many postings.
+const VERIFY_COST: usize = 16;
+
+/// Buffers that a caller keeps between searches.
+#[derive(Debug, Clone, Default)]
+pub struct Scratch {
+    /// The query's value for each term.
+    dense: Vec<f64>,
+    /// Terms and normalised weights of the query, rarest first.
+    pub(super) query: Vec<(u32, f32)>,
+    norm: f64,
+    slack: f64,
+    /// Lists to go through, in this order.
+    pub(super) lists: Vec<List>,
+    /// What the lists from here on can add at most.
+    rest: Vec<f64>,
+    partial: Vec<f32>,
+    /// Rows whose `partial` is not zero.
+    met: Vec<u32>,
+    /// Bound of each group, and the groups where it is not zero.
+    pub(super) group_bound: Vec<f32>,
+    pub(super) groups: Vec<u32>,
+}
+
+/// Postings to go through.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List {
+    pub start: usize,
+    pub end: usize,
+    /// The query's normalised weight.
+    pub weight: f32,
+    /// What the list can add to a row at most.
+    pub bound: f32,
+}
+
+impl Scratch {
+    /// Makes `vector` the query.
+    pub(crate) fn load(&mut self, rows: &Rows<'_>, vector: SparseRef<'_>) -> Result<()> {
+        if vector.dim != rows.matrix.dim {
+            return Err(Error::VectorMismatch(rows.matrix.dim, vector.dim));
+        }
+        self.resize(rows);
+        self.norm = vector.norm_squared();
+        let length = self.norm.sqrt();
+        for (&column, &value) in vector.indices.iter().zip(vector.values) {
+            let term = rows.columns.get(column);
+            if term != NONE {
+                self.dense[term as usize] = f64::from(value);
+                self.query.push((term, (f64::from(value) / length) as f32));
+            }
+        }
+        self.ready(rows);
+        Ok(())
+    }
+
+    /// Makes row `i` the query.
+    pub(crate) fn load_row(&mut self, rows: &Rows<'_>, i: usize) {
+        self.resize(rows);
+        self.norm = rows.norms[i];
+        let range = rows.matrix.indptr[i]..rows.matrix.indptr[i + 1];
+        for (&term, &value) in rows.terms[range.clone()].iter().zip(&rows.matrix.values[range]) {
+            self.dense[term as usize] = f64::from(value);
+        }
+        self.query.extend(rows.weights(i).map(|(t, w)| (t, w as f32)));
+        self.ready(rows);
+    }
+
+    fn ready(&mut self, rows: &Rows<'_>) {
+        self.query.sort_unstable_by_key(|&(term, _)| term);
+        // Per shared term: two weights rounded to float32, a product and a sum below 4 rounded once each.
+        let shared = self.query.len().min(rows.longest);
+        self.slack = 1e-6 + shared as f64 * 6e-7;
+    }
+
+    /// Forgets the query.
+    pub(crate) fn unload(&mut self) {
+        for (term, _) in self.query.drain(..) {
+            self.dense[term as usize] = 0.0;
+        }
+    }
+
+    /// How far a bound may be off.
+    pub(crate) fn slack(&self) -> f64 {
+        self.slack
+    }
+
+    fn resize(&mut self, rows: &Rows<'_>) {
+        if self.dense.len() < rows.frequencies.len() {
+            self.dense.resize(rows.frequencies.len(), 0.0);
+        }
+        if self.partial.len() < rows.len() {
+            self.partial.resize(rows.len(), 0.0);
+        }
+    }
+
+    /// Forgets which rows were met.
+    pub(super) fn clear(&mut self) {
+        for row in self.met.drain(..) {
+            self.partial[row as usize] = 0.0;
+        }
+    }
+
+    /// Cosine distance of the query to a row; the same bits as [`SparseRef::cosine_distance`], because a term
+    /// that is not shared adds a zero to a sum in the same order.
+    fn distance(&self, rows: &Rows<'_>, row: u32) -> f64 {
+        let norms = self.norm * rows.norms[row as usize];
+        if norms == 0.0 {
+            return 1.0;
+        }
+        let range = rows.matrix.indptr[row as usize]..rows.matrix.indptr[row as usize + 1];
+        let product: f64 = rows.terms[range.clone()]
+            .iter()
+            .zip(&rows.matrix.values[range])
+            .map(|(&term, &value)| self.dense[term as usize] * f64::from(value))
+            .sum();
+        1.0 - (product / norms.sqrt()).clamp(-1.0, 1.0)
+    }
+
+    /// Whether one of some rows is at most `eps` from the query.
+    pub(super) fn any_within(&self, rows: &Rows<'_>, eps: f64, some: &[u32]) -> bool {
+        some.iter().any(|&row| self.distance(rows, row) <= eps)
+    }
+
+    /// Bounds of what the lists from each one on can add: by Cauchy and Schwarz over the query's weights, as no
+    /// row is longer than 1, and by the largest product of each list.
+    fn bound_rest(&mut self) {
+        self.rest.clear();
+        self.rest.resize(self.lists.len() + 1, 0.0);
+        let (mut squares, mut products) = (0.0, 0.0);
+        for (i, list) in self.lists.iter().enumerate().rev() {
+            squares += f64::from(list.weight) * f64::from(list.weight);
+            products += f64::from(list.bound);
+            self.rest[i] = f64::min(f64::sqrt(squares), products);
+        }
+    }
+}
+
+/// What a search runs over.
+pub(super) struct Search<'a> {
+    pub rows: &'a Rows<'a>,
+    pub postings: &'a Postings,
+}
+
+impl Search<'_> {
+    /// Offers the rows that share a term with the query, in the lists of `scratch`, and may reach the floor.
+    pub fn shared(&self, scratch: &mut Scratch, collect: &mut impl Collect) -> ControlFlow<()> {
+        let (list, at) = self.glance(scratch, EAGER, collect)?;
+        if list == scratch.lists.len() {
+            return ControlFlow::Continue(());
+        }
+        let stop = self.add_up(scratch, collect.floor(), list, at);
+        self.verify(scratch, collect, scratch.rest[stop])
+    }
+
+    /// Offers the rows that were not met. To be called where that means that they share no term.
+    pub fn others(
+        &self,
+        scratch: &Scratch,
+        collect: &mut impl Collect,
+        rows: impl Iterator<Item = u32>,
+    ) -> ControlFlow<()> {
+        for row in rows {
+            if scratch.partial[row as usize] == 0.0 {
+                collect.offer_apart(row)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Verifies at most `left` rows as they come, first list first. Returns the list and the posting where it
+    /// stopped.
+    pub fn glance(
+        &self,
+        scratch: &mut Scratch,
+        mut left: usize,
+        collect: &mut impl Collect,
+    ) -> ControlFlow<(), (usize, usize)> {
+        scratch.bound_rest();
+        for i in 0..scratch.lists.len() {
+            if scratch.rest[i] < collect.floor() - scratch.slack {
+                return ControlFlow::Continue((scratch.lists.len(), 0));
+            }
+            let list = scratch.lists[i];
+            for at in list.start..list.end {
+                let row = self.postings.list[at].row;
+                if scratch.partial[row as usize] != 0.0 {
+                    continue;
+                }
+                if left == 0 {
+                    return ControlFlow::Continue((i, at));
+                }
+                left -= 1;
+                scratch.partial[row as usize] = VERIFIED;
+                scratch.met.push(row);
+                collect.offer(row, scratch.distance(self.rows, row))?;
+            }
+        }
+        ControlFlow::Continue((scratch.lists.len(), 0))
+    }
+
+    /// Adds up partial products from posting `at` of list `first` on, and returns the list where it stopped.
+    fn add_up(&self, scratch: &mut Scratch, floor: f64, first: usize, at: usize) -> usize {
+        let floor = floor - scratch.slack;
+        let fresh = scratch.met.len();
+        for i in first..scratch.lists.len() {
+            let list = scratch.lists[i];
+            let postings = &self.postings.list[if i == first { at } else { list.start }..list.end];
+            let partial = &mut scratch.partial;
+            if scratch.rest[i] >= floor {
+                for p in postings {
+                    let sum = &mut partial[p.row as usize];
+                    if *sum == 0.0 {
+                        *sum = MET;
+                        scratch.met.push(p.row);
+                    }
+                    *sum += list.weight * p.weight;
+                }
+            } else if postings.len() <= (scratch.met.len() - fresh) * VERIFY_COST {
+                // A row first met here cannot reach the floor.
+                for p in postings {
+                    let sum = &mut partial[p.row as usize];
+                    if *sum != 0.0 {
+                        *sum += list.weight * p.weight;
+                    }
+                }
+            } else {
+                return i;
+            }
+        }
+        scratch.lists.len()
+    }
+
+    /// Verifies what was met and may reach the floor if `rest` is added, the most promising row first.
+    fn verify(&self, scratch: &mut Scratch, collect: &mut impl Collect, rest: f64) -> ControlFlow<()> {
+        let reach = rest + scratch.slack - f64::from(MET);
+        let mut best = (VERIFIED, NONE);
+        for &row in &scratch.met {
+            let sum = scratch.partial[row as usize];
+            if sum > best.0 {
+                best = (sum, row);
+            }
+        }
+        if best.1 == NONE {
+            return ControlFlow::Continue(());
+        }
+        if f64::from(best.0) + reach >= collect.floor() {
+            collect.offer(best.1, scratch.distance(self.rows, best.1))?;
+            scratch.partial[best.1 as usize] = VERIFIED;
+        }
+        for i in 0..scratch.met.len() {
+            let row = scratch.met[i];
+            if f64::from(scratch.partial[row as usize]) + reach >= collect.floor() {
+                collect.offer(row, scratch.distance(self.rows, row))?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

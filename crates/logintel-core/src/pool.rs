@@ -1,0 +1,156 @@
+//! Threads for one call: a bounded pool of its own, gone when the call returns.
+//!
+//! Nothing here decides a result: work is cut into slices by the clock, so that [`Control::poll`] runs in
+//! time, and what a slice yields depends on the item alone.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::control::Control;
+
+/// Starts `threads` threads, or `None` when one is asked for or the system refuses.
+///
+/// The threads are started inside [`Control::start_threads`], which is where a caller blocks signals.
+fn build(control: &dyn Control) -> Option<rayon::ThreadPool> {
+    let threads = control.threads();
+    if threads < 2 {
+        return None;
+    }
+    let mut pool = None;
+    control.start_threads(&mut || {
+        pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("logintel {i}"))
+            .build()
+            .ok();
+    });
+    pool
+}
+
+/// Runs slices of work on the calling thread or on threads of its own, with one state for each of them.
+pub struct Pool<S> {
+    threads: Option<rayon::ThreadPool>,
+    states: Vec<S>,
+}
+
+impl<S: Send + Default> Pool<S> {
+    /// As many threads as `control` grants, each with its state.
+    pub fn new(control: &dyn Control) -> Self {
+        let threads = build(control);
+        let count = threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
+        Pool { threads, states: (0..count).map(|_| S::default()).collect() }
+    }
+
+    /// The state of the calling thread, for work that needs no slices.
+    pub fn state(&mut self) -> &mut S {
+        &mut self.states[0]
+    }
+
+    /// What `work` yields for each item of `range`, in order.
+    pub fn map<T: Send>(&mut self, range: Range<usize>, work: impl Fn(&mut S, usize) -> T + Sync) -> Vec<T> {
+        /// Items that a thread takes at a time.
+        const TAKE: usize = 8;
+        let Some(threads) = &self.threads else {
+            let state = &mut self.states[0];
+            return range.map(|i| work(state, i)).collect();
+        };
+        let next = AtomicUsize::new(range.start);
+        let mut parts: Vec<Vec<(usize, T)>> = self.states.iter().map(|_| Vec::new()).collect();
+        threads.scope(|scope| {
+            for (state, part) in self.states.iter_mut().zip(&mut parts) {
+                let (next, work, end) = (&next, &work, range.end);
+                scope.spawn(move |_| {
+                    loop {
+                        let from = next.fetch_add(TAKE, Ordering::Relaxed);
+                        if from >= end {
+                            return;
+                        }
+                        part.extend((from..end.min(from + TAKE)).map(|i| (i, work(state, i))));
+                    }
+                });
+            }
+        });
+        let mut all: Vec<(usize, T)> = parts.into_iter().flatten().collect();
+        all.sort_unstable_by_key(|&(i, _)| i);
+        all.into_iter().map(|(_, value)| value).collect()
+    }
+}
+
+/// Cuts `0..count` into slices that take about a fifth of the time in which a caller must be answered.
+pub struct Pace {
+    next: usize,
+    count: usize,
+    size: usize,
+    since: Option<Instant>,
+}
+
+impl Pace {
+    /// Slices of `0..count`.
+    pub fn new(count: usize) -> Self {
+        Pace { next: 0, count, size: 64, since: None }
+    }
+
+    /// How many items have been given out.
+    pub fn done(&self) -> usize {
+        self.next
+    }
+}
+
+impl Iterator for Pace {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        const GOAL: Duration = Duration::from_millis(20);
+        let now = Instant::now();
+        if let Some(since) = self.since {
+            let took = now - since;
+            if took < GOAL / 2 {
+                self.size = (self.size * 2).min(1 << 16);
+            } else if took > GOAL * 2 {
+                self.size = (self.size / 4).max(1);
+            }
+        }
+        self.since = Some(now);
+        if self.next >= self.count {
+            return None;
+        }
+        let start = self.next;
+        self.next = self.count.min(start + self.size);
+        Some(start..self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Threads(usize, AtomicUsize);
+    impl Control for Threads {
+        fn threads(&self) -> usize {
+            self.0
+        }
+        fn start_threads(&self, start: &mut dyn FnMut()) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            start();
+        }
+    }
+
+    #[test]
+    fn order_is_kept_on_any_number_of_threads() {
+        for threads in [1, 2, 5] {
+            let control = Threads(threads, AtomicUsize::new(0));
+            let mut pool = Pool::<u64>::new(&control);
+            let mut seen = Vec::new();
+            for range in Pace::new(10_000) {
+                seen.extend(pool.map(range, |state, i| {
+                    *state += 1;
+                    i * i
+                }));
+            }
+            assert_eq!(seen, (0..10_000).map(|i| i * i).collect::<Vec<_>>());
+            assert_eq!(pool.states.iter().sum::<u64>(), 10_000);
+            assert_eq!(control.1.load(Ordering::Relaxed), usize::from(threads > 1));
+        }
+    }
+}
