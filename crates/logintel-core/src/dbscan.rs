@@ -132,11 +132,7 @@ impl Dbscan {
             weight = weight.saturating_add(weights[near as usize]);
             links[linked % LINKS] = near;
             linked += 1;
-            if weight >= enough && linked >= LINKS {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if weight >= enough && linked >= LINKS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         if weights[row] >= enough {
             index.glance(scratch, LOOK_FOR_LINKS, &mut Within { eps: self.eps, found });
@@ -162,7 +158,8 @@ impl Dbscan {
         let size = |group: u32| (groups.members(group).len(), group);
         let mut ascending: Vec<u32> = (0..count).collect();
         ascending.sort_unstable_by_key(|&group| size(group));
-        let order: Vec<u32> = ascending.iter().flat_map(|&group| groups.members(group)).copied().collect();
+        let order: Vec<u32> =
+            ascending.iter().flat_map(|&group| groups.members(group)).copied().collect();
         let mut joined = Sets::new(count as usize);
         let mut left = count;
         for range in Pace::new(order.len()) {
@@ -178,8 +175,9 @@ impl Dbscan {
                 let own = group_of[row];
                 let mut near = Vec::new();
                 scratch.load_row(rows, row);
-                let wanted =
-                    |other: u32| set_of[other as usize] != set_of[own as usize] && size(own) < size(other);
+                let wanted = |other: u32| {
+                    set_of[other as usize] != set_of[own as usize] && size(own) < size(other)
+                };
                 groups.near(rows, scratch, self.eps, wanted, |other| {
                     near.push((own, other));
                     ControlFlow::Continue(())
@@ -231,16 +229,10 @@ impl Dbscan {
 /// The lowest group that has a row at most `eps` from the loaded query.
 fn first_near(groups: &Groups, rows: &Rows<'_>, scratch: &mut Scratch, eps: f64) -> Option<u32> {
     let mut first = None;
-    groups.near(
-        rows,
-        scratch,
-        eps,
-        |_| true,
-        |group| {
-            first = Some(group);
-            ControlFlow::Break(())
-        },
-    );
+    groups.near(rows, scratch, eps, |_| true, |group| {
+        first = Some(group);
+        ControlFlow::Break(())
+    });
     first
 }
 

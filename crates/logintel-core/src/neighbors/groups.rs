@@ -166,13 +166,9 @@ impl Groups {
             let at = from + self.runs[from..to].partition_point(|run| run.group < group);
             if at < to && self.runs[at].group == group {
                 let run = self.runs[at];
-                let end = if at + 1 < to { self.runs[at + 1].start } else { self.postings.of(term).end };
-                scratch.lists.push(List {
-                    start: run.start,
-                    end,
-                    weight,
-                    bound: weight.abs() * run.heaviest,
-                });
+                let end =
+                    if at + 1 < to { self.runs[at + 1].start } else { self.postings.of(term).end };
+                scratch.lists.push(List { start: run.start, end, weight, bound: weight.abs() * run.heaviest });
             }
         }
         scratch.lists.sort_by_key(|list| list.end - list.start);

@@ -84,8 +84,7 @@ impl<'a> Rows<'a> {
     pub fn memory(matrix: &CsrMatrix, threads: usize) -> u64 {
         let (rows, nnz) = (matrix.rows() as u64, matrix.indices.len() as u64);
         let terms = nnz.min(u64::from(matrix.dim));
-        let columns =
-            if u64::from(matrix.dim) <= 4 * nnz + 1024 { u64::from(matrix.dim) * 4 } else { terms * 20 };
+        let columns = if u64::from(matrix.dim) <= 4 * nnz + 1024 { u64::from(matrix.dim) * 4 } else { terms * 20 };
         nnz * 24 + rows * 32 + columns + terms * 40 + threads as u64 * (rows * 16 + terms * 8)
     }
 
