@@ -8,7 +8,9 @@ fn sqlstate(error: &Error) -> PgSqlErrorCode {
     use PgSqlErrorCode as S;
     match error {
         Error::VectorSyntax(_) => S::ERRCODE_INVALID_TEXT_REPRESENTATION,
-        Error::VectorValueRange(_) => S::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        Error::VectorValueRange(_) | Error::VectorIndexRange(_) | Error::VectorOverflow(_) => {
+            S::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE
+        }
         Error::VectorTooDense | Error::Memory { .. } | Error::ModelTooLarge { .. } => {
             S::ERRCODE_PROGRAM_LIMIT_EXCEEDED
         }

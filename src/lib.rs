@@ -1,9 +1,43 @@
 //! logintel: the PostgreSQL surface. Thin: it converts, calls the engine, and converts back.
+#![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
+#[cfg(any(test, feature = "pg_test"))]
 use pgrx::prelude::*;
 
 pgrx::pg_module_magic!(name, version);
 
+pgrx::extension_sql_file!("../sql/logvec_type.sql", name = "logvec_type", creates = [Type(logvec::LogVec)]);
+pgrx::extension_sql_file!(
+    "../sql/logvec.sql",
+    name = "logvec",
+    requires = [
+        "logvec_type",
+        logvec::ops::cosine_distance,
+        logvec::ops::l2_distance,
+        logvec::ops::inner_product,
+        logvec::ops::logvec_negative_inner_product,
+        logvec::ops::vector_dims,
+        logvec::ops::nnz,
+        logvec::ops::l2_norm,
+        logvec::ops::logvec_eq,
+        logvec::ops::logvec_ne,
+        logvec::ops::logvec_lt,
+        logvec::ops::logvec_le,
+        logvec::ops::logvec_gt,
+        logvec::ops::logvec_ge,
+        logvec::ops::logvec_cmp,
+        logvec::ops::logvec_hash,
+        logvec::ops::logvec_hash_extended,
+        logvec::cast::logvec_to_real_array,
+        logvec::cast::logvec_to_jsonb,
+    ],
+);
+pgrx::extension_sql_file!("../sql/window.sql", name = "window", requires = ["logvec_type"]);
+
+mod control;
 mod error;
+mod logvec;
+mod memory;
+mod window;
 
 /// The functions that run inside a backend in tests.
 #[cfg(any(test, feature = "pg_test"))]

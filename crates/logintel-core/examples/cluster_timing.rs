@@ -1,6 +1,6 @@
 //! How long clustering takes: `cluster_timing FILE dbscan EPS MIN_POINTS [THREADS] [OUT]`.
 //!
-//! FILE holds a matrix as `tests/oracle/matrix.py` writes it: columns, rows and entries as u64, then row offsets
+//! FILE holds a matrix as `tests/oracle/timing.py` writes it: columns, rows and entries as u64, then row offsets
 //! as u64, columns as u32, values as f32, all little endian. OUT gets one label a line, -1 for noise.
 use std::time::Instant;
 
@@ -12,6 +12,12 @@ struct Threads(usize);
 impl Control for Threads {
     fn threads(&self) -> usize {
         self.0
+    }
+
+    fn progress(&self, phase: &'static str, done: u64, total: u64) {
+        if std::env::var_os("LOGINTEL_PHASES").is_some() {
+            eprintln!("{:?} {phase} {done} of {total}", Instant::now());
+        }
     }
 }
 

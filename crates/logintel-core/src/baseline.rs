@@ -539,3 +539,35 @@ pub(crate) fn to_cluster_space<'a>(baseline: &Baseline, vector: &'a SparseVec) -
     }
     Ok(Cow::Borrowed(vector))
 }
+
+/// A cluster of ordinary rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cluster<'a> {
+    /// Its number.
+    pub id: u32,
+    /// Rows of training.
+    pub rows: u64,
+    /// Templates.
+    pub templates: u64,
+    /// The most frequent of them, the first among equals.
+    pub template: &'a str,
+}
+
+impl Baseline {
+    /// The clusters, by number.
+    pub fn clusters(&self) -> Vec<Cluster<'_>> {
+        let mut clusters: Vec<(Cluster<'_>, u64)> = (0..self.summary.clusters)
+            .map(|id| (Cluster { id, rows: 0, templates: 0, template: "" }, 0))
+            .collect();
+        for template in &self.templates {
+            let Some(label) = self.labels[template.vector as usize] else { continue };
+            let (cluster, most) = &mut clusters[label as usize];
+            cluster.rows += template.rows;
+            cluster.templates += 1;
+            if template.rows > *most {
+                (cluster.template, *most) = (&template.text, template.rows);
+            }
+        }
+        clusters.into_iter().map(|(cluster, _)| cluster).collect()
+    }
+}

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::neighbors::{Groups, Index, Rows, Scratch, Within};
+use crate::neighbors::{Collect, Groups, Index, Rows, Scratch, floor};
 use crate::pool::{Pace, Pool};
 use crate::sparse::{CsrMatrix, SparseRef};
 
@@ -120,31 +120,20 @@ impl Dbscan {
         scratch: &mut Scratch,
         row: usize,
     ) -> (bool, [u32; LINKS]) {
-        let enough = u64::from(self.min_points);
-        let mut weight = weights[row];
-        let mut links = [NONE; LINKS];
-        let mut linked = 0;
-        scratch.load_row(index.rows(), row);
-        let found = |near: u32, _| {
-            if near as usize == row {
-                return ControlFlow::Continue(());
-            }
-            weight = weight.saturating_add(weights[near as usize]);
-            links[linked % LINKS] = near;
-            linked += 1;
-            if weight >= enough && linked >= LINKS {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+        let mut count = Count {
+            eps: self.eps,
+            row: row as u32,
+            enough: u64::from(self.min_points),
+            weights,
+            weight: weights[row],
+            links: [NONE; LINKS],
+            linked: 0,
+            looked: 0,
         };
-        if weights[row] >= enough {
-            index.glance(scratch, LOOK_FOR_LINKS, &mut Within { eps: self.eps, found });
-        } else {
-            index.search(scratch, &mut Within { eps: self.eps, found });
-        }
+        scratch.load_row(index.rows(), row);
+        index.search(scratch, &mut count);
         scratch.unload();
-        (weight >= enough, links)
+        (count.weight >= count.enough, count.links)
     }
 
     /// Joins sets of core rows of which one has a row near the other, the smaller set of two asking. Returns
@@ -225,6 +214,35 @@ impl Dbscan {
             }
         }
         Ok(labels)
+    }
+}
+
+/// Counts the neighbours of a row until they are enough, and remembers some.
+struct Count<'a> {
+    eps: f64,
+    row: u32,
+    enough: u64,
+    weights: &'a [u64],
+    weight: u64,
+    links: [u32; LINKS],
+    linked: usize,
+    looked: usize,
+}
+
+impl Collect for Count<'_> {
+    fn floor(&self) -> f64 {
+        floor(self.eps)
+    }
+
+    fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()> {
+        self.looked += 1;
+        if distance <= self.eps && row != self.row {
+            self.weight = self.weight.saturating_add(self.weights[row as usize]);
+            self.links[self.linked % LINKS] = row;
+            self.linked += 1;
+        }
+        let linked = self.linked >= LINKS || self.looked >= LOOK_FOR_LINKS;
+        if self.weight >= self.enough && linked { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

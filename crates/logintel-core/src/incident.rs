@@ -132,6 +132,22 @@ fn is_warning(level: &str) -> bool {
         || level.trim().parse().is_ok_and(|number: i64| (13..=16).contains(&number))
 }
 
+/// Longest template in a title, bytes.
+const MAX_TITLE: usize = 120;
+
+/// One line for people: how many anomalies, where, and the most frequent template among them.
+pub fn title(events: i64, components: &[String], template: &str) -> String {
+    let place = match components {
+        [] => String::new(),
+        [one] => format!(" in {one}"),
+        [first, rest @ ..] => format!(" in {first} and {} more", rest.len()),
+    };
+    let line = template.lines().next().unwrap_or_default();
+    let cut = &line[..line.floor_char_boundary(MAX_TITLE)];
+    let dots = if cut.len() < template.len() { "…" } else { "" };
+    format!("{events} anomalies{place}: {cut}{dots}")
+}
+
 /// The rule of the seed's preset that suppresses an incident, if one does: the first that holds.
 pub fn seed_suppression(
     severity: Severity,

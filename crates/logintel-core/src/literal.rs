@@ -113,7 +113,9 @@ impl<'a> Scanner<'a> {
 
     fn expected(&self, name: &str) -> Error {
         let found = match self.text[self.at..].chars().next() {
-            Some(c) => format!("\"{c}\""),
+            // Escaped where it is not ASCII: the message must be valid in any server encoding.
+            Some(c) if c.is_ascii() => format!("\"{c}\""),
+            Some(c) => format!("\"{}\"", c.escape_default()),
             None => "the end".to_owned(),
         };
         Error::VectorSyntax(format!("expected {name}, found {found} at byte {}", self.at + 1))
@@ -253,16 +255,20 @@ fn write_f32(out: &mut String, value: f32) {
 
 /// The shortest digits of a positive float4 that lie strictly between the midpoints to its neighbours, in Rust's `{:e}`.
 ///
-/// Rust also takes a midpoint itself where it would round to even; PostgreSQL does not, because other readers may not.
+/// Rust's own shortest form also takes a midpoint where reading would round to even, and of two equally near texts the
+/// larger one; PostgreSQL takes none of the former and the even one of the latter.
 fn shortest(value: f32) -> String {
     let text = format!("{value:e}");
-    if is_inside(value, &text) {
-        return text;
-    }
-    (0..9)
-        .map(|precision| format!("{value:.precision$e}"))
+    let digits = text.bytes().take_while(|&b| b != b'e').filter(u8::is_ascii_digit).count();
+    let rounded = |precision: usize| format!("{value:.precision$e}");
+    // At a power of two the neighbour below is nearer, so that the rounded text may be no reading of the value while
+    // another one of the same length is.
+    let candidates = [rounded(digits.max(1) - 1), text];
+    candidates
+        .into_iter()
+        .chain((digits..9).map(rounded))
         .find(|text| is_inside(value, text))
-        .unwrap_or(text)
+        .unwrap_or_else(|| rounded(8))
 }
 
 /// Whether the text lies strictly within the values that round to `value`.
@@ -335,8 +341,8 @@ mod tests {
             ("{1:--1}/2", syntax("expected a value, found \"-\" at byte 4")),
             ("{1:1e}/2", syntax("expected \",\" or \"}\", found \"e\" at byte 5")),
             ("{1:0x10}/2", syntax("expected \",\" or \"}\", found \"x\" at byte 5")),
-            ("{1:1\u{e9}}/2", syntax("expected \",\" or \"}\", found \"\u{e9}\" at byte 5")),
-            ("{\u{a0}1:1}/2", syntax("expected an index, found \"\u{a0}\" at byte 2")),
+            ("{1:1\u{e9}}/2", syntax("expected \",\" or \"}\", found \"\\u{e9}\" at byte 5")),
+            ("{\u{a0}1:1}/2", syntax("expected an index, found \"\\u{a0}\" at byte 2")),
             ("{0:1}/2", index("0")),
             ("{-1:1}/2", index("-1")),
             ("{1000000001:1}/2", index("1000000001")),
@@ -400,6 +406,9 @@ mod tests {
             (33_554_432.0, "3.3554432e+07"),
             (8_388_608.0, "8.388608e+06"),
             (1.0 / 3.0, "0.33333334"),
+            (151_297.125, "151297.12"),
+            (0.000_244_140_625, "0.00024414062"),
+            (2_f32.powi(-96), "1.2621775e-29"),
             (-2.5e10, "-2.5e+10"),
             (f32::MIN_POSITIVE, "1.1754944e-38"),
             (f32::from_bits(1), "1e-45"),

@@ -14,7 +14,7 @@ const SYSTEMS: [&str; 8] = ["Android", "Apache", "BGL", "HDFS", "Hadoop", "Linux
 /// Shares of flagged rows: of those whose event training saw and whose level is no error, and of those whose event
 /// it did not see (`None` where there are none), with the number of the latter.
 fn halves(system: &str, folder: &std::path::Path) -> (f64, Option<f64>, usize) {
-    let rows = common::csv_rows(&folder.join(format!("loghub_2k/{system}_2k.log_structured.csv")));
+    let rows = common::logs::csv_rows(&folder.join(format!("loghub_2k/{system}_2k.log_structured.csv")));
     // Linux_2k's column Level holds the host's name.
     let level = |row: &std::collections::HashMap<String, String>| {
         row.get("Level").filter(|_| system != "Linux").cloned().unwrap_or_default()
@@ -48,7 +48,7 @@ fn halves(system: &str, folder: &std::path::Path) -> (f64, Option<f64>, usize) {
 
 #[test]
 fn ordinary_rows_pass_and_new_events_do_not() {
-    let Some(folder) = common::data() else { return };
+    let Some(folder) = common::logs::data() else { return };
     let (mut total, mut found, mut new) = (0.0, 0.0, 0);
     for system in SYSTEMS {
         let (ordinary, unseen, rows) = halves(system, &folder);

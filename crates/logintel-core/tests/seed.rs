@@ -9,7 +9,7 @@ use logintel_core::control::Unattended;
 use logintel_core::detect::{Detector, Mode, Reason, Scratch};
 
 fn rows() -> Option<Vec<HashMap<String, String>>> {
-    Some(common::csv_rows(&common::data()?.join("seed/logs_with_clusters.csv")))
+    Some(common::logs::csv_rows(&common::logs::data()?.join("seed/logs_with_clusters.csv")))
 }
 
 fn train(rows: &[HashMap<String, String>]) -> Baseline {

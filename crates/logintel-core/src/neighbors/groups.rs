@@ -6,9 +6,12 @@
 use std::ops::ControlFlow;
 
 use super::scan::{List, Scratch, Search};
-use super::{NONE, Postings, Rows, Within};
+use super::{Collect, NONE, Postings, Rows, Within};
 use crate::control::Control;
 use crate::error::Result;
+
+/// Rows that are verified as they come, before anything is added up.
+const EAGER: usize = 48;
 
 /// Some rows in groups, indexed.
 #[derive(Debug, Clone)]
@@ -27,7 +30,7 @@ pub struct Groups {
 struct Run {
     group: u32,
     heaviest: f32,
-    start: usize,
+    start: u32,
 }
 
 impl Groups {
@@ -64,7 +67,7 @@ impl Groups {
                 let posting = postings.list[at];
                 let group = group_of[posting.row as usize];
                 if group != last {
-                    runs.push(Run { group, heaviest: 0.0, start: at });
+                    runs.push(Run { group, heaviest: 0.0, start: at as u32 });
                     last = group;
                 }
                 if let Some(run) = runs.last_mut() {
@@ -103,31 +106,92 @@ impl Groups {
     ) {
         let floor = 1.0 - eps - scratch.slack();
         if floor <= 0.0 {
-            // Rows that share no term are near enough, or nearly: no bound says anything.
             for group in (0..self.len() as u32).filter(|&g| wanted(g)) {
-                if scratch.any_within(rows, eps, self.members(group)) && found(group).is_break() {
+                let members = self.members(group);
+                let any = members.iter().any(|&row| scratch.distance(rows, row) <= eps);
+                if any && found(group).is_break() {
                     return;
                 }
             }
             return;
         }
-        let mut groups = self.candidates(scratch, floor, wanted);
-        for &group in &groups {
-            self.lists(scratch, group);
+        self.candidates(scratch, floor);
+        let mut groups = std::mem::take(&mut scratch.groups);
+        groups.retain(|&(group, _)| wanted(group));
+        groups.sort_unstable_by_key(|&(group, _)| group);
+        for &(group, _) in &groups {
             let near = &mut Within { eps, found: |_, _| ControlFlow::Break(()) };
-            let hit = Search { rows, postings: &self.postings }.shared(scratch, near).is_break();
-            scratch.clear();
+            self.lists(scratch, group);
+            let hit = Search { rows, postings: &self.postings }.run(scratch, EAGER, near).is_break();
             if hit && found(group).is_break() {
                 break;
             }
         }
-        groups.clear();
         scratch.groups = groups;
     }
 
-    /// Wanted groups whose heaviest weights could make a row reach `floor`, ascending.
-    fn candidates(&self, scratch: &mut Scratch, floor: f64, wanted: impl Fn(u32) -> bool) -> Vec<u32> {
+    /// Offers every row that may matter to the query that `scratch` has loaded; once each, unless the floor begins
+    /// at minus infinity.
+    pub(super) fn search(&self, rows: &Rows<'_>, scratch: &mut Scratch, collect: &mut impl Collect) {
+        // Rows that share no term are at distance 1. Where that is near enough, or nearly, no bound says anything.
+        if collect.floor().is_finite() && collect.floor() <= scratch.slack() {
+            let _ = scratch.all(rows, collect);
+            return;
+        }
+        let flow = self.glance(rows, scratch, collect).map_continue(|more| {
+            if more {
+                self.search_groups(rows, scratch, collect)?;
+            }
+            ControlFlow::Continue(())
+        });
+        scratch.clear_from(0);
+        if flow.is_continue() && collect.floor() <= scratch.slack() {
+            let _ = scratch.all(rows, collect);
+        }
+    }
+
+    /// Verifies the rows of the rarest terms, and marks them. Returns whether there is more to see.
+    fn glance(
+        &self,
+        rows: &Rows<'_>,
+        scratch: &mut Scratch,
+        collect: &mut impl Collect,
+    ) -> ControlFlow<(), bool> {
+        scratch.lists.clear();
+        for &(term, weight) in &scratch.query {
+            let range = self.postings.of(term);
+            scratch.lists.push(List { start: range.start, end: range.end, weight, bound: weight.abs() });
+        }
+        scratch.bound_rest();
+        let search = Search { rows, postings: &self.postings };
+        search.glance(scratch, EAGER, collect).map_continue(|stop| stop.is_some())
+    }
+
+    /// Offers the rows of each group that may matter and were not met, the most promising group first.
+    fn search_groups(
+        &self,
+        rows: &Rows<'_>,
+        scratch: &mut Scratch,
+        collect: &mut impl Collect,
+    ) -> ControlFlow<()> {
+        self.candidates(scratch, collect.floor() - scratch.slack());
         let mut groups = std::mem::take(&mut scratch.groups);
+        groups.sort_unstable_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
+        let mut flow = ControlFlow::Continue(());
+        for &(group, bound) in &groups {
+            if flow.is_break() || f64::from(bound) < collect.floor() - scratch.slack() {
+                break;
+            }
+            self.lists(scratch, group);
+            flow = Search { rows, postings: &self.postings }.run(scratch, 0, collect);
+        }
+        scratch.groups = groups;
+        flow
+    }
+
+    /// Finds the groups whose heaviest weights could make a row reach `floor`, and how far they reach.
+    fn candidates(&self, scratch: &mut Scratch, floor: f64) {
+        scratch.groups.clear();
         let bounds = &mut scratch.group_bound;
         if bounds.len() < self.len() {
             bounds.resize(self.len(), 0.0);
@@ -143,19 +207,17 @@ impl Groups {
                     if !opens {
                         continue;
                     }
-                    groups.push(run.group);
+                    scratch.groups.push((run.group, 0.0));
                     // Never zero again, and within what the slack allows.
                     *bound = 1e-7;
                 }
                 *bound += weight.abs() * run.heaviest;
             }
         }
-        groups.retain(|&group| {
-            let bound = std::mem::take(&mut bounds[group as usize]);
-            f64::from(bound) >= floor && wanted(group)
+        scratch.groups.retain_mut(|(group, reach)| {
+            *reach = std::mem::take(&mut bounds[*group as usize]);
+            f64::from(*reach) >= floor
         });
-        groups.sort_unstable();
-        groups
     }
 
     /// Makes the group's share of the query's lists what `scratch` goes through, shortest first.
@@ -166,10 +228,10 @@ impl Groups {
             let at = from + self.runs[from..to].partition_point(|run| run.group < group);
             if at < to && self.runs[at].group == group {
                 let run = self.runs[at];
-                let end = if at + 1 < to { self.runs[at + 1].start } else { self.postings.of(term).end };
+                let next = self.runs.get(at + 1).map_or(self.postings.list.len(), |run| run.start as usize);
                 scratch.lists.push(List {
-                    start: run.start,
-                    end,
+                    start: run.start as usize,
+                    end: next,
                     weight,
                     bound: weight.abs() * run.heaviest,
                 });

@@ -21,14 +21,15 @@ use crate::sparse::{CsrMatrix, SparseRef};
 mod groups;
 mod scan;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use groups::Groups;
 pub use scan::Scratch;
-use scan::{List, Search};
 
 /// Rows between two looks at the clock.
 const ROWS_BETWEEN_POLLS: usize = 4096;
+/// A term that makes a group is in one of so many rows.
+const COMMON: u32 = 16;
 /// No term.
 const NONE: u32 = u32::MAX;
 
@@ -95,7 +96,7 @@ impl<'a> Rows<'a> {
     /// [`Error::Memory`] if this and the index would not fit [`Control::memory`].
     pub fn new(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
         let needed = Self::memory(&matrix, control.threads());
-        if needed > control.memory() || matrix.rows() >= NONE as usize {
+        if needed > control.memory() || matrix.rows().max(matrix.indices.len()) >= NONE as usize {
             return Err(Error::Memory { what: "the index of vectors", needed, allowed: control.memory() });
         }
         let mut columns = Columns::new(&matrix);
@@ -130,7 +131,9 @@ impl<'a> Rows<'a> {
             rank[old as usize] = new as u32;
             *columns.slot(first_column[old as usize]) = new as u32;
         }
-        terms.iter_mut().for_each(|t| *t = rank[*t as usize]);
+        for term in &mut terms {
+            *term = rank[*term as usize];
+        }
         let frequencies = order.iter().map(|&old| frequencies[old as usize]).collect();
         Ok(Rows { matrix, columns, terms, frequencies, norms, longest })
     }
@@ -150,6 +153,35 @@ impl<'a> Rows<'a> {
         &self.matrix
     }
 
+    /// Puts rows together that are likely to be alike: those that share their heaviest term, of the terms that are
+    /// not too rare to say anything. How good this is decides nothing but speed.
+    fn alike(&self) -> (Vec<u32>, u32) {
+        let common = self.len() as u32 / COMMON;
+        let mut group_of_term = vec![NONE; self.frequencies.len()];
+        let mut alone = NONE;
+        let mut count = 0;
+        let mut number = |slot: &mut u32| {
+            if *slot == NONE {
+                *slot = count;
+                count += 1;
+            }
+            *slot
+        };
+        let group_of = (0..self.len())
+            .map(|i| {
+                let rank = |&(t, weight): &(u32, f64)| (self.frequencies[t as usize] >= common, weight.abs());
+                let heaviest = self.weights(i).reduce(|a, b| if rank(&a) >= rank(&b) { a } else { b });
+                match heaviest {
+                    Some((t, _)) if self.frequencies[t as usize] >= common => {
+                        number(&mut group_of_term[t as usize])
+                    }
+                    _ => number(&mut alone),
+                }
+            })
+            .collect();
+        (group_of, count)
+    }
+
     /// Terms and normalised weights of row `i`.
     fn weights(&self, i: usize) -> impl Iterator<Item = (u32, f64)> + '_ {
         let range = self.matrix.indptr[i]..self.matrix.indptr[i + 1];
@@ -163,7 +195,7 @@ impl<'a> Rows<'a> {
 
 /// Terms to rows.
 #[derive(Debug, Clone)]
-pub(crate) struct Postings {
+struct Postings {
     /// Term `t` holds the postings `starts[t]..starts[t + 1]`.
     starts: Vec<usize>,
     list: Vec<Posting>,
@@ -208,10 +240,6 @@ impl Postings {
     fn of(&self, term: u32) -> std::ops::Range<usize> {
         self.starts[term as usize]..self.starts[term as usize + 1]
     }
-
-    fn heaviest(&self, range: std::ops::Range<usize>) -> f32 {
-        self.list[range].iter().fold(0.0, |most, p| p.weight.abs().max(most))
-    }
 }
 
 /// What a search is for: the least cosine that matters now, and what to do with a row.
@@ -220,10 +248,11 @@ pub(crate) trait Collect {
     fn floor(&self) -> f64;
     /// Takes a row and its exact distance.
     fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()>;
-    /// Takes a row that shares no term with the query; rows come in ascending order, after all others.
-    fn offer_apart(&mut self, row: u32) -> ControlFlow<()> {
-        self.offer(row, 1.0)
-    }
+}
+
+/// The least cosine within `eps`.
+pub(crate) fn floor(eps: f64) -> f64 {
+    1.0 - eps.min(2.0)
 }
 
 /// Rows at most `eps` away, in no particular order.
@@ -234,7 +263,7 @@ pub(crate) struct Within<F> {
 
 impl<F: FnMut(u32, f64) -> ControlFlow<()>> Collect for Within<F> {
     fn floor(&self) -> f64 {
-        1.0 - self.eps.min(2.0)
+        floor(self.eps)
     }
 
     fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()> {
@@ -256,11 +285,6 @@ impl Collect for Nearest {
         }
         ControlFlow::Continue(())
     }
-
-    fn offer_apart(&mut self, row: u32) -> ControlFlow<()> {
-        self.offer(row, 1.0)?;
-        ControlFlow::Break(())
-    }
 }
 
 /// A row and how far away it is.
@@ -276,9 +300,7 @@ pub struct Neighbor {
 #[derive(Debug, Clone)]
 pub struct Index<'a> {
     rows: Rows<'a>,
-    postings: Postings,
-    /// Largest normalised weight of each term.
-    heaviest: Vec<f32>,
+    groups: Groups,
 }
 
 impl<'a> Index<'a> {
@@ -288,11 +310,9 @@ impl<'a> Index<'a> {
     /// [`Error::Memory`] and [`Error::Canceled`].
     pub fn new(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
         let rows = Rows::new(matrix, control)?;
-        let order: Vec<u32> = (0..rows.len() as u32).collect();
-        let postings = Postings::new(&rows, &order, control)?;
-        let heaviest =
-            (0..rows.frequencies.len() as u32).map(|t| postings.heaviest(postings.of(t))).collect();
-        Ok(Index { rows, postings, heaviest })
+        let (group_of, count) = rows.alike();
+        let groups = Groups::new(&rows, &group_of, count as usize, control)?;
+        Ok(Index { rows, groups })
     }
 
     /// The rows.
@@ -333,36 +353,18 @@ impl<'a> Index<'a> {
     pub fn nearest(&self, vector: SparseRef<'_>, scratch: &mut Scratch) -> Result<Option<Neighbor>> {
         scratch.load(&self.rows, vector)?;
         let mut nearest = Nearest(None);
-        self.search(scratch, &mut nearest);
+        if scratch.is_apart() {
+            nearest.0 = (!self.rows.is_empty()).then_some(Neighbor { row: 0, distance: 1.0 });
+        } else {
+            self.search(scratch, &mut nearest);
+        }
         scratch.unload();
         Ok(nearest.0)
     }
 
-    /// Offers at most `most` rows that share a term with the query that `scratch` has loaded, rarest first.
-    pub(crate) fn glance(&self, scratch: &mut Scratch, most: usize, collect: &mut impl Collect) {
-        self.lists(scratch);
-        let search = Search { rows: &self.rows, postings: &self.postings };
-        let _ = search.glance(scratch, most, collect);
-        scratch.clear();
-    }
-
-    /// Offers every row that may matter to the query that `scratch` has loaded.
+    /// Offers every row that may matter to the query that `scratch` has loaded; once each, unless the floor begins
+    /// at minus infinity.
     pub(crate) fn search(&self, scratch: &mut Scratch, collect: &mut impl Collect) {
-        self.lists(scratch);
-        let search = Search { rows: &self.rows, postings: &self.postings };
-        if search.shared(scratch, collect).is_continue() && collect.floor() <= scratch.slack() {
-            // Rows that share no term are at distance 1, which is near enough.
-            let _ = search.others(scratch, collect, 0..self.rows.len() as u32);
-        }
-        scratch.clear();
-    }
-
-    fn lists(&self, scratch: &mut Scratch) {
-        scratch.lists.clear();
-        for &(term, weight) in &scratch.query {
-            let range = self.postings.of(term);
-            let bound = weight.abs() * self.heaviest[term as usize];
-            scratch.lists.push(List { start: range.start, end: range.end, weight, bound });
-        }
+        self.groups.search(&self.rows, scratch, collect);
     }
 }

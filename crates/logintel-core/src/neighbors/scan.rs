@@ -10,10 +10,8 @@ use crate::sparse::SparseRef;
 const MET: f32 = 2.0;
 /// Verified, and out of the way: no product lifts it.
 const VERIFIED: f32 = f32::NEG_INFINITY;
-/// Rows that are verified as they come, before products are added up.
-const EAGER: usize = 48;
 /// Verifying a row costs about as much as passing so many postings.
-const VERIFY_COST: usize = 16;
+const VERIFY_COST: usize = 8;
 
 /// Buffers that a caller keeps between searches.
 #[derive(Debug, Clone, Default)]
@@ -31,9 +29,9 @@ pub struct Scratch {
     partial: Vec<f32>,
     /// Rows whose `partial` is not zero.
     met: Vec<u32>,
-    /// Bound of each group, and the groups where it is not zero.
+    /// Bound of each group, and the groups that may matter with theirs.
     pub(super) group_bound: Vec<f32>,
-    pub(super) groups: Vec<u32>,
+    pub(super) groups: Vec<(u32, f32)>,
 }
 
 /// Postings to go through.
@@ -93,6 +91,11 @@ impl Scratch {
         }
     }
 
+    /// Whether the query shares no term with any row.
+    pub(super) fn is_apart(&self) -> bool {
+        self.query.is_empty()
+    }
+
     /// How far a bound may be off.
     pub(crate) fn slack(&self) -> f64 {
         self.slack
@@ -107,16 +110,16 @@ impl Scratch {
         }
     }
 
-    /// Forgets which rows were met.
-    pub(super) fn clear(&mut self) {
-        for row in self.met.drain(..) {
+    /// Forgets which rows were met, but for the first `keep`.
+    pub(super) fn clear_from(&mut self, keep: usize) {
+        for row in self.met.drain(keep..) {
             self.partial[row as usize] = 0.0;
         }
     }
 
     /// Cosine distance of the query to a row; the same bits as [`SparseRef::cosine_distance`], because a term
     /// that is not shared adds a zero to a sum in the same order.
-    fn distance(&self, rows: &Rows<'_>, row: u32) -> f64 {
+    pub(super) fn distance(&self, rows: &Rows<'_>, row: u32) -> f64 {
         let norms = self.norm * rows.norms[row as usize];
         if norms == 0.0 {
             return 1.0;
@@ -130,14 +133,14 @@ impl Scratch {
         1.0 - (product / norms.sqrt()).clamp(-1.0, 1.0)
     }
 
-    /// Whether one of some rows is at most `eps` from the query.
-    pub(super) fn any_within(&self, rows: &Rows<'_>, eps: f64, some: &[u32]) -> bool {
-        some.iter().any(|&row| self.distance(rows, row) <= eps)
+    /// Offers every row.
+    pub(super) fn all(&self, rows: &Rows<'_>, collect: &mut impl Collect) -> ControlFlow<()> {
+        (0..rows.len() as u32).try_for_each(|row| collect.offer(row, self.distance(rows, row)))
     }
 
     /// Bounds of what the lists from each one on can add: by Cauchy and Schwarz over the query's weights, as no
     /// row is longer than 1, and by the largest product of each list.
-    fn bound_rest(&mut self) {
+    pub(super) fn bound_rest(&mut self) {
         self.rest.clear();
         self.rest.resize(self.lists.len() + 1, 0.0);
         let (mut squares, mut products) = (0.0, 0.0);
@@ -156,43 +159,37 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Offers the rows that share a term with the query, in the lists of `scratch`, and may reach the floor.
-    pub fn shared(&self, scratch: &mut Scratch, collect: &mut impl Collect) -> ControlFlow<()> {
-        let (list, at) = self.glance(scratch, EAGER, collect)?;
-        if list == scratch.lists.len() {
-            return ControlFlow::Continue(());
-        }
-        let stop = self.add_up(scratch, collect.floor(), list, at);
-        self.verify(scratch, collect, scratch.rest[stop])
-    }
-
-    /// Offers the rows that were not met. To be called where that means that they share no term.
-    pub fn others(
-        &self,
-        scratch: &Scratch,
-        collect: &mut impl Collect,
-        rows: impl Iterator<Item = u32>,
-    ) -> ControlFlow<()> {
-        for row in rows {
-            if scratch.partial[row as usize] == 0.0 {
-                collect.offer_apart(row)?;
+    /// Offers the rows of the lists that may reach the floor and were not met before; `eager` of them as they come,
+    /// first list first, which is enough where few will do.
+    pub fn run(&self, scratch: &mut Scratch, eager: usize, collect: &mut impl Collect) -> ControlFlow<()> {
+        scratch.bound_rest();
+        let before = scratch.met.len();
+        let flow = self.glance(scratch, eager, collect).map_continue(|stop| match stop {
+            Some((list, at)) => {
+                let fresh = scratch.met.len();
+                let stop = self.add_up(scratch, collect.floor(), list, at);
+                self.verify(scratch, fresh, scratch.rest[stop], collect)
             }
+            None => ControlFlow::Continue(()),
+        });
+        scratch.clear_from(before);
+        match flow {
+            ControlFlow::Continue(flow) => flow,
+            ControlFlow::Break(()) => ControlFlow::Break(()),
         }
-        ControlFlow::Continue(())
     }
 
-    /// Verifies at most `left` rows as they come, first list first. Returns the list and the posting where it
-    /// stopped.
+    /// Verifies at most `left` rows as they come and marks them. Returns the list and the posting where it stopped,
+    /// if there is more to see.
     pub fn glance(
         &self,
         scratch: &mut Scratch,
         mut left: usize,
         collect: &mut impl Collect,
-    ) -> ControlFlow<(), (usize, usize)> {
-        scratch.bound_rest();
+    ) -> ControlFlow<(), Option<(usize, usize)>> {
         for i in 0..scratch.lists.len() {
             if scratch.rest[i] < collect.floor() - scratch.slack {
-                return ControlFlow::Continue((scratch.lists.len(), 0));
+                return ControlFlow::Continue(None);
             }
             let list = scratch.lists[i];
             for at in list.start..list.end {
@@ -201,7 +198,7 @@ impl Search<'_> {
                     continue;
                 }
                 if left == 0 {
-                    return ControlFlow::Continue((i, at));
+                    return ControlFlow::Continue(Some((i, at)));
                 }
                 left -= 1;
                 scratch.partial[row as usize] = VERIFIED;
@@ -209,7 +206,7 @@ impl Search<'_> {
                 collect.offer(row, scratch.distance(self.rows, row))?;
             }
         }
-        ControlFlow::Continue((scratch.lists.len(), 0))
+        ControlFlow::Continue(None)
     }
 
     /// Adds up partial products from posting `at` of list `first` on, and returns the list where it stopped.
@@ -229,26 +226,36 @@ impl Search<'_> {
                     }
                     *sum += list.weight * p.weight;
                 }
-            } else if postings.len() <= (scratch.met.len() - fresh) * VERIFY_COST {
-                // A row first met here cannot reach the floor.
+            } else {
+                // A row first met here cannot reach the floor. Is it worth adding up for the others?
+                let least = (floor - scratch.rest[i]) as f32 + MET;
+                let alive =
+                    scratch.met[fresh..].iter().filter(|&&row| partial[row as usize] >= least).count();
+                if alive * VERIFY_COST < postings.len() {
+                    return i;
+                }
                 for p in postings {
                     let sum = &mut partial[p.row as usize];
                     if *sum != 0.0 {
                         *sum += list.weight * p.weight;
                     }
                 }
-            } else {
-                return i;
             }
         }
         scratch.lists.len()
     }
 
-    /// Verifies what was met and may reach the floor if `rest` is added, the most promising row first.
-    fn verify(&self, scratch: &mut Scratch, collect: &mut impl Collect, rest: f64) -> ControlFlow<()> {
+    /// Verifies what was met since `fresh` and may reach the floor if `rest` is added, the most promising row first.
+    fn verify(
+        &self,
+        scratch: &mut Scratch,
+        fresh: usize,
+        rest: f64,
+        collect: &mut impl Collect,
+    ) -> ControlFlow<()> {
         let reach = rest + scratch.slack - f64::from(MET);
         let mut best = (VERIFIED, NONE);
-        for &row in &scratch.met {
+        for &row in &scratch.met[fresh..] {
             let sum = scratch.partial[row as usize];
             if sum > best.0 {
                 best = (sum, row);
@@ -261,7 +268,7 @@ impl Search<'_> {
             collect.offer(best.1, scratch.distance(self.rows, best.1))?;
             scratch.partial[best.1 as usize] = VERIFIED;
         }
-        for i in 0..scratch.met.len() {
+        for i in fresh..scratch.met.len() {
             let row = scratch.met[i];
             if f64::from(scratch.partial[row as usize]) + reach >= collect.floor() {
                 collect.offer(row, scratch.distance(self.rows, row))?;

@@ -1,0 +1,100 @@
+//! One line against the active model: `detect`, `anomaly_score`, `anomaly_explain`.
+use logintel_core::detect::{Mode, Scratch};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use super::Detector;
+use super::resolve::{Resolved, resolve};
+use super::trigger::judge;
+use crate::error::OrRaise;
+use crate::tuples::form_composite;
+
+/// The detector and its model, for a caller who may read its logs.
+fn resolve_for_caller(detector: &str) -> std::rc::Rc<Resolved> {
+    resolve(detector, Detector::require_reader)
+}
+
+/// The judgement of one line. Written by hand because the result's type is looked up once for a call site, not once
+/// for a row.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["types"], sql = "
+CREATE FUNCTION @FUNCTION_NAME@(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
+RETURNS detection STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
+unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: the arguments are those of the declaration above.
+    let text = |number: usize| unsafe { pgrx::pg_getarg::<String>(fcinfo, number) };
+    let Some(detector) = text(0) else {
+        unsafe { (*fcinfo).isnull = true };
+        return pg_sys::Datum::null();
+    };
+    let resolved = resolve_for_caller(&detector);
+    let judgement = judge(&resolved, text(1).as_deref(), text(2).as_deref(), Mode::Live);
+    let trained = resolved.model.is_some();
+    let values = [
+        judgement.is_anomaly.into_datum(),
+        trained.then_some(judgement.score).into_datum(),
+        judgement.reason.to_string().into_datum(),
+        judgement.cluster.map(|cluster| cluster as i32).into_datum(),
+        judgement.template.into_datum(),
+        trained.then_some(judgement.distance).into_datum(),
+    ];
+    // SAFETY: as many values as the type has attributes, of their types.
+    unsafe { form_composite(fcinfo, &values) }
+}
+
+/// How strange a line is: 0 = ordinary, 1 = never seen; NULL before the first training.
+#[pg_extern(stable, parallel_restricted, cost = 500, requires = ["tables"])]
+fn anomaly_score(
+    detector: Option<&str>,
+    message: Option<&str>,
+    level: default!(Option<&str>, "NULL"),
+    component: default!(Option<&str>, "NULL"),
+    source: default!(Option<&str>, "NULL"),
+) -> Option<f64> {
+    let _ = (component, source);
+    let resolved = resolve_for_caller(detector?);
+    resolved.model.as_ref()?;
+    Some(judge(&resolved, message, level, Mode::Live).score)
+}
+
+/// Why a line is judged as it is, as rows.
+#[pg_extern(stable, parallel_restricted, requires = ["tables"])]
+fn anomaly_explain(
+    detector: &str,
+    message: Option<&str>,
+    level: default!(Option<&str>, "NULL"),
+    component: default!(Option<&str>, "NULL"),
+    source: default!(Option<&str>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(kind, String),
+        name!(term, String),
+        name!(weight, Option<f64>),
+        name!(contribution, Option<f64>),
+        name!(seen_in_training, Option<bool>),
+        name!(detail, String),
+    ),
+> {
+    let _ = (component, source);
+    let resolved = resolve_for_caller(detector);
+    let rows = match (&resolved.model, message) {
+        (Some(model), Some(message)) => model.explain(message, level, &mut Scratch::default()).or_raise(),
+        _ => Vec::new(),
+    };
+    if rows.is_empty() {
+        let reason = judge(&resolved, message, level, Mode::Live).reason.to_string();
+        let detail = if resolved.model.is_none() {
+            "no model yet: SELECT logintel.train('…')"
+        } else {
+            "there is no message"
+        };
+        return TableIterator::once(("rule".into(), reason, None, None, None, detail.into()));
+    }
+    TableIterator::new(
+        rows.into_iter()
+            .map(|row| (row.kind.to_owned(), row.term, row.weight, row.contribution, row.seen, row.detail)),
+    )
+}
