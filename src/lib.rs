@@ -4,6 +4,15 @@ use pgrx::prelude::*;
 pgrx::pg_module_magic!(name, version);
 
 mod error;
+mod settings;
+mod worker;
+
+/// Called when PostgreSQL loads the library.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::define();
+    worker::register();
+}
 
 /// The functions that run inside a backend in tests.
 #[cfg(any(test, feature = "pg_test"))]
