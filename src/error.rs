@@ -9,7 +9,9 @@ fn sqlstate(error: &Error) -> PgSqlErrorCode {
     match error {
         Error::VectorSyntax(_) => S::ERRCODE_INVALID_TEXT_REPRESENTATION,
         Error::VectorValueRange(_) => S::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-        Error::VectorTooDense | Error::Memory { .. } => S::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        Error::VectorTooDense | Error::Memory { .. } | Error::ModelTooLarge { .. } => {
+            S::ERRCODE_PROGRAM_LIMIT_EXCEEDED
+        }
         Error::Corrupt { .. } => S::ERRCODE_INVALID_BINARY_REPRESENTATION,
         Error::FormatVersion { .. } => S::ERRCODE_FEATURE_NOT_SUPPORTED,
         Error::UnknownOption { .. } | Error::OptionValue { .. } | Error::DocumentFrequencies => {

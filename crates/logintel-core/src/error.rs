@@ -95,6 +95,14 @@ pub enum Error {
         /// The bound.
         allowed: u64,
     },
+    /// A model is larger than one may be.
+    #[error("{what} is larger than the {max} bytes that one may have")]
+    ModelTooLarge {
+        /// Which kind of value.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
     /// A pattern needs more steps than a line may cost.
     #[error("pattern \"{0}\" takes too many steps on this text")]
     PatternSteps(String),
@@ -115,12 +123,19 @@ impl Error {
     /// The way out, where there is one.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Error::VectorSyntax(_) => "A logvec looks like {1:0.5,7:0.25}/126: index:value pairs, then the dimensions.",
-            Error::EmptyVocabulary => "Look at token_pattern and stop_words, or at what the messages contain.",
+            Error::VectorSyntax(_) => {
+                "A logvec looks like {1:0.5,7:0.25}/126: index:value pairs, then the dimensions."
+            }
+            Error::EmptyVocabulary => {
+                "Look at token_pattern and stop_words, or at what the messages contain."
+            }
             Error::AllTermsPruned(_) => "Try a lower min_df or a higher max_df.",
             Error::DocumentFrequencies => "Give min_df a lower or max_df a higher value.",
             Error::NoDocuments => "NULL messages are skipped; is the range of rows the right one?",
             Error::Memory { .. } => "Raise logintel.maintenance_mem, or work on fewer rows.",
+            Error::ModelTooLarge { .. } => {
+                "Lower max_features or the upper end of ngram_range, or raise min_df."
+            }
             Error::FormatVersion { .. } => "Install the logintel version that wrote it, or a newer one.",
             Error::Corrupt { .. } => "Restore it from a backup, or make it again.",
             _ => return None,
