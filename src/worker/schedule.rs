@@ -106,6 +106,8 @@ pub struct Table {
 }
 
 impl Default for Table {
+    // It is made once, in the postmaster, and moves from there into shared memory.
+    #[allow(clippy::large_stack_arrays)]
     fn default() -> Self {
         Self { databases: [Database::FREE; MAX_DATABASES] }
     }

@@ -14,6 +14,7 @@ static TABLE: PgLwLock<Table> = unsafe { PgLwLock::new(c"logintel worker state")
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// Asks for the shared memory. Only while `shared_preload_libraries` is processed.
+#[expect(unexpected_cfgs, reason = "the macro asks for versions of PostgreSQL that we do not build for")]
 pub fn request() {
     pg_shmem_init!(TABLE);
     REQUESTED.store(true, Ordering::Relaxed);
