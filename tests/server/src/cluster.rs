@@ -126,6 +126,9 @@ impl Cluster {
     }
 
     /// Runs statements as the superuser in database `postgres`, each in a transaction of its own.
+    ///
+    /// # Panics
+    /// When the server refuses one.
     pub fn execute(&self, statements: &[&str]) {
         let mut client = self.client();
         for statement in statements {
