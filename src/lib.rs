@@ -1,10 +1,18 @@
 //! logintel: the PostgreSQL surface. Thin: it converts, calls the engine, and converts back.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`logvec`], [`tfidf`], [`window`] | the toolbox: types, functions, aggregates, window functions |
+//! | [`detector`] | detectors: registering, training, judging, triggers |
+//! | [`maintenance`], [`worker`] | from anomalies to incidents, by hand and in the background |
+//! | [`settings`] | the settings `logintel.*` |
+//! | [`error`], [`security`], [`subtransaction`], [`spi`], [`text`], [`tuples`], [`control`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
-#[cfg(any(test, feature = "pg_test"))]
 use pgrx::prelude::*;
 
 pgrx::pg_module_magic!(name, version);
 
+pgrx::extension_sql_file!("../sql/roles.sql", name = "roles", bootstrap);
 pgrx::extension_sql_file!("../sql/logvec_type.sql", name = "logvec_type", creates = [Type(logvec::LogVec)]);
 pgrx::extension_sql_file!(
     "../sql/logvec.sql",
@@ -32,12 +40,34 @@ pgrx::extension_sql_file!(
     ],
 );
 pgrx::extension_sql_file!("../sql/window.sql", name = "window", requires = ["logvec_type"]);
+pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logvec_type"]);
+pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
+pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
+pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 
 mod control;
+mod detector;
 mod error;
 mod logvec;
+mod maintenance;
 mod memory;
+mod security;
+mod settings;
+mod spi;
+mod subtransaction;
+mod text;
+mod tfidf;
+mod tuples;
 mod window;
+mod worker;
+
+/// Called when PostgreSQL loads the library.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::define();
+    worker::register();
+}
 
 /// The functions that run inside a backend in tests.
 #[cfg(any(test, feature = "pg_test"))]
