@@ -144,9 +144,17 @@ mirror() {
         dir=$("$source" --sharedir)/extension && mkdir -p "$root$dir" && cp -L "$dir"/* "$root$dir"
         rm -f "$root$dir"/logintel*
         for path in sharedir pkglibdir includedir-server; do link_missing "$("$source" "--$path")" "$root"; done
+        dir=$("$source" --bindir)
+        if "$root$dir/postgres" --version >/dev/null 2>&1 && "$root$dir/psql" --version >/dev/null 2>&1; then
+            printf '%s\n' "$root$dir/pg_config" >"$root/use"
+        else
+            # Programs that look for their libraries beside themselves cannot be copied.
+            say "note: the programs in $dir do not run from another folder; logintel is installed into that PostgreSQL itself"
+            printf '%s\n' "$source" >"$root/use"
+        fi
         printf '%s\n' "$stamp" >"$root/stamp"
     fi
-    printf '%s\n' "$root$("$source" --bindir)/pg_config"
+    cat "$root/use"
 }
 
 # link_missing DIR ROOT: every entry of DIR, linked at the same path below ROOT unless something is there already.
