@@ -159,6 +159,7 @@ fn c_string(sql: &str) -> CString {
 fn split(args: &[Arg]) -> (Vec<pg_sys::Oid>, Vec<pg_sys::Datum>, Vec<std::ffi::c_char>) {
     let types = args.iter().map(|(oid, _)| *oid).collect();
     let values = args.iter().map(|(_, value)| value.unwrap_or(pg_sys::Datum::null())).collect();
-    let nulls = args.iter().map(|(_, value)| if value.is_none() { b'n' } else { b' ' } as std::ffi::c_char).collect();
+    let nulls =
+        args.iter().map(|(_, value)| if value.is_none() { b'n' } else { b' ' } as std::ffi::c_char).collect();
     (types, values, nulls)
 }

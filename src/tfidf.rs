@@ -98,7 +98,9 @@ unsafe fn tfidf_model_in(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 #[pg_extern(sql = false)]
 unsafe fn tfidf_model_out(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: STRICT, of type tfidf_model.
-    let text = unsafe { with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), |b| BASE64_STANDARD.encode(b)) };
+    let text = unsafe {
+        with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), |b| BASE64_STANDARD.encode(b))
+    };
     let text = CString::new(text).unwrap_or_default();
     // SAFETY: copies a C string.
     unsafe { pg_sys::pstrdup(text.as_ptr()).into() }
@@ -186,7 +188,9 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         let state = match argument(fcinfo, 0) {
             Some(state) => state.cast_mut_ptr::<FitState>(),
             None => {
-                let json = given.and_then(|json| JsonB::from_datum(json, false)).map_or(serde_json::Value::Null, |json| json.0);
+                let json = given
+                    .and_then(|json| JsonB::from_datum(json, false))
+                    .map_or(serde_json::Value::Null, |json| json.0);
                 let options = TfidfOptions::default().merge(&json).or_raise();
                 let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
                 keep(context, FitState { counts, options: bytes.clone() })
@@ -261,8 +265,12 @@ unsafe fn tfidf_fit_deserial(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum 
         let state = with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), |bytes| {
             let corrupt = || Error::Corrupt { what: "tfidf_fit state", why: "it is too short".into() };
             let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(corrupt)?;
-            let (options, counts) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(corrupt)?;
-            Ok(FitState { counts: TermCounts::from_bytes(counts, settings::maintenance_mem())?, options: options.to_vec() })
+            let (options, counts) =
+                rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(corrupt)?;
+            Ok(FitState {
+                counts: TermCounts::from_bytes(counts, settings::maintenance_mem())?,
+                options: options.to_vec(),
+            })
         });
         pg_sys::Datum::from(keep(pg_sys::CurrentMemoryContext, state.or_raise()))
     }
@@ -336,7 +344,12 @@ unsafe fn with_vectorizer<T>(
         let mut site = (*flinfo).fn_extra.cast::<CallSite>();
         if site.is_null() || !(*site).holds(datum, bytes) {
             let vectorizer = Vectorizer::new(with_bytes(datum, checked)).or_raise();
-            let fresh = CallSite { datum: datum.value(), bytes: bytes.to_vec(), vectorizer, scratch: Scratch::default() };
+            let fresh = CallSite {
+                datum: datum.value(),
+                bytes: bytes.to_vec(),
+                vectorizer,
+                scratch: Scratch::default(),
+            };
             if site.is_null() {
                 site = PgMemoryContexts::For((*flinfo).fn_mcxt).leak_and_drop_on_delete(fresh);
                 (*flinfo).fn_extra = site.cast();
@@ -370,7 +383,7 @@ fn logvec_datum(vector: &SparseVec) -> pg_sys::Datum {
 }
 
 /// The vector of a message in a detector's active model.
-#[pg_extern(name = "log_embed", stable, strict, parallel_restricted, cost = 500, requires = ["tables"])]
+#[pg_extern(name = "log_embed", stable, strict, parallel_restricted, cost = 500, requires = ["detector"])]
 fn log_embed_detector(detector: &str, message: &str) -> LogVec<'static> {
     crate::detector::embed(detector, message).as_ref().into()
 }
@@ -385,7 +398,10 @@ fn log_embed_detector(detector: &str, message: &str) -> LogVec<'static> {
 unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: STRICT, of type tfidf_model.
     let (model, mut set) = unsafe {
-        (with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), checked), ResultSet::of_call(fcinfo))
+        (
+            with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), checked),
+            ResultSet::of_call(fcinfo),
+        )
     };
     for index in 0..model.len() {
         if index % 1024 == 0 {
@@ -411,7 +427,9 @@ unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 unsafe fn tfidf_summary(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: STRICT, of type tfidf_model.
     let (model, bytes) = unsafe {
-        with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), |bytes| (checked(bytes), bytes.len()))
+        with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), |bytes| {
+            (checked(bytes), bytes.len())
+        })
     };
     let summary = serde_json::json!({
         "documents": model.documents,

@@ -47,7 +47,12 @@ impl Field {
         let mut is_varlena = false;
         // SAFETY: catalog look-up.
         unsafe { pg_sys::getTypeOutputInfo(path.column_type(), &raw mut output, &raw mut is_varlena) };
-        Field { attribute: path.attribute().into(), oid: path.column_type(), output, json_path: path.json_path() }
+        Field {
+            attribute: path.attribute().into(),
+            oid: path.column_type(),
+            output,
+            json_path: path.json_path(),
+        }
     }
 
     /// # Safety
@@ -154,7 +159,11 @@ impl Extractor {
                 }
                 _ => {
                     let text = std::ffi::CString::new(field.text(slot)?).ok()?;
-                    let args = [text.as_c_str().into_datum(), pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()];
+                    let args = [
+                        text.as_c_str().into_datum(),
+                        pg_sys::Oid::INVALID.into_datum(),
+                        (-1i32).into_datum(),
+                    ];
                     let _zone = crate::security::LocalTimezone::set(&self.timezone);
                     pgrx::direct_function_call(pg_sys::timestamptz_in, &args)
                 }

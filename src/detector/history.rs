@@ -29,7 +29,9 @@ fn for_each_line(
     let detector = &resolved.detector;
     let relation = detector.open_relation();
     let columns = Columns::of(&relation);
-    let text = |part| detector.path(&columns, part).map_or_else(|| "NULL::pg_catalog.text".into(), |path| path.text_sql());
+    let text = |part| {
+        detector.path(&columns, part).map_or_else(|| "NULL::pg_catalog.text".into(), |path| path.text_sql())
+    };
     let message = text(Part::Message);
     let judged = if detector.part(Part::Template).is_some() { text(Part::Template) } else { message.clone() };
     let sql = format!(
@@ -64,7 +66,7 @@ fn for_each_line(
 }
 
 /// Scores rows that are there already and replaces the detector's anomalies of that range; returns the rows scored.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn score_history(
     detector: &str,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
@@ -118,15 +120,16 @@ fn forget(detector: &str, since: Option<TimestampWithTimeZone>, until: Option<Ti
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["tables"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@(detector text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL)
 RETURNS TABLE (ts timestamptz, source text, level text, component text, message text, template text, cluster_id int,
                anomaly_score float8, is_anomaly bool, reason text)
 STABLE ROWS 100000 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
 unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: the arguments are those of the declaration above.
-    let (detector, since, until) =
-        unsafe { (pgrx::pg_getarg::<String>(fcinfo, 0), pgrx::pg_getarg(fcinfo, 1), pgrx::pg_getarg(fcinfo, 2)) };
+    let (detector, since, until) = unsafe {
+        (pgrx::pg_getarg::<String>(fcinfo, 0), pgrx::pg_getarg(fcinfo, 1), pgrx::pg_getarg(fcinfo, 2))
+    };
     let mut set = unsafe { ResultSet::of_call(fcinfo) };
     if let Some(detector) = detector {
         let resolved = resolve(&detector, Detector::require_reader);

@@ -19,7 +19,7 @@ fn resolve_for_caller(detector: &str) -> std::rc::Rc<Resolved> {
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["types"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
 RETURNS detection STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
 unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
@@ -45,7 +45,7 @@ unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 }
 
 /// How strange a line is: 0 = ordinary, 1 = never seen; NULL before the first training.
-#[pg_extern(stable, parallel_restricted, cost = 500, requires = ["tables"])]
+#[pg_extern(stable, parallel_restricted, cost = 500, requires = ["detector"])]
 fn anomaly_score(
     detector: Option<&str>,
     message: Option<&str>,
@@ -60,7 +60,7 @@ fn anomaly_score(
 }
 
 /// Why a line is judged as it is, as rows.
-#[pg_extern(stable, parallel_restricted, requires = ["tables"])]
+#[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
     detector: &str,
     message: Option<&str>,

@@ -17,7 +17,7 @@ use crate::spi::{Arg, Connection, arg};
 const KEPT_VERSIONS: i32 = 10;
 
 /// Learns what is ordinary from the rows of a time range, stores it as a new version and activates it.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn train(
     detector: &str,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
@@ -91,7 +91,9 @@ pub fn range_sql(time: &str) -> String {
 
 /// The parameters of [`range_sql`].
 pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) -> [Arg; 2] {
-    let bound = |time: Option<TimestampWithTimeZone>| (pgrx::pg_sys::TIMESTAMPTZOID, time.and_then(IntoDatum::into_datum));
+    let bound = |time: Option<TimestampWithTimeZone>| {
+        (pgrx::pg_sys::TIMESTAMPTZOID, time.and_then(IntoDatum::into_datum))
+    };
     [bound(since), bound(until)]
 }
 
@@ -105,7 +107,10 @@ impl Detector {
     /// SQL for the time of a row `l`.
     pub(super) fn time_sql(&self, columns: &Columns) -> String {
         let path = self.path(columns, Part::Ts);
-        path.map_or_else(|| "NULL::pg_catalog.timestamptz".into(), |path| path.time_sql(&self.options.timezone))
+        path.map_or_else(
+            || "NULL::pg_catalog.timestamptz".into(),
+            |path| path.time_sql(&self.options.timezone),
+        )
     }
 }
 
@@ -121,7 +126,10 @@ fn store(
     let spi = Connection::open();
     // Trainings that end at the same time take their numbers one after the other; rows that refer to the detector
     // can still be written.
-    spi.write("SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE", &[arg(detector.name.as_str())]);
+    spi.write(
+        "SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE",
+        &[arg(detector.name.as_str())],
+    );
     let summary = &baseline.summary;
     let [since, until] = range_args(since, until);
     let rows = spi.write(

@@ -19,7 +19,12 @@ thread_local! {
 }
 
 /// Judges a line; a NULL message is judged by its level alone.
-pub(super) fn judge(resolved: &Resolved, message: Option<&str>, level: Option<&str>, mode: Mode) -> Judgement {
+pub(super) fn judge(
+    resolved: &Resolved,
+    message: Option<&str>,
+    level: Option<&str>,
+    mode: Mode,
+) -> Judgement {
     let options = &resolved.detector.options;
     match (&resolved.model, message) {
         (Some(model), Some(message)) => {
@@ -41,7 +46,7 @@ pub(super) fn judge(resolved: &Resolved, message: Option<&str>, level: Option<&s
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["tables"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
 unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: checked to be a trigger call.
@@ -64,7 +69,7 @@ unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["tables"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
 unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: checked to be a trigger call.
@@ -185,7 +190,10 @@ impl Call {
             let extractor = Extractor::new(&resolved.detector, &relation);
             let mut recorder = Recorder::new(&resolved.detector);
             let store = (*self.data).tg_newtable;
-            let slot = pg_sys::MakeSingleTupleTableSlot(relation.tuple_desc().as_ptr(), &raw const pg_sys::TTSOpsMinimalTuple);
+            let slot = pg_sys::MakeSingleTupleTableSlot(
+                relation.tuple_desc().as_ptr(),
+                &raw const pg_sys::TTSOpsMinimalTuple,
+            );
             pg_sys::tuplestore_select_read_pointer(store, 0);
             pg_sys::tuplestore_rescan(store);
             while pg_sys::tuplestore_gettupleslot(store, true, false, slot) {
@@ -230,8 +238,12 @@ impl Call {
                     ("is_anomaly", pg_sys::BOOLOID) => judgement.is_anomaly.into_datum(),
                     ("anomaly_score", pg_sys::FLOAT8OID) => judgement.score.into_datum(),
                     ("anomaly_score", pg_sys::FLOAT4OID) => (judgement.score as f32).into_datum(),
-                    ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => judgement.reason.to_string().into_datum(),
-                    ("cluster_id", pg_sys::INT4OID) => judgement.cluster.map(|cluster| cluster as i32).into_datum(),
+                    ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => {
+                        judgement.reason.to_string().into_datum()
+                    }
+                    ("cluster_id", pg_sys::INT4OID) => {
+                        judgement.cluster.map(|cluster| cluster as i32).into_datum()
+                    }
                     ("cluster_id", pg_sys::INT8OID) => judgement.cluster.map(i64::from).into_datum(),
                     _ => continue,
                 };
