@@ -7,6 +7,7 @@ use logintel_core::incident::{self, Event, Grouping, Span};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::call::Raw;
 use crate::detector::Detector;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
@@ -37,7 +38,7 @@ pub fn lock_detector(detector: &str) {
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["detector"], sql = "
 CREATE PROCEDURE @FUNCTION_NAME@() LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
-unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: CALL gives a CallContext, which says whether a transaction block is around it.
     let is_atomic = unsafe {
         let context = (*fcinfo).context.cast::<pg_sys::CallContext>();
@@ -53,7 +54,7 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     commit(is_atomic);
     step("refreshing the views", refresh);
     commit(is_atomic);
-    pg_sys::Datum::null()
+    Raw(None)
 }
 
 /// Runs a step; one that fails warns and does not stop the others.

@@ -137,6 +137,11 @@ impl Rows {
         }
     }
 
+    /// A text, whatever the server's encoding.
+    pub fn text(&self, row: u64, column: i32) -> Option<String> {
+        self.get::<crate::text::Text>(row, column).map(|text| text.0)
+    }
+
     /// A value that is never NULL.
     pub fn must<T: FromDatum>(&self, row: u64, column: i32) -> T {
         self.get(row, column).unwrap_or_else(|| pgrx::error!("column {column} of an internal query is NULL"))

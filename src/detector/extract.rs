@@ -2,6 +2,7 @@
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
+use pgrx::PgRelation;
 use pgrx::prelude::*;
 
 use super::Detector;
@@ -78,7 +79,7 @@ impl Field {
                 return json_text(self.oid, datum, &self.json_path);
             }
             if matches!(self.oid, pg_sys::TEXTOID | pg_sys::VARCHAROID) {
-                return String::from_datum(datum, false);
+                return Some(crate::text::with_text(datum, |text| text.into_owned()));
             }
             let text = pg_sys::OidOutputFunctionCall(self.output, datum);
             let owned = CStr::from_ptr(text).to_string_lossy().into_owned();

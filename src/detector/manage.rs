@@ -1,4 +1,5 @@
 //! Making, changing and dropping detectors, and choosing their models.
+use pgrx::PgRelation;
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
@@ -113,7 +114,7 @@ fn alter_detector(
 ) {
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
-    let json = options.map_or(detector.json, |options| options.0);
+    let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
     check_timezone(&parse_options(&json).timezone);
     let new_name = valid_name(Some(new_name.unwrap_or(name)));
     if new_name != name && detector.is_watched() {

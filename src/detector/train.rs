@@ -3,6 +3,7 @@ use logintel_core::artifact;
 use logintel_core::baseline::{Baseline, Trainer};
 use logintel_core::control::Control;
 use pgrx::JsonB;
+use pgrx::PgRelation;
 use pgrx::prelude::*;
 
 use super::Detector;
@@ -12,6 +13,7 @@ use crate::error::{OrRaise, fail};
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg};
+use crate::text::Text;
 
 /// Versions kept for each detector, the active one beside them.
 const KEPT_VERSIONS: i32 = 10;
@@ -70,8 +72,8 @@ fn learn(
             if trainer.rows().is_multiple_of(10_000) {
                 Session.progress("reading", trainer.rows(), 0);
             }
-            let (message, level) = (rows.must::<String>(row, 1), rows.get::<String>(row, 2));
-            trainer.add(&message, level.as_deref()).or_raise();
+            let (message, level) = (rows.text(row, 1), rows.text(row, 2));
+            trainer.add(&message.unwrap_or_default(), level.as_deref()).or_raise();
         });
     }
     if trainer.rows() == 0 {
@@ -181,7 +183,7 @@ fn store_clusters(spi: &Connection, detector: &Detector, version: i32, baseline:
             arg(clusters.iter().map(|cluster| cluster.id as i32).collect::<Vec<_>>()),
             arg(clusters.iter().map(|cluster| cluster.rows as i64).collect::<Vec<_>>()),
             arg(clusters.iter().map(|cluster| cluster.templates as i32).collect::<Vec<_>>()),
-            arg(clusters.iter().map(|cluster| cluster.template.to_owned()).collect::<Vec<_>>()),
+            arg(clusters.iter().map(|cluster| Text(cluster.template.to_owned())).collect::<Vec<_>>()),
         ],
     );
 }

@@ -3,12 +3,14 @@
 //! A failure to score never fails the user's statement: everything runs in a subtransaction; if that fails, the rows
 //! land, the failure is recorded and one warning is given. `logintel.on_error = error` makes it an error.
 use logintel_core::detect::{Judgement, Mode, Scratch};
+use pgrx::PgRelation;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::extract::{Extractor, Line};
 use super::record::{Recorder, record_failure};
 use super::resolve::{Resolved, resolve};
+use crate::call::Raw;
 use crate::error::{OrRaise, fail};
 use crate::settings::{self, OnError};
 use crate::subtransaction::{Failure, attempt};
@@ -48,7 +50,7 @@ pub(super) fn judge(
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
-unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: checked to be a trigger call.
     unsafe {
         let call = Call::of(fcinfo, "score_rows");
@@ -61,7 +63,7 @@ unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             call.guarded(|| call.score_statement());
         }
     }
-    pg_sys::Datum::null()
+    Raw(Some(pg_sys::Datum::null()))
 }
 
 /// `score_row('detector')`, FOR EACH ROW: BEFORE INSERT it fills the columns `is_anomaly`, `anomaly_score`,
@@ -71,7 +73,7 @@ unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
-unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: checked to be a trigger call.
     unsafe {
         let call = Call::of(fcinfo, "score_row");
@@ -84,14 +86,14 @@ unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         }
         let tuple = (*call.data).tg_trigtuple;
         if !settings::enabled() {
-            return pg_sys::Datum::from(tuple);
+            return Raw(Some(pg_sys::Datum::from(tuple)));
         }
         if call.is_before() {
             let filled = call.guarded(|| call.fill(tuple));
-            pg_sys::Datum::from(filled.unwrap_or(tuple))
+            Raw(Some(pg_sys::Datum::from(filled.unwrap_or(tuple))))
         } else {
             call.guarded(|| call.score_tuple());
-            pg_sys::Datum::null()
+            Raw(Some(pg_sys::Datum::null()))
         }
     }
 }
