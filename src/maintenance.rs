@@ -7,6 +7,7 @@ use logintel_core::incident::{self, Event, Grouping, Span};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::call::Raw;
 use crate::detector::Detector;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
@@ -35,9 +36,9 @@ pub fn lock_detector(detector: &str) {
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["tables"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE PROCEDURE @FUNCTION_NAME@() LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
-unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: CALL gives a CallContext, which says whether a transaction block is around it.
     let is_atomic = unsafe {
         let context = (*fcinfo).context.cast::<pg_sys::CallContext>();
@@ -53,7 +54,7 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     commit(is_atomic);
     step("refreshing the views", refresh);
     commit(is_atomic);
-    pg_sys::Datum::null()
+    Raw(None)
 }
 
 /// Runs a step; one that fails warns and does not stop the others.
@@ -65,7 +66,10 @@ fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
                 PgLogLevel::WARNING,
                 PgSqlErrorCode::ERRCODE_WARNING,
                 format!("logintel maintenance, {what}: {}", failure.message),
-                format!("SQLSTATE {}. The other steps go on; this one is tried again at the next tick.", failure.sqlstate)
+                format!(
+                    "SQLSTATE {}. The other steps go on; this one is tried again at the next tick.",
+                    failure.sqlstate
+                )
             );
             None
         }
@@ -86,7 +90,8 @@ fn commit(is_atomic: bool) {
 /// Detectors with something to do.
 fn names() -> Vec<String> {
     let _owner = RunAs::extension_owner();
-    let rows = Connection::open().read("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id", &[]);
+    let rows = Connection::open()
+        .read("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id", &[]);
     (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
 
@@ -103,7 +108,8 @@ fn group(name: &str) -> bool {
          RETURNING a.ts",
         &[arg(name), arg(BATCH)],
     );
-    let times: Vec<i64> = (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 1)).map(micros).collect();
+    let times: Vec<i64> =
+        (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 1)).map(micros).collect();
     let grouping = regroup(&spi, &detector, &times);
     let touched = apply(&spi, &detector, &grouping);
     recount(&spi, &detector, touched);
@@ -186,7 +192,11 @@ fn timestamp(micros: i64) -> TimestampWithTimeZone {
     let since_2000 = micros.saturating_sub(946_684_800_000_000);
     // Times outside PostgreSQL's range come from saturated arithmetic only.
     TimestampWithTimeZone::try_from(since_2000).unwrap_or_else(|_| {
-        if micros < 0 { TimestampWithTimeZone::negative_infinity() } else { TimestampWithTimeZone::positive_infinity() }
+        if micros < 0 {
+            TimestampWithTimeZone::negative_infinity()
+        } else {
+            TimestampWithTimeZone::positive_infinity()
+        }
     })
 }
 
@@ -304,17 +314,22 @@ fn retire() {
             "DELETE FROM logintel.anomalies WHERE anomaly_id IN (SELECT anomaly_id FROM logintel.anomalies \
              WHERE detector = $1 AND recorded_at < {limit} LIMIT 50000)"
         );
-        let incidents = format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
+        let incidents =
+            format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
         let gone = spi.write(&anomalies, &args).len() + spi.write(&incidents, &args).len();
         if name == "logs" {
-            spi.write("DELETE FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1)", &[arg(seconds)]);
+            spi.write(
+                "DELETE FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1)",
+                &[arg(seconds)],
+            );
         }
         if gone > 0 {
             mark_views_stale(&spi);
         }
     }
     let _owner = RunAs::extension_owner();
-    Connection::open().write("DELETE FROM logintel.scoring_failures WHERE recorded_at < now() - interval '7 days'", &[]);
+    Connection::open()
+        .write("DELETE FROM logintel.scoring_failures WHERE recorded_at < now() - interval '7 days'", &[]);
 }
 
 /// Refreshes the materialized views if something changed since, or an hour has passed.

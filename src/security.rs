@@ -162,8 +162,9 @@ pub fn may_read(user: pg_sys::Oid, owner: pg_sys::Oid, relation: pg_sys::Oid) ->
 fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
     let mut is_missing = false;
     // SAFETY: catalog look-up, which says when the relation is gone.
-    let granted =
-        unsafe { pg_sys::pg_class_aclcheck_ext(relation, user, u64::from(pg_sys::ACL_SELECT) as _, &raw mut is_missing) };
+    let granted = unsafe {
+        pg_sys::pg_class_aclcheck_ext(relation, user, u64::from(pg_sys::ACL_SELECT) as _, &raw mut is_missing)
+    };
     !is_missing && granted == pg_sys::AclResult::ACLCHECK_OK
 }
 

@@ -137,6 +137,11 @@ impl Rows {
         }
     }
 
+    /// A text, whatever the server's encoding.
+    pub fn text(&self, row: u64, column: i32) -> Option<String> {
+        self.get::<crate::text::Text>(row, column).map(|text| text.0)
+    }
+
     /// A value that is never NULL.
     pub fn must<T: FromDatum>(&self, row: u64, column: i32) -> T {
         self.get(row, column).unwrap_or_else(|| pgrx::error!("column {column} of an internal query is NULL"))
@@ -159,6 +164,7 @@ fn c_string(sql: &str) -> CString {
 fn split(args: &[Arg]) -> (Vec<pg_sys::Oid>, Vec<pg_sys::Datum>, Vec<std::ffi::c_char>) {
     let types = args.iter().map(|(oid, _)| *oid).collect();
     let values = args.iter().map(|(_, value)| value.unwrap_or(pg_sys::Datum::null())).collect();
-    let nulls = args.iter().map(|(_, value)| if value.is_none() { b'n' } else { b' ' } as std::ffi::c_char).collect();
+    let nulls =
+        args.iter().map(|(_, value)| if value.is_none() { b'n' } else { b' ' } as std::ffi::c_char).collect();
     (types, values, nulls)
 }

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 use pgrx::{FromDatum, IntoDatum};
 
 /// A text value, in either direction.

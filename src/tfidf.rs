@@ -15,33 +15,12 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::{JsonB, PgMemoryContexts};
 
+use crate::call::{Raw, argument, given};
 use crate::error::{OrRaise, fail, raise};
 use crate::logvec::LogVec;
 use crate::settings;
 use crate::text::{to_datum, with_text};
 use crate::tuples::ResultSet;
-
-/// An argument of the running call, `None` for NULL.
-///
-/// # Safety
-/// `fcinfo` is that of the running call, which has so many arguments.
-unsafe fn argument(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> Option<pg_sys::Datum> {
-    // SAFETY: the caller's.
-    unsafe {
-        let argument = &*(*fcinfo).args.as_ptr().add(number);
-        (!argument.isnull).then_some(argument.value)
-    }
-}
-
-/// Returns NULL.
-///
-/// # Safety
-/// `fcinfo` is that of the running call.
-unsafe fn null(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: the caller's.
-    unsafe { (*fcinfo).isnull = true };
-    pg_sys::Datum::null()
-}
 
 /// Lends the bytes of a varlena datum.
 ///
@@ -73,9 +52,9 @@ fn varlena(bytes: &[u8]) -> pg_sys::Datum {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_model_in(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_model_in(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: a type's input function gets a C string.
-    let text = unsafe { CStr::from_ptr(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()).cast_mut_ptr()) };
+    let text = unsafe { CStr::from_ptr(given(fcinfo, 0).cast_mut_ptr()) };
     let text = text.to_bytes().trim_ascii();
     if text.len() > MAX_MODEL_BYTES.div_ceil(3) * 4 {
         raise(&Error::ModelTooLarge { what: "tfidf_model", max: MAX_MODEL_BYTES });
@@ -88,7 +67,7 @@ unsafe fn tfidf_model_in(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         )
     });
     checked(&bytes);
-    varlena(&bytes)
+    Raw(Some(varlena(&bytes)))
 }
 
 /// Model to text form.
@@ -96,12 +75,14 @@ unsafe fn tfidf_model_in(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_model_out(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_model_out(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of type tfidf_model.
-    let text = unsafe { with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), |b| BASE64_STANDARD.encode(b)) };
+    let text = unsafe {
+        with_bytes(given(fcinfo, 0), |b| BASE64_STANDARD.encode(b))
+    };
     let text = CString::new(text).unwrap_or_default();
     // SAFETY: copies a C string.
-    unsafe { pg_sys::pstrdup(text.as_ptr()).into() }
+    Raw(Some(unsafe { pg_sys::pstrdup(text.as_ptr()).into() }))
 }
 
 /// Binary form to model; it is checked.
@@ -109,15 +90,15 @@ unsafe fn tfidf_model_out(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_model_recv(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_model_recv(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: a receive function gets a StringInfo; what remains of it is ours to read.
     let bytes = unsafe {
-        let buffer: pg_sys::StringInfo = argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()).cast_mut_ptr();
+        let buffer: pg_sys::StringInfo = given(fcinfo, 0).cast_mut_ptr();
         let rest = (*buffer).len - (*buffer).cursor;
         std::slice::from_raw_parts(pg_sys::pq_getmsgbytes(buffer, rest).cast::<u8>(), rest as usize)
     };
     checked(bytes);
-    varlena(bytes)
+    Raw(Some(varlena(bytes)))
 }
 
 /// Model to binary form: the artifact.
@@ -125,9 +106,9 @@ unsafe fn tfidf_model_recv(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_model_send(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_model_send(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of type tfidf_model.
-    unsafe { with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), varlena) }
+    Raw(Some(unsafe { with_bytes(given(fcinfo, 0), varlena) }))
 }
 
 fn checked(bytes: &[u8]) -> TfidfModel {
@@ -165,11 +146,8 @@ unsafe fn aggregate_context(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::MemoryC
 
 /// Hands a state over to the aggregate's memory, which drops it.
 ///
-/// # Safety
-/// The context is a live one.
-unsafe fn keep(context: pg_sys::MemoryContext, state: FitState) -> *mut FitState {
-    // SAFETY: the caller's.
-    unsafe { PgMemoryContexts::For(context).leak_and_drop_on_delete(state) }
+fn keep(context: pg_sys::MemoryContext, state: FitState) -> *mut FitState {
+    PgMemoryContexts::For(context).leak_and_drop_on_delete(state)
 }
 
 /// Takes in a row: (internal, text [, jsonb]) → internal.
@@ -177,7 +155,7 @@ unsafe fn keep(context: pg_sys::MemoryContext, state: FitState) -> *mut FitState
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the arguments are those of the declaration; the state is one of ours.
     unsafe {
         let context = aggregate_context(fcinfo);
@@ -186,7 +164,9 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         let state = match argument(fcinfo, 0) {
             Some(state) => state.cast_mut_ptr::<FitState>(),
             None => {
-                let json = given.and_then(|json| JsonB::from_datum(json, false)).map_or(serde_json::Value::Null, |json| json.0);
+                let json = given
+                    .and_then(|json| JsonB::from_datum(json, false))
+                    .map_or(serde_json::Value::Null, |json| json.0);
                 let options = TfidfOptions::default().merge(&json).or_raise();
                 let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
                 keep(context, FitState { counts, options: bytes.clone() })
@@ -202,7 +182,7 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         if let Some(message) = argument(fcinfo, 1) {
             with_text(message, |text| (*state).counts.add(&text)).or_raise();
         }
-        pg_sys::Datum::from(state)
+        Raw(Some(pg_sys::Datum::from(state)))
     }
 }
 
@@ -211,13 +191,13 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: both states are ours, or NULL.
     unsafe {
         let context = aggregate_context(fcinfo);
         let (left, right) = (argument(fcinfo, 0), argument(fcinfo, 1));
         let Some(right) = right.map(|right| &*right.cast_mut_ptr::<FitState>()) else {
-            return left.map_or_else(|| null(fcinfo), |left| left);
+            return Raw(left);
         };
         let left = match left {
             Some(left) => left.cast_mut_ptr::<FitState>(),
@@ -228,7 +208,7 @@ unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             }
         };
         (*left).counts.merge(&right.counts).or_raise();
-        pg_sys::Datum::from(left)
+        Raw(Some(pg_sys::Datum::from(left)))
     }
 }
 
@@ -237,15 +217,15 @@ unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_fit_serial(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_fit_serial(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT; the state is ours.
     unsafe {
         aggregate_context(fcinfo);
-        let state = &*argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()).cast_mut_ptr::<FitState>();
+        let state = &*given(fcinfo, 0).cast_mut_ptr::<FitState>();
         let mut bytes = (state.options.len() as u32).to_le_bytes().to_vec();
         bytes.extend_from_slice(&state.options);
         bytes.extend(state.counts.to_bytes().or_raise());
-        varlena(&bytes)
+        Raw(Some(varlena(&bytes)))
     }
 }
 
@@ -254,17 +234,21 @@ unsafe fn tfidf_fit_serial(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_fit_deserial(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_fit_deserial(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT; the bytes are those of `tfidf_fit_serial`, and checked all the same.
     unsafe {
         aggregate_context(fcinfo);
-        let state = with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), |bytes| {
+        let state = with_bytes(given(fcinfo, 0), |bytes| {
             let corrupt = || Error::Corrupt { what: "tfidf_fit state", why: "it is too short".into() };
             let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(corrupt)?;
-            let (options, counts) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(corrupt)?;
-            Ok(FitState { counts: TermCounts::from_bytes(counts, settings::maintenance_mem())?, options: options.to_vec() })
+            let (options, counts) =
+                rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(corrupt)?;
+            Ok(FitState {
+                counts: TermCounts::from_bytes(counts, settings::maintenance_mem())?,
+                options: options.to_vec(),
+            })
         });
-        pg_sys::Datum::from(keep(pg_sys::CurrentMemoryContext, state.or_raise()))
+        Raw(Some(pg_sys::Datum::from(keep(pg_sys::CurrentMemoryContext, state.or_raise()))))
     }
 }
 
@@ -273,15 +257,13 @@ unsafe fn tfidf_fit_deserial(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum 
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_fit_final(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_fit_final(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the state is ours, or NULL.
     unsafe {
         aggregate_context(fcinfo);
         let state = argument(fcinfo, 0).map(|state| &*state.cast_mut_ptr::<FitState>());
-        match state.filter(|state| state.counts.documents() > 0) {
-            Some(state) => varlena(&artifact::encode(&state.counts.finish().or_raise()).or_raise()),
-            None => null(fcinfo),
-        }
+        let state = state.filter(|state| state.counts.documents() > 0);
+        Raw(state.map(|state| varlena(&artifact::encode(&state.counts.finish().or_raise()).or_raise())))
     }
 }
 
@@ -330,13 +312,18 @@ unsafe fn with_vectorizer<T>(
 ) -> T {
     // SAFETY: the caller's; fn_extra is ours, in memory that lives as long as it.
     unsafe {
-        let datum = argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null());
+        let datum = given(fcinfo, 0);
         let bytes = stored_bytes(datum);
         let flinfo = (*fcinfo).flinfo;
         let mut site = (*flinfo).fn_extra.cast::<CallSite>();
         if site.is_null() || !(*site).holds(datum, bytes) {
             let vectorizer = Vectorizer::new(with_bytes(datum, checked)).or_raise();
-            let fresh = CallSite { datum: datum.value(), bytes: bytes.to_vec(), vectorizer, scratch: Scratch::default() };
+            let fresh = CallSite {
+                datum: datum.value(),
+                bytes: bytes.to_vec(),
+                vectorizer,
+                scratch: Scratch::default(),
+            };
             if site.is_null() {
                 site = PgMemoryContexts::For((*flinfo).fn_mcxt).leak_and_drop_on_delete(fresh);
                 (*flinfo).fn_extra = site.cast();
@@ -354,23 +341,23 @@ unsafe fn with_vectorizer<T>(
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn log_embed(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn log_embed(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of these types.
     unsafe {
-        let message = argument(fcinfo, 1).unwrap_or(pg_sys::Datum::null());
+        let message = given(fcinfo, 1);
         let vector = with_vectorizer(fcinfo, |vectorizer, scratch| {
             with_text(message, |text| vectorizer.embed(&text, scratch)).or_raise()
         });
-        logvec_datum(&vector)
+        Raw(logvec_datum(&vector))
     }
 }
 
-fn logvec_datum(vector: &SparseVec) -> pg_sys::Datum {
-    LogVec::from(vector.as_ref()).into_datum().unwrap_or(pg_sys::Datum::null())
+fn logvec_datum(vector: &SparseVec) -> Option<pg_sys::Datum> {
+    LogVec::from(vector.as_ref()).into_datum()
 }
 
 /// The vector of a message in a detector's active model.
-#[pg_extern(name = "log_embed", stable, strict, parallel_restricted, cost = 500, requires = ["tables"])]
+#[pg_extern(name = "log_embed", stable, strict, parallel_restricted, cost = 500, requires = ["detector"])]
 fn log_embed_detector(detector: &str, message: &str) -> LogVec<'static> {
     crate::detector::embed(detector, message).as_ref().into()
 }
@@ -382,10 +369,13 @@ fn log_embed_detector(detector: &str, message: &str) -> LogVec<'static> {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of type tfidf_model.
     let (model, mut set) = unsafe {
-        (with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), checked), ResultSet::of_call(fcinfo))
+        (
+            with_bytes(given(fcinfo, 0), checked),
+            ResultSet::of_call(fcinfo),
+        )
     };
     for index in 0..model.len() {
         if index % 1024 == 0 {
@@ -400,7 +390,7 @@ unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             ]
         });
     }
-    pg_sys::Datum::null()
+    Raw(None)
 }
 
 /// (tfidf_model) → jsonb.
@@ -408,10 +398,12 @@ unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(sql = false)]
-unsafe fn tfidf_summary(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn tfidf_summary(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of type tfidf_model.
     let (model, bytes) = unsafe {
-        with_bytes(argument(fcinfo, 0).unwrap_or(pg_sys::Datum::null()), |bytes| (checked(bytes), bytes.len()))
+        with_bytes(given(fcinfo, 0), |bytes| {
+            (checked(bytes), bytes.len())
+        })
     };
     let summary = serde_json::json!({
         "documents": model.documents,
@@ -420,5 +412,5 @@ unsafe fn tfidf_summary(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         "bytes": bytes,
         "options": model.options.to_json(),
     });
-    JsonB(summary).into_datum().unwrap_or(pg_sys::Datum::null())
+    Raw(JsonB(summary).into_datum())
 }

@@ -6,7 +6,10 @@ use pgrx::prelude::*;
 ///
 /// # Safety
 /// `fcinfo` is that of the running call; there are as many values as attributes, of their types.
-pub unsafe fn form_composite(fcinfo: pg_sys::FunctionCallInfo, values: &[Option<pg_sys::Datum>]) -> pg_sys::Datum {
+pub unsafe fn form_composite(
+    fcinfo: pg_sys::FunctionCallInfo,
+    values: &[Option<pg_sys::Datum>],
+) -> pg_sys::Datum {
     // SAFETY: the description is made in the call site's memory and lives as long as it.
     unsafe {
         let flinfo = (*fcinfo).flinfo;
@@ -14,7 +17,10 @@ pub unsafe fn form_composite(fcinfo: pg_sys::FunctionCallInfo, values: &[Option<
             let context = pg_sys::MemoryContextSwitchTo((*flinfo).fn_mcxt);
             let mut description = std::ptr::null_mut();
             let class = pg_sys::get_call_result_type(fcinfo, std::ptr::null_mut(), &raw mut description);
-            assert!(class == pg_sys::TypeFuncClass::TYPEFUNC_COMPOSITE, "the function returns a composite type");
+            assert!(
+                class == pg_sys::TypeFuncClass::TYPEFUNC_COMPOSITE,
+                "the function returns a composite type"
+            );
             (*flinfo).fn_extra = pg_sys::BlessTupleDesc(pg_sys::CreateTupleDescCopy(description)).cast();
             pg_sys::MemoryContextSwitchTo(context);
         }
@@ -58,7 +64,8 @@ impl ResultSet {
             let mut description = std::ptr::null_mut();
             pg_sys::get_call_result_type(fcinfo, std::ptr::null_mut(), &raw mut description);
             let description = pg_sys::CreateTupleDescCopy(description);
-            let random = (*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32 != 0;
+            let random =
+                (*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32 != 0;
             let store = pg_sys::tuplestore_begin_heap(random, false, pg_sys::work_mem);
             (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
             (*result).setResult = store;
@@ -82,7 +89,12 @@ impl ResultSet {
             let context = pg_sys::MemoryContextSwitchTo(self.row);
             let (mut datums, mut nulls) = split(&values());
             assert!(datums.len() == (*self.description).natts as usize, "a row has a value for each column");
-            pg_sys::tuplestore_putvalues(self.store, self.description, datums.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::tuplestore_putvalues(
+                self.store,
+                self.description,
+                datums.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            );
             pg_sys::MemoryContextSwitchTo(context);
             pg_sys::MemoryContextReset(self.row);
         }

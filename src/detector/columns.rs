@@ -3,6 +3,7 @@
 //! A part is a column, named as it is, or a path into a json or jsonb column (`data->'kubernetes'->>'pod'`). Paths are
 //! parsed here and written anew with every name quoted: nothing that a caller gave is run as SQL.
 use pgrx::pg_sys;
+use pgrx::PgRelation;
 use pgrx::prelude::*;
 
 use crate::error::fail;
@@ -37,17 +38,47 @@ impl Part {
     /// only where it is asked for, because it takes the message's place.
     fn usual_names(self) -> &'static [&'static str] {
         match self {
-            Part::Message => &["message", "msg", "log_message", "body", "content", "text", "line", "log", "event_message"],
-            Part::Ts => &[
-                "ts", "timestamp", "time", "@timestamp", "log_time", "logged_at", "event_time", "datetime", "created_at",
-                "devicereportedtime", "receivedat", "date",
-            ],
-            Part::Level => {
-                &["level", "severity", "log_level", "loglevel", "severity_text", "severitytext", "error_severity", "lvl", "priority"]
+            Part::Message => {
+                &["message", "msg", "log_message", "body", "content", "text", "line", "log", "event_message"]
             }
+            Part::Ts => &[
+                "ts",
+                "timestamp",
+                "time",
+                "@timestamp",
+                "log_time",
+                "logged_at",
+                "event_time",
+                "datetime",
+                "created_at",
+                "devicereportedtime",
+                "receivedat",
+                "date",
+            ],
+            Part::Level => &[
+                "level",
+                "severity",
+                "log_level",
+                "loglevel",
+                "severity_text",
+                "severitytext",
+                "error_severity",
+                "lvl",
+                "priority",
+            ],
             Part::Component => &[
-                "component", "logger", "logger_name", "service", "service_name", "servicename", "module", "program", "app",
-                "syslogtag", "backend_type", "category",
+                "component",
+                "logger",
+                "logger_name",
+                "service",
+                "service_name",
+                "servicename",
+                "module",
+                "program",
+                "app",
+                "syslogtag",
+                "backend_type",
+                "category",
             ],
             Part::Source => &["source", "host", "hostname", "fromhost", "node", "instance", "tag"],
             Part::Session => &["session", "session_id", "trace_id", "traceid", "request_id"],
@@ -154,7 +185,8 @@ impl Columns {
             number: attribute.attnum,
             oid: attribute.atttypid,
         };
-        let columns = relation.tuple_desc().iter().filter(|attribute| !attribute.is_dropped()).map(column).collect();
+        let columns =
+            relation.tuple_desc().iter().filter(|attribute| !attribute.is_dropped()).map(column).collect();
         Columns { relation: relation.name().to_owned(), columns }
     }
 
@@ -170,8 +202,15 @@ impl Columns {
             let looked = part.usual_names().join(", ");
             fail(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
-                format!("no column of \"{}\" was found for {}; looked for {looked}", self.relation, part.name()),
-                &format!("Name it: {} => 'column', or a path into a jsonb column such as 'data->>''log'''.", part.name()),
+                format!(
+                    "no column of \"{}\" was found for {}; looked for {looked}",
+                    self.relation,
+                    part.name()
+                ),
+                &format!(
+                    "Name it: {} => 'column', or a path into a jsonb column such as 'data->>''log'''.",
+                    part.name()
+                ),
             );
         }
         found
@@ -179,7 +218,8 @@ impl Columns {
 
     fn usual(&self, part: Part) -> Option<String> {
         let names = part.usual_names().iter();
-        let mut columns = names.flat_map(|name| self.columns.iter().filter(|column| column.name.to_lowercase() == **name));
+        let mut columns =
+            names.flat_map(|name| self.columns.iter().filter(|column| column.name.to_lowercase() == **name));
         columns.find(|column| part != Part::Ts || is_time(column.oid)).map(|column| column.name.clone())
     }
 
@@ -230,7 +270,12 @@ impl Columns {
 fn is_time(oid: pg_sys::Oid) -> bool {
     matches!(
         oid,
-        pg_sys::TIMESTAMPTZOID | pg_sys::TIMESTAMPOID | pg_sys::DATEOID | pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID
+        pg_sys::TIMESTAMPTZOID
+            | pg_sys::TIMESTAMPOID
+            | pg_sys::DATEOID
+            | pg_sys::TEXTOID
+            | pg_sys::VARCHAROID
+            | pg_sys::BPCHAROID
     )
 }
 

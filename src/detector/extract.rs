@@ -2,6 +2,7 @@
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
+use pgrx::PgRelation;
 use pgrx::prelude::*;
 
 use super::Detector;
@@ -47,7 +48,12 @@ impl Field {
         let mut is_varlena = false;
         // SAFETY: catalog look-up.
         unsafe { pg_sys::getTypeOutputInfo(path.column_type(), &raw mut output, &raw mut is_varlena) };
-        Field { attribute: path.attribute().into(), oid: path.column_type(), output, json_path: path.json_path() }
+        Field {
+            attribute: path.attribute().into(),
+            oid: path.column_type(),
+            output,
+            json_path: path.json_path(),
+        }
     }
 
     /// # Safety
@@ -73,7 +79,7 @@ impl Field {
                 return json_text(self.oid, datum, &self.json_path);
             }
             if matches!(self.oid, pg_sys::TEXTOID | pg_sys::VARCHAROID) {
-                return String::from_datum(datum, false);
+                return Some(crate::text::with_text(datum, |text| text.into_owned()));
             }
             let text = pg_sys::OidOutputFunctionCall(self.output, datum);
             let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
@@ -154,7 +160,11 @@ impl Extractor {
                 }
                 _ => {
                     let text = std::ffi::CString::new(field.text(slot)?).ok()?;
-                    let args = [text.as_c_str().into_datum(), pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()];
+                    let args = [
+                        text.as_c_str().into_datum(),
+                        pg_sys::Oid::INVALID.into_datum(),
+                        (-1i32).into_datum(),
+                    ];
                     let _zone = crate::security::LocalTimezone::set(&self.timezone);
                     pgrx::direct_function_call(pg_sys::timestamptz_in, &args)
                 }

@@ -11,11 +11,13 @@ use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
 use super::train::{qualified, range_args, range_sql};
 use super::trigger::judge;
+use crate::call::{Raw, argument, text_argument};
 use crate::control::Session;
 use crate::error::fail;
 use crate::maintenance::{lock_detector, mark_views_stale};
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg};
+use crate::text::Text;
 use crate::tuples::ResultSet;
 
 /// Calls `each` with every row of a time range, in the order of time, and its judgement. Rows are read with the
@@ -29,7 +31,9 @@ fn for_each_line(
     let detector = &resolved.detector;
     let relation = detector.open_relation();
     let columns = Columns::of(&relation);
-    let text = |part| detector.path(&columns, part).map_or_else(|| "NULL::pg_catalog.text".into(), |path| path.text_sql());
+    let text = |part| {
+        detector.path(&columns, part).map_or_else(|| "NULL::pg_catalog.text".into(), |path| path.text_sql())
+    };
     let message = text(Part::Message);
     let judged = if detector.part(Part::Template).is_some() { text(Part::Template) } else { message.clone() };
     let sql = format!(
@@ -51,12 +55,12 @@ fn for_each_line(
         }
         done += 1;
         let line = Line {
-            judged: rows.get(row, 1),
-            message: rows.get(row, 2),
+            judged: rows.text(row, 1),
+            message: rows.text(row, 2),
             ts: rows.get(row, 3),
-            level: rows.get(row, 4),
-            component: rows.get(row, 5),
-            source: rows.get(row, 6),
+            level: rows.text(row, 4),
+            component: rows.text(row, 5),
+            source: rows.text(row, 6),
         };
         let judgement = judge(resolved, line.judged.as_deref(), line.level.as_deref(), Mode::History);
         each(line, judgement);
@@ -64,7 +68,7 @@ fn for_each_line(
 }
 
 /// Scores rows that are there already and replaces the detector's anomalies of that range; returns the rows scored.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn score_history(
     detector: &str,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
@@ -84,6 +88,13 @@ fn score_history(
     });
     recorder.write();
     scored
+}
+
+/// # Safety
+/// As [`argument`], of type timestamptz.
+unsafe fn time_argument(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> Option<TimestampWithTimeZone> {
+    // SAFETY: the caller's.
+    unsafe { TimestampWithTimeZone::from_datum(argument(fcinfo, number)?, false) }
 }
 
 fn require_model(resolved: &Resolved) {
@@ -118,15 +129,16 @@ fn forget(detector: &str, since: Option<TimestampWithTimeZone>, until: Option<Ti
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["tables"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@(detector text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL)
 RETURNS TABLE (ts timestamptz, source text, level text, component text, message text, template text, cluster_id int,
                anomaly_score float8, is_anomaly bool, reason text)
 STABLE ROWS 100000 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
-unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the arguments are those of the declaration above.
-    let (detector, since, until) =
-        unsafe { (pgrx::pg_getarg::<String>(fcinfo, 0), pgrx::pg_getarg(fcinfo, 1), pgrx::pg_getarg(fcinfo, 2)) };
+    let (detector, since, until) = unsafe {
+        (text_argument(fcinfo, 0), time_argument(fcinfo, 1), time_argument(fcinfo, 2))
+    };
     let mut set = unsafe { ResultSet::of_call(fcinfo) };
     if let Some(detector) = detector {
         let resolved = resolve(&detector, Detector::require_reader);
@@ -135,11 +147,11 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             set.push(|| {
                 vec![
                     line.ts.into_datum(),
-                    line.source.into_datum(),
-                    line.level.into_datum(),
-                    line.component.into_datum(),
-                    line.message.into_datum(),
-                    judgement.template.into_datum(),
+                    line.source.map(Text).into_datum(),
+                    line.level.map(Text).into_datum(),
+                    line.component.map(Text).into_datum(),
+                    line.message.map(Text).into_datum(),
+                    Text(judgement.template).into_datum(),
                     judgement.cluster.map(|cluster| cluster as i32).into_datum(),
                     judgement.score.into_datum(),
                     judgement.is_anomaly.into_datum(),
@@ -148,5 +160,5 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             });
         });
     }
-    pg_sys::Datum::null()
+    Raw(None)
 }

@@ -6,7 +6,9 @@ use pgrx::prelude::*;
 use super::Detector;
 use super::resolve::{Resolved, resolve};
 use super::trigger::judge;
+use crate::call::{Raw, text_argument};
 use crate::error::OrRaise;
+use crate::text::Text;
 use crate::tuples::form_composite;
 
 /// The detector and its model, for a caller who may read its logs.
@@ -19,16 +21,13 @@ fn resolve_for_caller(detector: &str) -> std::rc::Rc<Resolved> {
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["types"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
 RETURNS detection STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
-unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the arguments are those of the declaration above.
-    let text = |number: usize| unsafe { pgrx::pg_getarg::<String>(fcinfo, number) };
-    let Some(detector) = text(0) else {
-        unsafe { (*fcinfo).isnull = true };
-        return pg_sys::Datum::null();
-    };
+    let text = |number: usize| unsafe { text_argument(fcinfo, number) };
+    let Some(detector) = text(0) else { return Raw(None) };
     let resolved = resolve_for_caller(&detector);
     let judgement = judge(&resolved, text(1).as_deref(), text(2).as_deref(), Mode::Live);
     let trained = resolved.model.is_some();
@@ -37,15 +36,15 @@ unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         trained.then_some(judgement.score).into_datum(),
         judgement.reason.to_string().into_datum(),
         judgement.cluster.map(|cluster| cluster as i32).into_datum(),
-        judgement.template.into_datum(),
+        Text(judgement.template).into_datum(),
         trained.then_some(judgement.distance).into_datum(),
     ];
     // SAFETY: as many values as the type has attributes, of their types.
-    unsafe { form_composite(fcinfo, &values) }
+    Raw(Some(unsafe { form_composite(fcinfo, &values) }))
 }
 
 /// How strange a line is: 0 = ordinary, 1 = never seen; NULL before the first training.
-#[pg_extern(stable, parallel_restricted, cost = 500, requires = ["tables"])]
+#[pg_extern(stable, parallel_restricted, cost = 500, requires = ["detector"])]
 fn anomaly_score(
     detector: Option<&str>,
     message: Option<&str>,
@@ -60,7 +59,7 @@ fn anomaly_score(
 }
 
 /// Why a line is judged as it is, as rows.
-#[pg_extern(stable, parallel_restricted, requires = ["tables"])]
+#[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
     detector: &str,
     message: Option<&str>,

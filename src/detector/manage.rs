@@ -1,4 +1,5 @@
 //! Making, changing and dropping detectors, and choosing their models.
+use pgrx::PgRelation;
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
@@ -13,7 +14,7 @@ use crate::spi::{Connection, arg};
 const MAX_NAME: usize = 200;
 
 /// Registers a table or view. See the reference for its arguments.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 #[allow(clippy::too_many_arguments, reason = "the contract's arguments")]
 fn create_detector(
     name: Option<&str>,
@@ -105,7 +106,7 @@ fn check_timezone(timezone: &str) {
 }
 
 /// Changes a detector's options (all of them at once) or its name; NULL leaves them.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn alter_detector(
     name: &str,
     options: default!(Option<JsonB>, "NULL"),
@@ -113,7 +114,7 @@ fn alter_detector(
 ) {
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
-    let json = options.map_or(detector.json, |options| options.0);
+    let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
     check_timezone(&parse_options(&json).timezone);
     let new_name = valid_name(Some(new_name.unwrap_or(name)));
     if new_name != name && detector.is_watched() {
@@ -140,7 +141,7 @@ fn alter_detector(
 }
 
 /// Drops a detector with its models, anomalies, incidents and triggers.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn drop_detector(name: &str) {
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
@@ -152,7 +153,7 @@ fn drop_detector(name: &str) {
 }
 
 /// Makes a version the one that judges; an older one is the rollback.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn activate_model(detector: &str, version: i32) {
     let found = Detector::get(detector);
     security::require_owner(detector, found.owner);

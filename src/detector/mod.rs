@@ -4,6 +4,7 @@ use std::rc::Rc;
 use logintel_core::config::DetectorOptions;
 use logintel_core::detect::Detector as Model;
 use pgrx::pg_sys;
+use pgrx::PgRelation;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 
@@ -169,4 +170,17 @@ fn interval_micros(text: &str) -> Option<i64> {
     let interval = interval.ok()??;
     let days = i64::from(interval.months()) * 30 + i64::from(interval.days());
     days.checked_mul(86_400_000_000)?.checked_add(interval.micros())
+}
+
+/// The vector of a message in a detector's active model.
+pub fn embed(detector: &str, message: &str) -> logintel_core::sparse::SparseVec {
+    let resolved = resolve::resolve(detector, Detector::require_reader);
+    let Some(model) = &resolved.model else {
+        fail(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("detector \"{detector}\" is not trained yet"),
+            &format!("SELECT logintel.train('{detector}') first."),
+        )
+    };
+    model.vectorizer().embed(message, &mut logintel_core::tfidf::Scratch::default()).or_raise()
 }

@@ -7,6 +7,7 @@ use super::extract::Line;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
 use crate::subtransaction::Failure;
+use crate::text::Text;
 
 /// Longest message that is copied, bytes.
 const MAX_MESSAGE: usize = 8 << 10;
@@ -24,11 +25,11 @@ pub struct Recorder<'a> {
 #[derive(Debug, Default)]
 struct Batch {
     ts: Vec<Option<TimestampWithTimeZone>>,
-    source: Vec<Option<String>>,
-    component: Vec<Option<String>>,
-    level: Vec<Option<String>>,
-    message: Vec<Option<String>>,
-    template: Vec<String>,
+    source: Vec<Option<Text>>,
+    component: Vec<Option<Text>>,
+    level: Vec<Option<Text>>,
+    message: Vec<Option<Text>>,
+    template: Vec<Text>,
     cluster: Vec<Option<i32>>,
     score: Vec<f64>,
     reason: Vec<String>,
@@ -44,11 +45,11 @@ impl<'a> Recorder<'a> {
     pub fn add(&mut self, line: &Line, judgement: Judgement) {
         let batch = &mut self.batch;
         batch.ts.push(line.ts);
-        batch.source.push(line.source.clone());
-        batch.component.push(line.component.clone());
-        batch.level.push(line.level.clone());
-        batch.message.push(line.message.as_deref().map(cut));
-        batch.template.push(cut(&judgement.template));
+        batch.source.push(line.source.clone().map(Text));
+        batch.component.push(line.component.clone().map(Text));
+        batch.level.push(line.level.clone().map(Text));
+        batch.message.push(line.message.as_deref().map(cut).map(Text));
+        batch.template.push(Text(cut(&judgement.template)));
         batch.cluster.push(judgement.cluster.map(|cluster| cluster as i32));
         batch.score.push(judgement.score);
         batch.reason.push(judgement.reason.to_string());

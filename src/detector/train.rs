@@ -3,6 +3,7 @@ use logintel_core::artifact;
 use logintel_core::baseline::{Baseline, Trainer};
 use logintel_core::control::Control;
 use pgrx::JsonB;
+use pgrx::PgRelation;
 use pgrx::prelude::*;
 
 use super::Detector;
@@ -12,12 +13,13 @@ use crate::error::{OrRaise, fail};
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg};
+use crate::text::Text;
 
 /// Versions kept for each detector, the active one beside them.
 const KEPT_VERSIONS: i32 = 10;
 
 /// Learns what is ordinary from the rows of a time range, stores it as a new version and activates it.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn train(
     detector: &str,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
@@ -70,8 +72,8 @@ fn learn(
             if trainer.rows().is_multiple_of(10_000) {
                 Session.progress("reading", trainer.rows(), 0);
             }
-            let (message, level) = (rows.must::<String>(row, 1), rows.get::<String>(row, 2));
-            trainer.add(&message, level.as_deref()).or_raise();
+            let (message, level) = (rows.text(row, 1), rows.text(row, 2));
+            trainer.add(&message.unwrap_or_default(), level.as_deref()).or_raise();
         });
     }
     if trainer.rows() == 0 {
@@ -91,7 +93,9 @@ pub fn range_sql(time: &str) -> String {
 
 /// The parameters of [`range_sql`].
 pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) -> [Arg; 2] {
-    let bound = |time: Option<TimestampWithTimeZone>| (pgrx::pg_sys::TIMESTAMPTZOID, time.and_then(IntoDatum::into_datum));
+    let bound = |time: Option<TimestampWithTimeZone>| {
+        (pgrx::pg_sys::TIMESTAMPTZOID, time.and_then(IntoDatum::into_datum))
+    };
     [bound(since), bound(until)]
 }
 
@@ -105,7 +109,10 @@ impl Detector {
     /// SQL for the time of a row `l`.
     pub(super) fn time_sql(&self, columns: &Columns) -> String {
         let path = self.path(columns, Part::Ts);
-        path.map_or_else(|| "NULL::pg_catalog.timestamptz".into(), |path| path.time_sql(&self.options.timezone))
+        path.map_or_else(
+            || "NULL::pg_catalog.timestamptz".into(),
+            |path| path.time_sql(&self.options.timezone),
+        )
     }
 }
 
@@ -121,7 +128,10 @@ fn store(
     let spi = Connection::open();
     // Trainings that end at the same time take their numbers one after the other; rows that refer to the detector
     // can still be written.
-    spi.write("SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE", &[arg(detector.name.as_str())]);
+    spi.write(
+        "SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE",
+        &[arg(detector.name.as_str())],
+    );
     let summary = &baseline.summary;
     let [since, until] = range_args(since, until);
     let rows = spi.write(
@@ -173,7 +183,7 @@ fn store_clusters(spi: &Connection, detector: &Detector, version: i32, baseline:
             arg(clusters.iter().map(|cluster| cluster.id as i32).collect::<Vec<_>>()),
             arg(clusters.iter().map(|cluster| cluster.rows as i64).collect::<Vec<_>>()),
             arg(clusters.iter().map(|cluster| cluster.templates as i32).collect::<Vec<_>>()),
-            arg(clusters.iter().map(|cluster| cluster.template.to_owned()).collect::<Vec<_>>()),
+            arg(clusters.iter().map(|cluster| Text(cluster.template.to_owned())).collect::<Vec<_>>()),
         ],
     );
 }

@@ -3,12 +3,14 @@
 //! A failure to score never fails the user's statement: everything runs in a subtransaction; if that fails, the rows
 //! land, the failure is recorded and one warning is given. `logintel.on_error = error` makes it an error.
 use logintel_core::detect::{Judgement, Mode, Scratch};
+use pgrx::PgRelation;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::extract::{Extractor, Line};
 use super::record::{Recorder, record_failure};
 use super::resolve::{Resolved, resolve};
+use crate::call::Raw;
 use crate::error::{OrRaise, fail};
 use crate::settings::{self, OnError};
 use crate::subtransaction::{Failure, attempt};
@@ -19,7 +21,12 @@ thread_local! {
 }
 
 /// Judges a line; a NULL message is judged by its level alone.
-pub(super) fn judge(resolved: &Resolved, message: Option<&str>, level: Option<&str>, mode: Mode) -> Judgement {
+pub(super) fn judge(
+    resolved: &Resolved,
+    message: Option<&str>,
+    level: Option<&str>,
+    mode: Mode,
+) -> Judgement {
     let options = &resolved.detector.options;
     match (&resolved.model, message) {
         (Some(model), Some(message)) => {
@@ -41,9 +48,9 @@ pub(super) fn judge(resolved: &Resolved, message: Option<&str>, level: Option<&s
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["tables"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
-unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: checked to be a trigger call.
     unsafe {
         let call = Call::of(fcinfo, "score_rows");
@@ -56,7 +63,7 @@ unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             call.guarded(|| call.score_statement());
         }
     }
-    pg_sys::Datum::null()
+    Raw(Some(pg_sys::Datum::null()))
 }
 
 /// `score_row('detector')`, FOR EACH ROW: BEFORE INSERT it fills the columns `is_anomaly`, `anomaly_score`,
@@ -64,9 +71,9 @@ unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 ///
 /// # Safety
 /// Called by PostgreSQL.
-#[pg_extern(requires = ["tables"], sql = "
+#[pg_extern(requires = ["detector"], sql = "
 CREATE FUNCTION @FUNCTION_NAME@() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
-unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: checked to be a trigger call.
     unsafe {
         let call = Call::of(fcinfo, "score_row");
@@ -79,14 +86,14 @@ unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         }
         let tuple = (*call.data).tg_trigtuple;
         if !settings::enabled() {
-            return pg_sys::Datum::from(tuple);
+            return Raw(Some(pg_sys::Datum::from(tuple)));
         }
         if call.is_before() {
             let filled = call.guarded(|| call.fill(tuple));
-            pg_sys::Datum::from(filled.unwrap_or(tuple))
+            Raw(Some(pg_sys::Datum::from(filled.unwrap_or(tuple))))
         } else {
             call.guarded(|| call.score_tuple());
-            pg_sys::Datum::null()
+            Raw(Some(pg_sys::Datum::null()))
         }
     }
 }
@@ -185,7 +192,10 @@ impl Call {
             let extractor = Extractor::new(&resolved.detector, &relation);
             let mut recorder = Recorder::new(&resolved.detector);
             let store = (*self.data).tg_newtable;
-            let slot = pg_sys::MakeSingleTupleTableSlot(relation.tuple_desc().as_ptr(), &raw const pg_sys::TTSOpsMinimalTuple);
+            let slot = pg_sys::MakeSingleTupleTableSlot(
+                relation.tuple_desc().as_ptr(),
+                &raw const pg_sys::TTSOpsMinimalTuple,
+            );
             pg_sys::tuplestore_select_read_pointer(store, 0);
             pg_sys::tuplestore_rescan(store);
             while pg_sys::tuplestore_gettupleslot(store, true, false, slot) {
@@ -230,8 +240,12 @@ impl Call {
                     ("is_anomaly", pg_sys::BOOLOID) => judgement.is_anomaly.into_datum(),
                     ("anomaly_score", pg_sys::FLOAT8OID) => judgement.score.into_datum(),
                     ("anomaly_score", pg_sys::FLOAT4OID) => (judgement.score as f32).into_datum(),
-                    ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => judgement.reason.to_string().into_datum(),
-                    ("cluster_id", pg_sys::INT4OID) => judgement.cluster.map(|cluster| cluster as i32).into_datum(),
+                    ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => {
+                        judgement.reason.to_string().into_datum()
+                    }
+                    ("cluster_id", pg_sys::INT4OID) => {
+                        judgement.cluster.map(|cluster| cluster as i32).into_datum()
+                    }
                     ("cluster_id", pg_sys::INT8OID) => judgement.cluster.map(i64::from).into_datum(),
                     _ => continue,
                 };

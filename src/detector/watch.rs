@@ -1,6 +1,7 @@
 //! Installing and removing the triggers.
-use pgrx::prelude::*;
 use pgrx::pg_sys;
+use pgrx::PgRelation;
+use pgrx::prelude::*;
 
 use super::Detector;
 use super::columns::quote_identifier;
@@ -10,7 +11,7 @@ use crate::security;
 use crate::spi::{Connection, arg};
 
 /// Scores every row that is inserted from now on.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn watch(detector: &str, mode: default!(&str, "'statement'")) {
     let detector = Detector::get(detector);
     security::require_owner(&detector.name, detector.owner);
@@ -44,7 +45,7 @@ fn watch(detector: &str, mode: default!(&str, "'statement'")) {
 }
 
 /// Removes what `watch` installed.
-#[pg_extern(requires = ["tables"])]
+#[pg_extern(requires = ["detector"])]
 fn unwatch(detector: &str) {
     let detector = Detector::get(detector);
     security::require_owner(&detector.name, detector.owner);
@@ -67,7 +68,10 @@ fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
     match kind {
         b'v' | b'm' => refuse(
             "a view, which takes no rows",
-            &format!("Score it from time to time: SELECT logintel.score_history('{}', since, until).", detector.name),
+            &format!(
+                "Score it from time to time: SELECT logintel.score_history('{}', since, until).",
+                detector.name
+            ),
         ),
         b'f' if !row => refuse("a foreign table, which has no transition tables", "Use mode => 'row'."),
         _ => {}

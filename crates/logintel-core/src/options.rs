@@ -196,6 +196,51 @@ impl TfidfOptions {
     }
 }
 
+impl TfidfOptions {
+    /// The options as JSON: what [`Self::merge`] would take to make them.
+    pub fn to_json(&self) -> Value {
+        let frequency = |bound| match bound {
+            DocumentFrequency::Count(count) => Value::from(count),
+            DocumentFrequency::Share(share) => Value::from(share),
+        };
+        serde_json::json!({
+            "analyzer": match self.analyzer {
+                AnalyzerKind::Word => "word",
+                AnalyzerKind::Char => "char",
+                AnalyzerKind::CharWb => "char_wb",
+            },
+            "lowercase": self.lowercase,
+            "token_pattern": self.token_pattern,
+            "stop_words": match &self.stop_words {
+                StopWords::None => Value::Null,
+                StopWords::English => Value::from("english"),
+                StopWords::List(words) => Value::from(words.clone()),
+            },
+            "ngram_range": [self.ngram_range.0, self.ngram_range.1],
+            "min_df": frequency(self.min_df),
+            "max_df": frequency(self.max_df),
+            "max_features": self.max_features,
+            "binary": self.binary,
+            "norm": match self.norm {
+                None => Value::Null,
+                Some(Norm::L1) => Value::from("l1"),
+                Some(Norm::L2) => Value::from("l2"),
+            },
+            "use_idf": self.use_idf,
+            "smooth_idf": self.smooth_idf,
+            "sublinear_tf": self.sublinear_tf,
+            "masks": match &self.masks {
+                Masks::None => Value::Bool(false),
+                Masks::BuiltIn => Value::Bool(true),
+                Masks::List(rules) => rules
+                    .iter()
+                    .map(|rule| serde_json::json!({"name": rule.name, "pattern": rule.pattern}))
+                    .collect(),
+            },
+        })
+    }
+}
+
 /// An [`Error::UnknownOption`] that lists what is known.
 pub fn unknown(name: &str, known: &[&str]) -> Error {
     Error::UnknownOption { name: name.to_owned(), known: known.join(", ") }
