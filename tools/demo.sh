@@ -117,7 +117,7 @@ load_log() {
         # Bytes up to here are there for good, for the log only grows.
         as_server head -c "$size" "$LOGINTEL_PGDATA/log/$file" | tail -c "+$((from + 1))" >"$chunk"
         read -r whole _ < <(whole_records <"$chunk")
-        [ "$(tail -c 1 "$chunk" | wc -l)" = 1 ] || whole=$(head -c -1 "$chunk" | sed '$d' | whole_records | cut -d' ' -f1)
+        [ "$(tail -c 1 "$chunk" | wc -l)" = 1 ] || whole=$(sed '$d' "$chunk" | whole_records | cut -d' ' -f1)
         [ "$whole" -gt 0 ] || continue
         head -c "$whole" "$chunk" >"$chunk.whole"
         sql -1 -c "\\copy pg_log FROM '$chunk.whole' WITH (FORMAT csv)" \
@@ -349,9 +349,9 @@ show_incidents() {
         value "SELECT format(E'%s  %s – %s  %s events\n      %s', rpad(severity, 6), to_char(start_time, 'YYYY-MM-DD HH24:MI:SS'),
                              to_char(end_time, 'HH24:MI:SS'), event_count, title)
                FROM logintel.incidents WHERE incident_id = $id"
-        value "SELECT format('        %s× %s  %s', lpad(count(*)::text, 3), rpad(reason, 22), left(regexp_replace(min(message), '\\s+', ' ', 'g'), 110))
+        value "SELECT format('        %s× %s  %s', lpad(count(*)::text, 4), rpad(max(reason), 22), left(regexp_replace(min(message), '\\s+', ' ', 'g'), 100))
                FROM logintel.anomalies WHERE incident_id = $id
-               GROUP BY reason, template ORDER BY min(ts), count(*) DESC LIMIT 8"
+               GROUP BY split_part(reason, '=', 1), template ORDER BY min(ts), count(*) DESC LIMIT 10"
     done
     remark "" "$(value "SELECT format('%s incidents in all, %s of them suppressed; %s anomalies', count(*), count(*) FILTER (WHERE is_suppressed),
                                       (SELECT count(*) FROM logintel.anomalies WHERE detector = '$1')) FROM logintel.incidents WHERE detector = '$1'")"
