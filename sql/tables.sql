@@ -202,10 +202,19 @@ COMMENT ON COLUMN @extschema@.logs.cluster_id IS 'Cluster of ordinary rows that 
 
 -- Dumps carry data and sequences; a detector that CREATE EXTENSION makes itself is updated by what the dump
 -- brings (see restore_builtin), so that what was changed about it survives.
-SELECT pg_catalog.pg_extension_config_dump(c.oid, '')
-FROM pg_catalog.pg_class AS c
-WHERE c.relnamespace = '@extschema@'::regnamespace AND c.relkind IN ('r', 'S')
-ORDER BY c.relkind, c.oid;
+DO $dump$
+DECLARE
+    relation regclass;
+BEGIN
+    FOR relation IN
+        SELECT c.oid FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = '@extschema@'::regnamespace AND c.relkind IN ('r', 'S')
+        ORDER BY c.relkind, c.oid
+    LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(relation, '');
+    END LOOP;
+END
+$dump$;
 
 CREATE VIEW @extschema@.models AS
 SELECT m.detector, m.version, m.version = d.active_version AS is_active, m.trained_at, m.since, m.until, m.training_rows,

@@ -104,6 +104,16 @@ END
 $comments$;
 
 -- A dump refreshes them after their data.
-SELECT pg_catalog.pg_extension_config_dump(c.oid, '')
-FROM pg_catalog.pg_class AS c
-WHERE c.relnamespace = '@extschema@'::regnamespace AND c.relkind = 'm' ORDER BY c.oid;
+DO $dump$
+DECLARE
+    relation regclass;
+BEGIN
+    FOR relation IN
+        SELECT c.oid FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = '@extschema@'::regnamespace AND c.relkind = 'm'
+        ORDER BY c.relkind, c.oid
+    LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(relation, '');
+    END LOOP;
+END
+$dump$;

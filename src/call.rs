@@ -26,7 +26,8 @@ unsafe impl SqlTranslatable for Raw {
     const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Raw);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
     const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("internal"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("internal")));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
+        Ok(ReturnsRef::One(SqlMappingRef::literal("internal")));
 }
 
 /// An argument of the running call, `None` for NULL.
@@ -47,7 +48,8 @@ pub unsafe fn argument(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> Optio
 /// As [`argument`].
 pub unsafe fn given(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> pg_sys::Datum {
     // SAFETY: the caller's.
-    unsafe { argument(fcinfo, number) }.unwrap_or_else(|| panic!("argument {number} of a STRICT function is NULL"))
+    unsafe { argument(fcinfo, number) }
+        .unwrap_or_else(|| panic!("argument {number} of a STRICT function is NULL"))
 }
 
 /// A text argument, `None` for NULL.

@@ -49,6 +49,13 @@ impl<T> OrRaise<T> for logintel_core::Result<T> {
     }
 }
 
+/// Gives a WARNING: message and hint.
+pub fn warn(message: impl Into<String>, hint: impl Into<String>) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.into(), "logintel")
+        .set_hint(hint)
+        .report(PgLogLevel::WARNING);
+}
+
 /// Raises an ERROR of the surface's own: SQLSTATE, message and hint.
 pub fn fail(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) -> ! {
     let mut report = ErrorReport::new(code, message.into(), "logintel");

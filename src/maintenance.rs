@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use crate::call::Raw;
 use crate::detector::Detector;
+use crate::error::warn;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
 use crate::subtransaction::attempt;
@@ -37,7 +38,7 @@ pub fn lock_detector(detector: &str) {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["detector"], sql = "
-CREATE PROCEDURE @FUNCTION_NAME@() LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
+CREATE PROCEDURE run_maintenance() LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: CALL gives a CallContext, which says whether a transaction block is around it.
     let is_atomic = unsafe {
@@ -62,14 +63,9 @@ fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
     match attempt(work) {
         Ok(value) => Some(value),
         Err(failure) => {
-            ereport!(
-                PgLogLevel::WARNING,
-                PgSqlErrorCode::ERRCODE_WARNING,
-                format!("logintel maintenance, {what}: {}", failure.message),
-                format!(
-                    "SQLSTATE {}. The other steps go on; this one is tried again at the next tick.",
-                    failure.sqlstate
-                )
+            warn(
+                format!("logintel maintenance, {what}: {} (SQLSTATE {})", failure.message, failure.sqlstate),
+                "The other steps go on; this one is tried again at the next tick.",
             );
             None
         }
@@ -90,8 +86,8 @@ fn commit(is_atomic: bool) {
 /// Detectors with something to do.
 fn names() -> Vec<String> {
     let _owner = RunAs::extension_owner();
-    let rows = Connection::open()
-        .read("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id", &[]);
+    let spi = Connection::open();
+    let rows = spi.read("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id", &[]);
     (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
 
@@ -168,7 +164,7 @@ fn load_around(
     spans: &mut HashMap<i64, Span>,
 ) {
     let bounds = [arg(detector), arg(timestamp(from)), arg(timestamp(to))];
-    let rows = spi.read(
+    let rows = spi.write(
         "SELECT anomaly_id, ts FROM logintel.anomalies \
          WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND incident_id IS NULL AND is_grouped",
         &bounds,
@@ -177,7 +173,7 @@ fn load_around(
         let id = rows.must(row, 1);
         events.insert(id, Event { id, ts: micros(rows.must(row, 2)) });
     }
-    let rows = spi.read(
+    let rows = spi.write(
         "SELECT incident_id, start_time, end_time FROM logintel.incidents \
          WHERE detector = $1 AND end_time >= $2 AND start_time <= $3",
         &bounds,
@@ -219,7 +215,7 @@ fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64>
     let mut touched = incidents.clone();
     spi.write(
         "UPDATE logintel.anomalies AS a SET incident_id = g.incident_id \
-         FROM pg_catalog.unnest($1, $2) AS g (anomaly_id, incident_id) WHERE a.anomaly_id = g.anomaly_id",
+         FROM unnest($1, $2) AS g (anomaly_id, incident_id) WHERE a.anomaly_id = g.anomaly_id",
         &[arg(events), arg(incidents)],
     );
     touched.sort_unstable();
@@ -257,7 +253,7 @@ fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
 }
 
 fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
-    let rows = spi.read(
+    let rows = spi.write(
         "SELECT count(*), \
                 coalesce(array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL), '{}'), \
                 coalesce(array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL), '{}'), \
@@ -334,7 +330,7 @@ fn retire() {
 
 /// Refreshes the materialized views if something changed since, or an hour has passed.
 fn refresh() {
-    let owner = RunAs::extension_owner_unrestricted();
+    let _owner = RunAs::extension_owner_unrestricted();
     let spi = Connection::open();
     let stale = spi.write(
         "UPDATE logintel.maintenance SET views_are_stale = false, views_refreshed_at = clock_timestamp() \
@@ -351,6 +347,4 @@ fn refresh() {
             spi.write(&format!("REFRESH MATERIALIZED VIEW {concurrently}logintel.{view}"), &[]);
         }
     }
-    drop(spi);
-    drop(owner);
 }

@@ -4,6 +4,7 @@
 //! transaction of many small statements pays for; this one frees results as it goes, and reads with a cursor
 //! where there are many rows.
 use std::ffi::CString;
+use std::marker::PhantomData;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -20,9 +21,10 @@ pub fn arg<T: IntoDatum>(value: T) -> Arg {
 #[derive(Debug)]
 pub struct Connection(());
 
-/// The rows of a result, freed when dropped.
+/// The rows of a result, freed when dropped. They live no longer than the connection, in whose memory they are.
 #[derive(Debug)]
-pub struct Rows {
+pub struct Rows<'a> {
+    connection: PhantomData<&'a Connection>,
     table: *mut pg_sys::SPITupleTable,
     /// Rows returned, or for a statement without RETURNING, rows touched.
     count: u64,
@@ -37,16 +39,16 @@ impl Connection {
     }
 
     /// Runs a query that only reads, under the snapshot of the statement at hand.
-    pub fn read(&self, sql: &str, args: &[Arg]) -> Rows {
+    pub fn read(&self, sql: &str, args: &[Arg]) -> Rows<'_> {
         self.run(sql, args, true)
     }
 
-    /// Runs a statement that may write.
-    pub fn write(&self, sql: &str, args: &[Arg]) -> Rows {
+    /// Runs a statement that may write, or must see what the transaction has just written.
+    pub fn write(&self, sql: &str, args: &[Arg]) -> Rows<'_> {
         self.run(sql, args, false)
     }
 
-    fn run(&self, sql: &str, args: &[Arg], read_only: bool) -> Rows {
+    fn run(&self, sql: &str, args: &[Arg], read_only: bool) -> Rows<'_> {
         let sql = c_string(sql);
         let (mut types, mut values, nulls) = split(args);
         // SAFETY: the arrays are as long as the count says.
@@ -68,12 +70,12 @@ impl Connection {
         unsafe {
             let table = pg_sys::SPI_tuptable;
             pg_sys::SPI_tuptable = std::ptr::null_mut();
-            Rows { table, count: pg_sys::SPI_processed }
+            Rows { connection: PhantomData, table, count: pg_sys::SPI_processed }
         }
     }
 
     /// Runs a query through a cursor and calls `each` with every row; interrupts are answered between batches.
-    pub fn for_each(&self, sql: &str, args: &[Arg], mut each: impl FnMut(&Rows, u64)) {
+    pub fn for_each(&self, sql: &str, args: &[Arg], mut each: impl FnMut(&Rows<'_>, u64)) {
         const BATCH: std::ffi::c_long = 1000;
         let sql = c_string(sql);
         let (mut types, mut values, nulls) = split(args);
@@ -97,7 +99,7 @@ impl Connection {
                 pg_sys::SPI_cursor_fetch(portal, true, BATCH);
                 let table = pg_sys::SPI_tuptable;
                 pg_sys::SPI_tuptable = std::ptr::null_mut();
-                Rows { table, count: pg_sys::SPI_processed }
+                Rows { connection: PhantomData, table, count: pg_sys::SPI_processed }
             };
             if rows.len() == 0 {
                 break;
@@ -119,7 +121,7 @@ impl Drop for Connection {
     }
 }
 
-impl Rows {
+impl Rows<'_> {
     /// Number of rows.
     pub fn len(&self) -> u64 {
         self.count
@@ -148,7 +150,7 @@ impl Rows {
     }
 }
 
-impl Drop for Rows {
+impl Drop for Rows<'_> {
     fn drop(&mut self) {
         if !self.table.is_null() && !std::thread::panicking() {
             // SAFETY: the table is ours, and of the current connection.

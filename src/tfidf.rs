@@ -77,9 +77,7 @@ unsafe fn tfidf_model_in(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 #[pg_extern(sql = false)]
 unsafe fn tfidf_model_out(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of type tfidf_model.
-    let text = unsafe {
-        with_bytes(given(fcinfo, 0), |b| BASE64_STANDARD.encode(b))
-    };
+    let text = unsafe { with_bytes(given(fcinfo, 0), |b| BASE64_STANDARD.encode(b)) };
     let text = CString::new(text).unwrap_or_default();
     // SAFETY: copies a C string.
     Raw(Some(unsafe { pg_sys::pstrdup(text.as_ptr()).into() }))
@@ -371,12 +369,7 @@ fn log_embed_detector(detector: &str, message: &str) -> LogVec<'static> {
 #[pg_extern(sql = false)]
 unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of type tfidf_model.
-    let (model, mut set) = unsafe {
-        (
-            with_bytes(given(fcinfo, 0), checked),
-            ResultSet::of_call(fcinfo),
-        )
-    };
+    let (model, mut set) = unsafe { (with_bytes(given(fcinfo, 0), checked), ResultSet::of_call(fcinfo)) };
     for index in 0..model.len() {
         if index % 1024 == 0 {
             pgrx::check_for_interrupts!();
@@ -400,11 +393,7 @@ unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 #[pg_extern(sql = false)]
 unsafe fn tfidf_summary(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of type tfidf_model.
-    let (model, bytes) = unsafe {
-        with_bytes(given(fcinfo, 0), |bytes| {
-            (checked(bytes), bytes.len())
-        })
-    };
+    let (model, bytes) = unsafe { with_bytes(given(fcinfo, 0), |bytes| (checked(bytes), bytes.len())) };
     let summary = serde_json::json!({
         "documents": model.documents,
         "terms": model.len(),

@@ -107,7 +107,7 @@ start() {
     # A socket folder in /tmp may have been cleaned away since.
     [ -d "$(saved socket_dir)" ] || as_server mkdir -m 700 "$(saved socket_dir)"
     # Stdin and stdout are cut off: a pipe kept open by the server would make its reader wait for ever.
-    if ! as_server "$(bindir)/pg_ctl" start -w -t 120 -s -D "$DATA" -l "$LOG" </dev/null >"/dev/null" 2>&1; then
+    if ! as_server env -u RUST_BACKTRACE "$(bindir)/pg_ctl" start -w -t 120 -s -D "$DATA" -l "$LOG" </dev/null >"/dev/null" 2>&1; then
         as_server tail -n 25 "$LOG" 2>/dev/null | sed 's/^/    | /' >&2
         die "the cluster in $DIR did not start" "its log: $LOG"
     fi

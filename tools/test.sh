@@ -19,7 +19,7 @@ mkdir -p "$LOGS"
 cd "$ROOT" || exit
 "$ROOT/tools/setup.sh" test
 use_rust
-export RUST_BACKTRACE=1
+export RUST_BACKTRACE=0
 source_config=$(source_pg_config)
 MAJOR=$(pg_major_of "$source_config")
 PG_CONFIG=$(mirror "$source_config" debug)

@@ -2,8 +2,8 @@
 //!
 //! A part is a column, named as it is, or a path into a json or jsonb column (`data->'kubernetes'->>'pod'`). Paths are
 //! parsed here and written anew with every name quoted: nothing that a caller gave is run as SQL.
-use pgrx::pg_sys;
 use pgrx::PgRelation;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::error::fail;

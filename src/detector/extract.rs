@@ -1,8 +1,8 @@
 //! The parts of a log line, read from a tuple in a trigger without SQL.
 use std::ffi::CStr;
 
-use pgrx::pg_sys;
 use pgrx::PgRelation;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::Detector;

@@ -130,15 +130,14 @@ fn forget(detector: &str, since: Option<TimestampWithTimeZone>, until: Option<Ti
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["detector"], sql = "
-CREATE FUNCTION @FUNCTION_NAME@(detector text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL)
+CREATE FUNCTION log_timeline(detector text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL)
 RETURNS TABLE (ts timestamptz, source text, level text, component text, message text, template text, cluster_id int,
                anomaly_score float8, is_anomaly bool, reason text)
-STABLE ROWS 100000 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
+STABLE ROWS 100000 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the arguments are those of the declaration above.
-    let (detector, since, until) = unsafe {
-        (text_argument(fcinfo, 0), time_argument(fcinfo, 1), time_argument(fcinfo, 2))
-    };
+    let (detector, since, until) =
+        unsafe { (text_argument(fcinfo, 0), time_argument(fcinfo, 1), time_argument(fcinfo, 2)) };
     let mut set = unsafe { ResultSet::of_call(fcinfo) };
     if let Some(detector) = detector {
         let resolved = resolve(&detector, Detector::require_reader);

@@ -22,8 +22,8 @@ fn resolve_for_caller(detector: &str) -> std::rc::Rc<Resolved> {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["detector"], sql = "
-CREATE FUNCTION @FUNCTION_NAME@(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
-RETURNS detection STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
+CREATE FUNCTION detect(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
+RETURNS detection STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the arguments are those of the declaration above.
     let text = |number: usize| unsafe { text_argument(fcinfo, number) };

@@ -3,8 +3,8 @@ use std::rc::Rc;
 
 use logintel_core::config::DetectorOptions;
 use logintel_core::detect::Detector as Model;
-use pgrx::pg_sys;
 use pgrx::PgRelation;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 

@@ -68,7 +68,7 @@ impl<'a> Recorder<'a> {
         Connection::open().write(
             "INSERT INTO logintel.anomalies \
                  (detector, version, ts, source, component, level, message, template, cluster_id, anomaly_score, reason) \
-             SELECT $1, $2, * FROM pg_catalog.unnest($3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &[
                 arg(self.detector.name.as_str()),
                 arg(self.detector.active.map(|active| active.version)),

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use super::Detector;
 use super::columns::{Columns, Part};
 use crate::control::Session;
-use crate::error::{OrRaise, fail};
+use crate::error::{OrRaise, fail, warn};
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg};
@@ -32,14 +32,12 @@ fn train(
     if baseline.summary.calibration_rows < (1.0 / detector.options.false_alarm_rate).ceil() as u64
         && baseline.options.preset == logintel_core::config::Preset::Default
     {
-        ereport!(
-            PgLogLevel::WARNING,
-            PgSqlErrorCode::ERRCODE_WARNING,
+        warn(
             format!(
                 "detector \"{}\" learnt from {} ordinary rows, too few for a false alarm rate of {}",
                 detector.name, baseline.summary.calibration_rows, detector.options.false_alarm_rate
             ),
-            "Until it is trained on more history, only what is stranger than all of it is flagged."
+            "Until it is trained on more history, only what is stranger than all of it is flagged.",
         );
     }
     store(&detector, &baseline, since, until, activate)
@@ -176,7 +174,7 @@ fn store_clusters(spi: &Connection, detector: &Detector, version: i32, baseline:
     let clusters = baseline.clusters();
     spi.write(
         "INSERT INTO logintel.model_clusters (detector, version, cluster_id, rows, templates, template) \
-         SELECT $1, $2, * FROM pg_catalog.unnest($3, $4, $5, $6)",
+         SELECT $1, $2, * FROM unnest($3, $4, $5, $6)",
         &[
             arg(detector.name.as_str()),
             arg(version),

@@ -11,7 +11,7 @@ use super::extract::{Extractor, Line};
 use super::record::{Recorder, record_failure};
 use super::resolve::{Resolved, resolve};
 use crate::call::Raw;
-use crate::error::{OrRaise, fail};
+use crate::error::{OrRaise, fail, warn};
 use crate::settings::{self, OnError};
 use crate::subtransaction::{Failure, attempt};
 
@@ -49,7 +49,7 @@ pub(super) fn judge(
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["detector"], sql = "
-CREATE FUNCTION @FUNCTION_NAME@() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
+CREATE FUNCTION score_rows() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: checked to be a trigger call.
     unsafe {
@@ -72,7 +72,7 @@ unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["detector"], sql = "
-CREATE FUNCTION @FUNCTION_NAME@() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@_wrapper';")]
+CREATE FUNCTION score_row() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: checked to be a trigger call.
     unsafe {
@@ -166,13 +166,20 @@ impl Call {
             );
         }
         // A standby or a read-only transaction cannot get here; if even this fails, the row must land all the same.
-        let _ = attempt(|| record_failure(&self.detector, 1, failure));
-        ereport!(
-            PgLogLevel::WARNING,
-            PgSqlErrorCode::ERRCODE_WARNING,
+        let _ = attempt(|| record_failure(&self.detector, self.rows(), failure));
+        warn(
             format!("rows were not scored by detector \"{}\": {}", self.detector, failure.message),
-            "They are stored. The view logintel.scoring_errors tells how often this happened."
+            "They are stored. The view logintel.scoring_errors tells how often this happened.",
         );
+    }
+
+    /// How many rows the call is about.
+    fn rows(&self) -> u64 {
+        // SAFETY: the transition table, where there is one, lives as long as the call.
+        unsafe {
+            let table = (*self.data).tg_newtable;
+            if self.is_row() || table.is_null() { 1 } else { pg_sys::tuplestore_tuple_count(table) as u64 }
+        }
     }
 
     /// The detector, unless it is switched off or gone.

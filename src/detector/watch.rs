@@ -1,6 +1,6 @@
 //! Installing and removing the triggers.
-use pgrx::pg_sys;
 use pgrx::PgRelation;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::Detector;
