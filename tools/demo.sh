@@ -210,7 +210,7 @@ demo_server() {
     prepare \
         "logging_collector = on" "log_destination = 'csvlog'" "log_directory = 'log'" "log_rotation_size = 1MB" \
         "log_filename = 'postgresql-%Y-%m-%d_%H%M%S.log'" "log_timezone = 'UTC'" \
-        "log_connections = on" "log_disconnections = on" "log_checkpoints = on" "log_lock_waits = on" "deadlock_timeout = 20ms" \
+        "log_connections = on" "log_disconnections = on" "log_checkpoints = on" "log_lock_waits = on" "deadlock_timeout = 5ms" \
         "log_temp_files = 0" "log_autovacuum_min_duration = 0" "autovacuum_naptime = 5s" \
         "log_min_duration_sample = 0" "log_statement_sample_rate = 0.2" "checkpoint_timeout = 30s" \
         "logintel.interval = '2s'" "logintel.databases = 'logs'"
@@ -266,8 +266,6 @@ demo_server() {
 
 demo_file() {
     STEPS=8
-    if [ ! -f "$FILE" ] || [ ! -r "$FILE" ]; then die "DATA=$FILE is no file that can be read"; fi
-    FILE=$(cd "$(dirname "$FILE")" && pwd)/$(basename "$FILE")
     prepare "logintel.interval = '2s'" "logintel.databases = 'logs'"
 
     step "the lines of $FILE are read"
@@ -338,7 +336,7 @@ wait_for_incidents() {
         [ "$(value "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'logintel%'")" != 0 ] || die "the background worker is not running" "its log: $LOGINTEL_PGDATA"
         [ "$1" != postgres ] || die "three faults, and no incident"
     else
-        remark "$(value "SELECT format('%s incidents of %s events', count(*), sum(event_count)) FROM logintel.incidents WHERE detector = '$1'")"
+        remark "$(value "SELECT format('incidents: %s, events in them: %s', count(*), sum(event_count)) FROM logintel.incidents WHERE detector = '$1'")"
     fi
 }
 
@@ -349,11 +347,14 @@ show_incidents() {
         value "SELECT format(E'%s  %s – %s  %s events\n      %s', rpad(severity, 6), to_char(start_time, 'YYYY-MM-DD HH24:MI:SS'),
                              to_char(end_time, 'HH24:MI:SS'), event_count, title)
                FROM logintel.incidents WHERE incident_id = $id"
-        value "SELECT format('        %s× %s  %s', lpad(count(*)::text, 4), rpad(max(reason), 22), left(regexp_replace(min(message), '\\s+', ' ', 'g'), 100))
+        value "SELECT format('      %s  %s× %s %s', to_char(min(ts), 'HH24:MI:SS'), lpad(count(*)::text, 4), rpad(max(reason), 22),
+                             left(regexp_replace(min(message), '\\s+', ' ', 'g'), 100))
                FROM logintel.anomalies WHERE incident_id = $id
-               GROUP BY split_part(reason, '=', 1), template ORDER BY min(ts), count(*) DESC LIMIT 10"
+               GROUP BY split_part(reason, '=', 1), template ORDER BY min(ts), min(anomaly_id) LIMIT 30"
+        value "SELECT format('      … and %s more kinds of line', kinds - 30)
+               FROM (SELECT count(DISTINCT (split_part(reason, '=', 1), template)) AS kinds FROM logintel.anomalies WHERE incident_id = $id) x WHERE kinds > 30"
     done
-    remark "" "$(value "SELECT format('%s incidents in all, %s of them suppressed; %s anomalies', count(*), count(*) FILTER (WHERE is_suppressed),
+    remark "" "$(value "SELECT format('incidents: %s, of them suppressed: %s; anomalies: %s', count(*), count(*) FILTER (WHERE is_suppressed),
                                       (SELECT count(*) FROM logintel.anomalies WHERE detector = '$1')) FROM logintel.incidents WHERE detector = '$1'")"
 }
 
@@ -372,6 +373,10 @@ farewell() {
 
 case $ACTION in
     start)
+        if [ -n "$FILE" ]; then
+            if [ ! -f "$FILE" ] || [ ! -r "$FILE" ]; then die "DATA=$FILE is no file that can be read"; fi
+            FILE=$(cd "$(dirname "$FILE")" && pwd)/$(basename "$FILE")
+        fi
         mkdir -p "$LOGS"
         trap at_end EXIT
         trap 'exit 130' INT TERM
