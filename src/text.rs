@@ -14,7 +14,7 @@ pub struct Text(pub String);
 impl FromDatum for Text {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
         // SAFETY: the caller gives a datum of a text type.
-        (!is_null).then(|| unsafe { with_text(datum, |text| Text(text.into_owned())) })
+        (!is_null).then(|| unsafe { with_text(datum, |text| Text(text.to_owned())) })
     }
 }
 
@@ -32,13 +32,13 @@ impl IntoDatum for Text {
 ///
 /// # Safety
 /// The datum is a non-NULL value of a text type, or a varlena whose bytes are text.
-pub unsafe fn with_text<T>(datum: pg_sys::Datum, use_it: impl FnOnce(Cow<'_, str>) -> T) -> T {
+pub unsafe fn with_text<T>(datum: pg_sys::Datum, use_it: impl FnOnce(&str) -> T) -> T {
     // SAFETY: detoasting gives a varlena whose bytes live until it is freed below.
     unsafe {
         let stored: *mut pg_sys::varlena = datum.cast_mut_ptr();
         let plain = pg_sys::pg_detoast_datum_packed(stored);
         let bytes = pgrx::varlena_to_byte_slice(plain);
-        let result = use_it(to_utf8(bytes));
+        let result = use_it(&to_utf8(bytes));
         if plain != stored {
             pg_sys::pfree(plain.cast());
         }
