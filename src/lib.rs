@@ -83,7 +83,10 @@ fn preloading() -> bool {
 /// The functions that run inside a backend in tests.
 #[cfg(any(test, feature = "pg_test"))]
 #[pg_schema]
-mod tests {}
+mod tests {
+    // cargo-pgrx finds tests in this schema only, so that their files are included rather than declared.
+    include!("../pg_test/border.rs");
+}
 
 /// What the in-backend tests need from their server.
 #[cfg(test)]
