@@ -2,10 +2,16 @@
 DO $roles$
 DECLARE
     role_name pg_catalog.text;
+    words pg_catalog.text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['logintel_reader', 'logintel_writer', 'logintel_admin'] LOOP
+    FOR role_name, words IN VALUES
+        ('logintel_reader', 'logintel: reads detectors and judgements, as far as it may read the logs'),
+        ('logintel_writer', 'logintel: makes detectors of its own, trains them, watches its tables, ingests'),
+        ('logintel_admin', 'logintel: all detectors, maintenance by hand')
+    LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) role_name::pg_catalog.name) THEN
             EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role_name);
+            EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', role_name, words);
         END IF;
     END LOOP;
     -- Each role may what the one before it may.
