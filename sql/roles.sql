@@ -4,6 +4,11 @@ DECLARE
     role_name pg_catalog.text;
     words pg_catalog.text;
 BEGIN
+    -- Two databases may be given the extension at the same time: the second waits for the first one's roles.
+    IF (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.<) 3 FROM pg_catalog.pg_roles
+        WHERE rolname OPERATOR(pg_catalog.=) ANY (ARRAY['logintel_reader', 'logintel_writer', 'logintel_admin']::pg_catalog.name[])) THEN
+        LOCK TABLE pg_catalog.pg_auth_members IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
     FOR role_name, words IN VALUES
         ('logintel_reader', 'logintel: reads detectors and judgements, as far as it may read the logs'),
         ('logintel_writer', 'logintel: makes detectors of its own, trains them, watches its tables, ingests'),

@@ -6,6 +6,7 @@
 use logintel_server_tests::postgres::Client;
 use logintel_server_tests::{Cluster, Database};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,8 @@ fn run(database: &Database<'_>, document: &str, scripts: &[String]) -> Vec<Strin
         .spawn()
         .expect("psql");
     let mut input = psql.stdin.take().expect("stdin");
-    let session: String = scripts.iter().map(|script| format!("{script}\n\\echo '{MARK}'\n")).collect();
+    let ending = format!("\n\\echo '{MARK}'\n");
+    let session: String = scripts.iter().flat_map(|script| [script.as_str(), &ending]).collect();
     let writer = std::thread::spawn(move || input.write_all(session.as_bytes()));
     let output = psql.wait_with_output().expect("the output of psql");
     let _ = writer.join();
@@ -119,7 +121,11 @@ fn check_document(path: &Path) {
             new.splice(shown.first..shown.end, printed.lines().map(str::to_owned));
         } else {
             let script = blocks[at].text(&lines);
-            assert_eq!(&trimmed(&shown.text(&lines)), printed, "{document} shows another output for\n{script}");
+            assert_eq!(
+                &trimmed(&shown.text(&lines)),
+                printed,
+                "{document} shows another output for\n{script}"
+            );
         }
     }
     if writing() {
@@ -176,7 +182,8 @@ fn prepare(client: &mut Client) {
 fn rows(client: &mut Client, sql: &str) -> Vec<Vec<String>> {
     let sql = sql.replace("short(", "pg_temp.short(");
     let rows = client.query(&sql, &[]).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    let cell = |row: &logintel_server_tests::postgres::Row, at| row.get::<_, Option<String>>(at).unwrap_or_default();
+    let cell =
+        |row: &logintel_server_tests::postgres::Row, at| row.get::<_, Option<String>>(at).unwrap_or_default();
     rows.iter().map(|row| (0..row.len()).map(|at| cell(row, at)).collect()).collect()
 }
 
@@ -201,7 +208,10 @@ fn named(document: &str, heading: &str) -> BTreeSet<String> {
 fn assert_same(what: &str, named: &BTreeSet<String>, exist: &BTreeSet<String>) {
     let missing: Vec<_> = exist.difference(named).collect();
     let invented: Vec<_> = named.difference(exist).collect();
-    assert!(missing.is_empty() && invented.is_empty(), "{what}: README.md lacks {missing:#?} and invents {invented:#?}");
+    assert!(
+        missing.is_empty() && invented.is_empty(),
+        "{what}: README.md lacks {missing:#?} and invents {invented:#?}"
+    );
 }
 
 #[test]
@@ -228,7 +238,10 @@ fn every_object_is_named_and_nothing_that_does_not_exist() {
     );
     assert_same("types", &named(&readme, "### Types"), &names(&mut client, &types));
 
-    let operators = format!("SELECT o.oprname::text FROM pg_operator AS o JOIN {} ON m.objid = o.oid", members("pg_operator"));
+    let operators = format!(
+        "SELECT o.oprname::text FROM pg_operator AS o JOIN {} ON m.objid = o.oid",
+        members("pg_operator")
+    );
     assert_same("operators", &named(&readme, "### Operators"), &names(&mut client, &operators));
 
     for (heading, kinds) in [("### Tables", "r"), ("### Views", "v"), ("### Materialized views", "m")] {
@@ -252,7 +265,9 @@ fn every_object_is_named_and_nothing_that_does_not_exist() {
         ("### Options of a vectoriser", r#"{"vectorizer": {"?": 1}}"#),
     ] {
         let refused = client
-            .batch_execute(&format!("SELECT logintel.create_detector('d', 'public.l', options => '{option}')"))
+            .batch_execute(&format!(
+                "SELECT logintel.create_detector('d', 'public.l', options => '{option}')"
+            ))
             .expect_err(option);
         let detail = refused.as_db_error().and_then(|error| error.detail()).expect("a detail");
         let known = detail.strip_prefix("Known options are ").and_then(|list| list.strip_suffix('.'));
@@ -274,13 +289,11 @@ fn grantees(list: &str, kind: &str, privilege: &str) -> String {
 
 /// A table of Markdown.
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        cells.map(|cell| format!("| {} ", cell.replace('\n', " ").replace('|', "\\|"))).collect::<String>() + "|\n"
-    };
-    let mut text = line(&mut head.iter().copied());
-    text += &line(&mut head.iter().map(|_| "---"));
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(head.iter().map(ToString::to_string).collect());
+    text += &line(vec!["---".to_owned(); head.len()]);
     for row in rows {
-        text += &line(&mut row.iter().map(String::as_str));
+        text += &line(row.iter().map(|cell| cell.replace('\n', " ").replace('|', "\\|")).collect());
     }
     text
 }
@@ -295,7 +308,7 @@ fn reference(client: &mut Client) -> String {
         for row in &rows {
             assert!(row.iter().all(|cell| !cell.is_empty()), "{heading}: no comment on {row:?}");
         }
-        text += &format!("\n## {heading}\n\n{}", table(head, &rows));
+        let _ = write!(text, "\n## {heading}\n\n{}", table(head, &rows));
     };
     let types = format!(
         "SELECT '`' || t.typname || '`', obj_description(t.oid, 'pg_type') FROM pg_type AS t JOIN {} ON m.objid = t.oid \
@@ -346,7 +359,7 @@ fn reference(client: &mut Client) -> String {
     let roles = "SELECT '`' || rolname || '`', shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname ~ '^logintel_' ORDER BY 1";
     section("Roles", &["role", "meaning"], rows(client, roles));
     for (heading, kind) in [("Tables", "r"), ("Views", "v"), ("Materialized views", "m")] {
-        text += &format!("\n## {heading}\n");
+        let _ = write!(text, "\n## {heading}\n");
         let relations = format!(
             "SELECT c.relname::text, {}, obj_description(c.oid, 'pg_class') FROM pg_class AS c JOIN {} ON m.objid = c.oid \
              WHERE c.relkind = '{kind}' ORDER BY 1",
@@ -356,6 +369,7 @@ fn reference(client: &mut Client) -> String {
         for relation in rows(client, &relations) {
             let [name, readers, comment] = &relation[..] else { unreachable!("three columns") };
             assert!(!comment.is_empty(), "no comment on {name}");
+            let comment = comment.trim_end_matches('.');
             let columns = format!(
                 "SELECT '`' || attname || '`', short(format_type(atttypid, atttypmod)), col_description(attrelid, attnum) \
                  FROM pg_attribute WHERE attrelid = 'logintel.{name}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
@@ -364,7 +378,11 @@ fn reference(client: &mut Client) -> String {
             for column in &columns {
                 assert!(!column[2].is_empty(), "no comment on {name}.{}", column[0]);
             }
-            text += &format!("\n### {name}\n\n{comment}. Read by {readers}.\n\n{}", table(&["column", "type", "meaning"], &columns));
+            let _ = write!(
+                text,
+                "\n### {name}\n\n{comment}. Read by {readers}.\n\n{}",
+                table(&["column", "type", "meaning"], &columns)
+            );
         }
     }
     text
