@@ -322,7 +322,10 @@ impl Artifact for TfidfModel {
         if start != self.text.len() as u64 || self.df.iter().any(|&df| df == 0 || df > self.documents) {
             return Err("a document frequency is out of range".into());
         }
-        Ok(())
+        if (1..self.len()).any(|index| self.term(index - 1) >= self.term(index)) {
+            return Err("the terms are out of order".into());
+        }
+        self.options.validate()
     }
 }
 
