@@ -12,15 +12,18 @@
 //! | [`distinct`] | which rows are the same vector |
 //! | [`neighbors`] | which rows are near a vector, exactly and without looking at all of them |
 //! | [`dbscan`] | which rows are dense together, at one distance |
+//! | [`hdbscan`] | which rows are dense together, at whatever distance suits them |
 #![forbid(unsafe_code)]
 
 pub mod control;
 pub mod dbscan;
 pub mod distinct;
 pub mod error;
+pub mod hdbscan;
 pub mod limits;
 pub mod neighbors;
 pub mod pool;
+mod sets;
 pub mod sparse;
 
 pub use error::{Error, Result};

@@ -91,9 +91,9 @@ impl Scratch {
         }
     }
 
-    /// Whether the query shares no term with any row.
-    pub(super) fn is_apart(&self) -> bool {
-        self.query.is_empty()
+    /// Whether no product with a row without negative values is negative.
+    pub(super) fn is_nonnegative(&self) -> bool {
+        self.query.iter().all(|&(_, weight)| weight >= 0.0)
     }
 
     /// How far a bound may be off.
@@ -135,7 +135,10 @@ impl Scratch {
 
     /// Offers every row.
     pub(super) fn all(&self, rows: &Rows<'_>, collect: &mut impl Collect) -> ControlFlow<()> {
-        (0..rows.len() as u32).try_for_each(|row| collect.offer(row, self.distance(rows, row)))
+        let mut wanted = 0..rows.len() as u32;
+        wanted.try_for_each(|row| {
+            if collect.wants(row) { collect.offer(row, self.distance(rows, row)) } else { ControlFlow::Continue(()) }
+        })
     }
 
     /// Bounds of what the lists from each one on can add: by Cauchy and Schwarz over the query's weights, as no
@@ -164,19 +167,17 @@ impl Search<'_> {
     pub fn run(&self, scratch: &mut Scratch, eager: usize, collect: &mut impl Collect) -> ControlFlow<()> {
         scratch.bound_rest();
         let before = scratch.met.len();
-        let flow = self.glance(scratch, eager, collect).map_continue(|stop| match stop {
-            Some((list, at)) => {
+        let flow = match self.glance(scratch, eager, collect) {
+            ControlFlow::Continue(Some((list, at))) => {
                 let fresh = scratch.met.len();
                 let stop = self.add_up(scratch, collect.floor(), list, at);
                 self.verify(scratch, fresh, scratch.rest[stop], collect)
             }
-            None => ControlFlow::Continue(()),
-        });
-        scratch.clear_from(before);
-        match flow {
-            ControlFlow::Continue(flow) => flow,
+            ControlFlow::Continue(None) => ControlFlow::Continue(()),
             ControlFlow::Break(()) => ControlFlow::Break(()),
-        }
+        };
+        scratch.clear_from(before);
+        flow
     }
 
     /// Verifies at most `left` rows as they come and marks them. Returns the list and the posting where it stopped,
@@ -187,6 +188,7 @@ impl Search<'_> {
         mut left: usize,
         collect: &mut impl Collect,
     ) -> ControlFlow<(), Option<(usize, usize)>> {
+        let mut steps = left * VERIFY_COST;
         for i in 0..scratch.lists.len() {
             if scratch.rest[i] < collect.floor() - scratch.slack {
                 return ControlFlow::Continue(None);
@@ -194,11 +196,12 @@ impl Search<'_> {
             let list = scratch.lists[i];
             for at in list.start..list.end {
                 let row = self.postings.list[at].row;
-                if scratch.partial[row as usize] != 0.0 {
-                    continue;
-                }
-                if left == 0 {
+                if left == 0 || steps == 0 {
                     return ControlFlow::Continue(Some((i, at)));
+                }
+                steps -= 1;
+                if scratch.partial[row as usize] != 0.0 || !collect.wants(row) {
+                    continue;
                 }
                 left -= 1;
                 scratch.partial[row as usize] = VERIFIED;
@@ -257,7 +260,7 @@ impl Search<'_> {
         let mut best = (VERIFIED, NONE);
         for &row in &scratch.met[fresh..] {
             let sum = scratch.partial[row as usize];
-            if sum > best.0 {
+            if sum > best.0 && collect.wants(row) {
                 best = (sum, row);
             }
         }
@@ -270,7 +273,7 @@ impl Search<'_> {
         }
         for i in fresh..scratch.met.len() {
             let row = scratch.met[i];
-            if f64::from(scratch.partial[row as usize]) + reach >= collect.floor() {
+            if f64::from(scratch.partial[row as usize]) + reach >= collect.floor() && collect.wants(row) {
                 collect.offer(row, scratch.distance(self.rows, row))?;
             }
         }
