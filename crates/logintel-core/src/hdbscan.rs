@@ -12,14 +12,17 @@
 //!
 //! # Ties
 //!
-//! Where several edges have the same weight there is more than one tree, and what becomes of the few rows between
-//! two clusters that part depends on the order in which equal edges join. scikit-learn takes whatever order an
-//! unstable sort leaves, so that it may label a permutation of the same rows differently. Here the order is fixed.
-//! Of equal edges the one with the lower rows is in the tree; edges join in ascending weight, equal ones in the
-//! order in which Prim's algorithm meets them when it begins at row 0 and goes to the lowest of several rows equally
-//! near. Copies of a row join it at its core distance, at once, and no cluster is split below distance 0.
+//! Where several edges have the same weight there is more than one tree, and what becomes of the rows at a split
+//! depends on the order in which equal edges join. scikit-learn leaves that to an unstable sort: it may label a
+//! permutation of the same rows differently, on logs up to an adjusted Rand index of 0.4 between the two. Here the
+//! order is fixed. Of equal edges the one with the lower rows is in the tree. Prim's algorithm, begun at row 0 and
+//! going to the lowest of several rows equally near, puts the edges in line; they join in ascending weight, equal
+//! ones in the order of that line up to 256 rows in all, and in a fixed scattered order above, because that is what
+//! such a sort does, and because in line a large tie would come apart row by row instead of by halves. Copies of a
+//! row join it at its core distance, at once, and nothing is split at distance 0.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
@@ -293,13 +296,14 @@ impl<'a> Forest<'a> {
         Ok(self.edges)
     }
 
-    /// The shortest edge of each part, at its lowest row.
+    /// The shortest edge of each part, at its lowest row; but for the largest part, which the others find.
     fn round(&mut self, pool: &mut Pool<Scratch>, control: &dyn Control) -> Result<Vec<Option<Edge>>> {
         let count = self.core.len();
         let part: Vec<u32> = (0..count as u32).map(|row| self.parts.find(row)).collect();
+        let largest = largest(&part);
         let mut best: Vec<Option<Edge>> = vec![None; count];
         let mut open = Vec::new();
-        for row in 0..count as u32 {
+        for row in (0..count as u32).filter(|&row| part[row as usize] != largest) {
             let Shortest { weight, to } = self.shortest[row as usize];
             if to != NONE && part[to as usize] != part[row as usize] {
                 improve(&mut best[part[row as usize] as usize], Edge::new(weight, row, to));
@@ -359,6 +363,15 @@ impl<'a> Forest<'a> {
             }
         }
     }
+}
+
+/// The part with the most rows, the lowest of several.
+fn largest(part: &[u32]) -> u32 {
+    let mut size = vec![0u32; part.len()];
+    for &of in part {
+        size[of as usize] += 1;
+    }
+    (0..part.len() as u32).max_by_key(|&of| (size[of as usize], Reverse(of))).unwrap_or(NONE)
 }
 
 fn improve(best: &mut Option<Edge>, edge: Edge) {

@@ -15,6 +15,9 @@ use crate::error::Result;
 /// Steps between two looks at the clock.
 const STEPS_BETWEEN_POLLS: usize = 1 << 14;
 
+/// Of more rows than this, equal edges join in scattered order.
+const SCATTERED: u64 = 256;
+
 /// The cluster of each row.
 pub(super) fn labels(
     tree: &SpanningTree,
@@ -114,6 +117,14 @@ impl Node {
 
 struct Hierarchy(Vec<Node>);
 
+/// Another number for each number, with no order in them (the finalizer of splitmix64).
+fn scatter(i: u32) -> u64 {
+    let mut x = u64::from(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
 /// A cluster of the condensed hierarchy.
 #[derive(Debug, Clone, Copy)]
 struct Cluster {
@@ -125,7 +136,7 @@ struct Cluster {
 }
 
 impl Hierarchy {
-    /// Joins neighbours in Prim's order by ascending weight, the earlier of equal ones first. The root comes last.
+    /// Joins neighbours in Prim's order by ascending weight. The root comes last.
     fn new(
         tree: &SpanningTree,
         weights: &[u64],
@@ -141,8 +152,12 @@ impl Hierarchy {
             parts: [NONE; 2],
             size: weights[row as usize],
         }));
+        let total = weights.iter().fold(0u64, |sum, &w| sum.saturating_add(w));
+        let tie = |at: u32| if total > SCATTERED { scatter(at) } else { u64::from(at) };
         let mut order: Vec<u32> = (0..count as u32 - 1).collect();
-        order.sort_by(|&a, &b| visit.reached[a as usize].total_cmp(&visit.reached[b as usize]));
+        order.sort_unstable_by(|&a, &b| {
+            visit.reached[a as usize].total_cmp(&visit.reached[b as usize]).then_with(|| tie(a).cmp(&tie(b)))
+        });
         // The node of each range of positions, known at its first and its last position.
         let mut node_at: Vec<u32> = (0..count as u32).collect();
         for (step, &at) in order.iter().enumerate() {
@@ -184,7 +199,12 @@ impl Hierarchy {
                     this.stability += (density - this.birth) * size as f64;
                 };
                 let this = &mut clusters[cluster as usize];
-                let large = node.parts.map(|part| self.is_large(part, &node, min_cluster_size));
+                // Rows at distance 0 of one another are never told apart.
+                let large = if density.is_finite() {
+                    node.parts.map(|part| self.is_large(part, &node, min_cluster_size))
+                } else {
+                    [false; 2]
+                };
                 match large {
                     [true, true] => {
                         leave(this, node.size);
