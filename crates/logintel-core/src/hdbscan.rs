@@ -38,6 +38,8 @@ mod condense;
 #[cfg(test)]
 mod tests;
 
+/// Rows within a row's core distance that are remembered.
+const SOME: usize = 4;
 /// No row.
 const NONE: u32 = u32::MAX;
 
@@ -142,8 +144,8 @@ impl Hdbscan {
         }
         let index = Index::new(Cow::Borrowed(rows), control)?;
         let mut pool = Pool::new(control);
-        let core = self.core_distances(&index, weights, &mut pool, control)?;
-        let edges = Forest::new(&index, &core).grow(&mut pool, control)?;
+        let (core, some_near) = self.core_distances(&index, weights, &mut pool, control)?;
+        let edges = Forest::new(&index, &core, &some_near).grow(&mut pool, control)?;
         Ok(Some(SpanningTree { core, edges }))
     }
 
@@ -158,30 +160,36 @@ impl Hdbscan {
         Ok(())
     }
 
+    /// The core distance of each row, and some rows within it.
     fn core_distances(
         self,
         index: &Index<'_>,
         weights: &[u64],
         pool: &mut Pool<Scratch>,
         control: &dyn Control,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<(Vec<f64>, Vec<[u32; SOME]>)> {
         let enough = u64::from(self.min_samples);
         let mut core = Vec::with_capacity(weights.len());
+        let mut some_near = Vec::with_capacity(weights.len());
         for range in Pace::new(weights.len()) {
             control.poll()?;
             control.progress("core distances", range.start as u64, weights.len() as u64);
-            core.extend(pool.map(range, |scratch, row| {
+            let found = pool.map(range, |scratch, row| {
                 if weights[row] >= enough {
-                    return 0.0;
+                    return (0.0, [NONE; SOME]);
                 }
                 let mut nearest = Nearest::new(row as u32, enough, weights);
                 scratch.load_row(index.rows(), row);
                 index.search(scratch, &mut nearest);
                 scratch.unload();
-                nearest.reach()
-            }));
+                (nearest.reach(), nearest.some())
+            });
+            for (reach, some) in found {
+                core.push(reach);
+                some_near.push(some);
+            }
         }
-        Ok(core)
+        Ok((core, some_near))
     }
 }
 
@@ -207,6 +215,14 @@ impl<'a> Nearest<'a> {
             Some(&(bits, _)) if self.total >= self.enough => f64::from_bits(bits),
             _ => 1.0,
         }
+    }
+
+    fn some(&self) -> [u32; SOME] {
+        let mut some = [NONE; SOME];
+        for (slot, &(_, row)) in some.iter_mut().zip(&self.heap) {
+            *slot = row;
+        }
+        some
     }
 }
 
@@ -257,6 +273,8 @@ struct Shortest {
 struct Forest<'a> {
     index: &'a Index<'a>,
     core: &'a [f64],
+    /// Some rows within each row's core distance.
+    some_near: &'a [[u32; SOME]],
     parts: Sets,
     shortest: Vec<Shortest>,
     edges: Vec<Edge>,
@@ -266,10 +284,11 @@ struct Forest<'a> {
 }
 
 impl<'a> Forest<'a> {
-    fn new(index: &'a Index<'a>, core: &'a [f64]) -> Self {
+    fn new(index: &'a Index<'a>, core: &'a [f64], some_near: &'a [[u32; SOME]]) -> Self {
         Forest {
             index,
             core,
+            some_near,
             parts: Sets::new(core.len()),
             shortest: core.iter().map(|&core| Shortest { weight: core, to: NONE }).collect(),
             edges: Vec::with_capacity(core.len().saturating_sub(1)),
@@ -340,7 +359,13 @@ impl<'a> Forest<'a> {
         best: &[Option<Edge>],
         scratch: &mut Scratch,
     ) -> Option<Shortest> {
-        let limit = best[part[row as usize] as usize].map_or(self.longest, |edge| edge.weight);
+        let foreign = |to: u32| to != NONE && part[to as usize] != part[row as usize];
+        let limit = self.some_near[row as usize]
+            .iter()
+            .filter(|&&to| foreign(to))
+            .map(|&to| self.core[row as usize].max(self.core[to as usize]))
+            .fold(self.longest, f64::min);
+        let limit = best[part[row as usize] as usize].map_or(limit, |edge| edge.weight.min(limit));
         if self.shortest[row as usize].weight > limit {
             return None;
         }
