@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::str::Chars;
 use std::sync::LazyLock;
 
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 use crate::error::{Error, Result};
 
@@ -93,6 +93,9 @@ impl Pattern {
         let linear = linear_form.map_err(|error| refuse(last_line(&error.to_string())))?;
         let syntax =
             regex_syntax::parse(&translated.linear).map_err(|e| refuse(last_line(&e.to_string())))?;
+        if repeats_empty_group(&syntax, false) {
+            return Err(refuse("a group that captures, in a repetition of what may be empty, is not supported".into()));
+        }
         let build = |pattern: &str| {
             fancy_regex::RegexBuilder::new(pattern)
                 .delegate_size_limit(SIZE_LIMIT)
@@ -185,6 +188,17 @@ impl Pattern {
         let unlike = |c: char| !c.is_ascii() && is_in(&UNLIKE_RANGES, c);
         self.end && text.ends_with('\n')
             || self.boundary && (text.is_empty() || !text.is_ascii() && text.chars().any(unlike))
+    }
+}
+
+/// Whether a group captures inside a repetition whose body may be empty: the engines differ in which turn it keeps.
+fn repeats_empty_group(syntax: &Hir, mut repeated: bool) -> bool {
+    if let HirKind::Repetition(repetition) = syntax.kind() {
+        repeated |= repetition.max != Some(1) && repetition.sub.properties().minimum_len() == Some(0);
+    }
+    match syntax.kind() {
+        HirKind::Capture(_) if repeated => true,
+        kind => kind.subs().iter().any(|sub| repeats_empty_group(sub, repeated)),
     }
 }
 
@@ -608,6 +622,7 @@ mod tests {
             (r"[\w-z]", "bad character range"),
             (r"[z-a]", "bad character range"),
             (r"\x4", "names no character"),
+            (r"(a*)+b", "group that captures"),
         ] {
             let error = Pattern::new("token_pattern", pattern).unwrap_err().to_string();
             assert!(error.contains(word), "{pattern}: {error}");
