@@ -139,15 +139,13 @@ prove_complete() {
 # traffic SECONDS: what an ordinary day looks like, in the database shop: short sessions, sampled statements, row locks,
 # checkpoints, sorts that spill, autovacuum; and the loader's own visits.
 traffic() {
-    local until=$((SECONDS + $1)) round=0 pid
+    local until=$((SECONDS + $1)) round=0 pids
     local bench=(pgbench -n -C -U shop -T "$1")
-    (
-        "${bench[@]}" -c 6 -j 2 -R 50 shop >"$LOGS/pgbench.log" 2>&1 &
-        "${bench[@]}" -c 2 -R 20 -f "$LOGS/orders.sql" shop >"$LOGS/pgbench-orders.log" 2>&1 &
-        wait
-    ) &
-    pid=$!
-    CHILDREN+=("$pid")
+    "${bench[@]}" -c 6 -j 2 -R 50 shop >"$LOGS/pgbench.log" 2>&1 &
+    pids=($!)
+    "${bench[@]}" -c 2 -R 20 -f "$LOGS/orders.sql" shop >"$LOGS/pgbench-orders.log" 2>&1 &
+    pids+=($!)
+    CHILDREN+=("${pids[@]}")
     while [ $SECONDS -lt $until ]; do
         round=$((round + 1))
         # Sorts more than fits, now and then.
@@ -156,7 +154,7 @@ traffic() {
         load_log || return 1
         sleep 1
     done
-    wait "$pid" 2>/dev/null || true
+    wait "${pids[@]}" 2>/dev/null || true
 }
 
 flow_in() {

@@ -135,7 +135,7 @@ mirror() {
     esac
     root=$state/pgsql/$(pg_major_of "$source")-$kind
     stamp="$("$source" --version) $("$source" --bindir) $(stat -L -c '%Y %s' "$("$source" --bindir)/postgres")"
-    if [ ! -f "$root/use" ] || [ "$(cat "$root/stamp" 2>/dev/null)" != "$stamp" ]; then
+    if [ ! -s "$root/use" ] || [ "$(cat "$root/stamp" 2>/dev/null)" != "$stamp" ]; then
         rm -rf "$root"
         # Programs are real copies, for a link would lead PostgreSQL back to the original's folders. Libraries, headers and
         # shared files are links; the folder of extension scripts is copied, for the extension is added to it.
