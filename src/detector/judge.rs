@@ -87,11 +87,11 @@ fn anomaly_explain(
     if rows.is_empty() {
         let reason = judge(&resolved, message, level, Mode::Live).reason.to_string();
         let detail = if resolved.model.is_none() {
-            "no model yet: SELECT logintel.train('…')"
+            format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(detector))
         } else {
-            "there is no message"
+            "there is no message".to_owned()
         };
-        return TableIterator::once(("rule".into(), reason, None, None, None, detail.into()));
+        return TableIterator::once(("rule".into(), reason, None, None, None, detail));
     }
     TableIterator::new(
         rows.into_iter()
