@@ -3,9 +3,9 @@ use logintel_core::detect::{Mode, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::Detector;
 use super::resolve::{Resolved, resolve};
 use super::trigger::judge;
+use super::{Detector, required};
 use crate::call::{Raw, text_argument};
 use crate::error::OrRaise;
 use crate::text::Text;
@@ -61,7 +61,7 @@ fn anomaly_score(
 /// Why a line is judged as it is, as rows.
 #[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
-    detector: &str,
+    detector: Option<&str>,
     message: Option<&str>,
     level: default!(Option<&str>, "NULL"),
     component: default!(Option<&str>, "NULL"),
@@ -78,7 +78,7 @@ fn anomaly_explain(
     ),
 > {
     let _ = (component, source);
-    let resolved = resolve_for_caller(detector);
+    let resolved = resolve_for_caller(required(detector));
     let rows = match (&resolved.model, message) {
         (Some(model), Some(message)) => model.explain(message, level, &mut Scratch::default()).or_raise(),
         _ => Vec::new(),
