@@ -13,6 +13,7 @@ use crate::error::warn;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
 use crate::subtransaction::attempt;
+use crate::text::Text;
 
 /// New anomalies that one step takes in.
 const BATCH: i64 = 20_000;
@@ -261,21 +262,32 @@ fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
 }
 
 fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
+    // One row for each element of each list: texts are converted from the server's encoding one by one.
     let rows = spi.write(
-        "SELECT count(*), \
-                coalesce(array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL), '{}'), \
-                coalesce(array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL), '{}'), \
-                coalesce(array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL), '{}'), \
-                ARRAY(SELECT coalesce(m.message, '') FROM logintel.anomalies AS m WHERE m.incident_id = $1 \
-                      ORDER BY m.ts, m.anomaly_id LIMIT 5), \
-                mode() WITHIN GROUP (ORDER BY template COLLATE \"C\") \
-         FROM logintel.anomalies WHERE incident_id = $1",
+        "WITH i AS ( \
+             SELECT count(*) AS events, mode() WITHIN GROUP (ORDER BY template COLLATE \"C\") AS template, \
+                    array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL) AS sources, \
+                    array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL) AS components, \
+                    array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL) AS levels, \
+                    ARRAY(SELECT coalesce(m.message, '') FROM logintel.anomalies AS m WHERE m.incident_id = $1 \
+                          ORDER BY m.ts, m.anomaly_id LIMIT 5) AS messages \
+             FROM logintel.anomalies WHERE incident_id = $1) \
+         SELECT i.events, i.template, l.list, l.element \
+         FROM i LEFT JOIN LATERAL ( \
+             SELECT 0, u.* FROM unnest(i.sources) WITH ORDINALITY AS u \
+             UNION ALL SELECT 1, u.* FROM unnest(i.components) WITH ORDINALITY AS u \
+             UNION ALL SELECT 2, u.* FROM unnest(i.levels) WITH ORDINALITY AS u \
+             UNION ALL SELECT 3, u.* FROM unnest(i.messages) WITH ORDINALITY AS u \
+         ) AS l (list, element, at) ON true ORDER BY l.list, l.at",
         &[arg(incident)],
     );
     let events: i64 = rows.must(0, 1);
-    let list = |column| rows.get::<Vec<String>>(0, column).unwrap_or_default();
-    let (sources, components, levels, messages) = (list(2), list(3), list(4), list(5));
-    let template = rows.get::<String>(0, 6).unwrap_or_default();
+    let template = rows.text(0, 2).unwrap_or_default();
+    let list = |number: i32| -> Vec<String> {
+        let elements = (0..rows.len()).filter(|&row| rows.get(row, 3) == Some(number));
+        elements.filter_map(|row| rows.text(row, 4)).collect()
+    };
+    let (sources, components, levels, messages) = (list(0), list(1), list(2), list(3));
     let preset = detector.options.preset;
     let (score, severity) = incident::severity(preset, events, &levels);
     let suppressed = match preset {
@@ -291,17 +303,22 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
          WHERE incident_id = $1",
         &[
             arg(incident),
-            arg(sources),
-            arg(components.clone()),
-            arg(levels),
-            arg(messages),
+            arg(texts(&sources)),
+            arg(texts(&components)),
+            arg(texts(&levels)),
+            arg(texts(&messages)),
             arg(severity.as_str()),
             arg(score),
             arg(suppressed),
-            arg(incident::title(events, &components, &template)),
-            arg(template),
+            arg(Text(incident::title(events, &components, &template))),
+            arg(Text(template)),
         ],
     );
+}
+
+/// As values of the server.
+fn texts(list: &[String]) -> Vec<Text> {
+    list.iter().cloned().map(Text).collect()
 }
 
 /// Removes what is older than a detector keeps.
