@@ -360,9 +360,16 @@ fn logvec_datum(vector: &SparseVec) -> Option<pg_sys::Datum> {
 }
 
 /// The vector of a message in a detector's active model.
-#[pg_extern(name = "log_embed", stable, strict, parallel_restricted, cost = 500, requires = ["detector"])]
-fn log_embed_detector(detector: &str, message: &str) -> LogVec<'static> {
-    crate::detector::embed(detector, message).as_ref().into()
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["detector"], sql = "
+CREATE FUNCTION log_embed(detector text, message text) RETURNS logvec STABLE STRICT PARALLEL RESTRICTED COST 500
+LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+unsafe fn log_embed_detector(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: STRICT, of these types.
+    let text = |number: usize| unsafe { with_text(given(fcinfo, number), |text| text.into_owned()) };
+    Raw(logvec_datum(&crate::detector::embed(&text(0), &text(1))))
 }
 
 // Looking inside --------------------------------------------------------------------------------------------------

@@ -3,9 +3,9 @@ use logintel_core::detect::{Mode, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::Detector;
 use super::resolve::{Resolved, resolve};
 use super::trigger::judge;
+use super::{Detector, required};
 use crate::call::{Raw, text_argument};
 use crate::error::OrRaise;
 use crate::text::Text;
@@ -44,25 +44,28 @@ unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 }
 
 /// How strange a line is: 0 = ordinary, 1 = never seen; NULL before the first training.
-#[pg_extern(stable, parallel_restricted, cost = 500, requires = ["detector"])]
-fn anomaly_score(
-    detector: Option<&str>,
-    message: Option<&str>,
-    level: default!(Option<&str>, "NULL"),
-    component: default!(Option<&str>, "NULL"),
-    source: default!(Option<&str>, "NULL"),
-) -> Option<f64> {
-    let _ = (component, source);
-    let resolved = resolve_for_caller(detector?);
-    resolved.model.as_ref()?;
-    Some(judge(&resolved, message, level, Mode::Live).score)
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["detector"], sql = "
+CREATE FUNCTION anomaly_score(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
+RETURNS float8 STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+unsafe fn anomaly_score(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: the arguments are those of the declaration above.
+    let text = |number: usize| unsafe { text_argument(fcinfo, number) };
+    let Some(detector) = text(0) else { return Raw(None) };
+    let resolved = resolve_for_caller(&detector);
+    if resolved.model.is_none() {
+        return Raw(None);
+    }
+    Raw(judge(&resolved, text(1).as_deref(), text(2).as_deref(), Mode::Live).score.into_datum())
 }
 
 /// Why a line is judged as it is, as rows.
 #[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
 #[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
-    detector: &str,
+    detector: Option<&str>,
     message: Option<&str>,
     level: default!(Option<&str>, "NULL"),
     component: default!(Option<&str>, "NULL"),
@@ -79,7 +82,7 @@ fn anomaly_explain(
     ),
 > {
     let _ = (component, source);
-    let resolved = resolve_for_caller(detector);
+    let resolved = resolve_for_caller(required(detector));
     let rows = match (&resolved.model, message) {
         (Some(model), Some(message)) => model.explain(message, level, &mut Scratch::default()).or_raise(),
         _ => Vec::new(),

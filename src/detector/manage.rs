@@ -1,11 +1,12 @@
 //! Making, changing and dropping detectors, and choosing their models.
+use logintel_core::baseline::Trainer;
 use pgrx::PgRelation;
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
 use super::columns::Columns;
-use super::{Detector, PARTS, check_options};
-use crate::error::fail;
+use super::{Detector, PARTS, required};
+use crate::error::{OrRaise, fail};
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg};
@@ -42,7 +43,7 @@ fn create_detector(
     let given = [message, ts, level, component, source, session, template];
     let parts: Vec<_> = PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given)).collect();
     let json = options.map_or_else(|| serde_json::json!({}), |options| options.0);
-    check_timezone(&check_options(&json).timezone);
+    check_options(&json);
     let owner = security::current_user();
 
     let _owner = RunAs::extension_owner();
@@ -67,14 +68,15 @@ fn create_detector(
 }
 
 fn valid_name(name: Option<&str>) -> &str {
-    let valid = name.filter(|name| !name.trim().is_empty() && name.len() <= MAX_NAME);
-    valid.unwrap_or_else(|| {
-        fail(
-            PgSqlErrorCode::ERRCODE_INVALID_NAME,
-            "a detector's name must not be empty or NULL",
-            &format!("Give a name of up to {MAX_NAME} bytes."),
-        )
-    })
+    let refuse = |why: &str| {
+        let hint = format!("Give a name of up to {MAX_NAME} bytes.");
+        fail(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("a detector's name must not be {why}"), &hint)
+    };
+    match name {
+        Some(name) if name.len() > MAX_NAME => refuse("so long"),
+        Some(name) if !name.trim().is_empty() => name,
+        _ => refuse("empty or NULL"),
+    }
 }
 
 /// Tables of any kind, views and materialized views hold rows.
@@ -88,6 +90,14 @@ fn check_kind(relation: &PgRelation) {
             "Name the table or view that holds the logs.",
         );
     }
+}
+
+/// Refuses options that training could not use.
+fn check_options(json: &serde_json::Value) {
+    let options = super::check_options(json);
+    check_timezone(&options.timezone);
+    // Compiles the patterns.
+    Trainer::new(&options, u64::MAX).or_raise();
 }
 
 /// Lets PostgreSQL say whether it knows a time zone.
@@ -108,14 +118,15 @@ fn check_timezone(timezone: &str) {
 /// Changes a detector's options (all of them at once) or its name; NULL leaves them.
 #[pg_extern(requires = ["detector"])]
 fn alter_detector(
-    name: &str,
+    name: Option<&str>,
     options: default!(Option<JsonB>, "NULL"),
     new_name: default!(Option<&str>, "NULL"),
 ) {
+    let name = required(name);
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
     let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
-    check_timezone(&check_options(&json).timezone);
+    check_options(&json);
     let new_name = valid_name(Some(new_name.unwrap_or(name)));
     if new_name != name && detector.is_watched() {
         fail(

@@ -126,6 +126,17 @@ impl Detector {
     }
 }
 
+/// The name that a caller gave; NULL is an error.
+pub fn required(name: Option<&str>) -> &str {
+    name.unwrap_or_else(|| {
+        fail(
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            "the detector's name must not be NULL",
+            "SELECT name FROM logintel.detectors lists what there is.",
+        )
+    })
+}
+
 /// Opens a relation by OID.
 trait OpenChecked: Sized {
     /// # Safety
