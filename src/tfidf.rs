@@ -159,16 +159,15 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let context = aggregate_context(fcinfo);
         let given = if (*fcinfo).nargs > 2 { argument(fcinfo, 2) } else { None };
         let bytes = given.map_or_else(Vec::new, |json| with_bytes(json, <[u8]>::to_vec));
-        let state = match argument(fcinfo, 0) {
-            Some(state) => state.cast_mut_ptr::<FitState>(),
-            None => {
-                let json = given
-                    .and_then(|json| JsonB::from_datum(json, false))
-                    .map_or(serde_json::Value::Null, |json| json.0);
-                let options = TfidfOptions::default().merge(&json).or_raise();
-                let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
-                keep(context, FitState { counts, options: bytes.clone() })
-            }
+        let state = if let Some(state) = argument(fcinfo, 0) {
+            state.cast_mut_ptr::<FitState>()
+        } else {
+            let json = given
+                .and_then(|json| JsonB::from_datum(json, false))
+                .map_or(serde_json::Value::Null, |json| json.0);
+            let options = TfidfOptions::default().merge(&json).or_raise();
+            let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
+            keep(context, FitState { counts, options: bytes.clone() })
         };
         if (*state).options != bytes {
             fail(
@@ -178,7 +177,7 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             );
         }
         if let Some(message) = argument(fcinfo, 1) {
-            with_text(message, |text| (*state).counts.add(&text)).or_raise();
+            with_text(message, |text| (*state).counts.add(text)).or_raise();
         }
         Raw(Some(pg_sys::Datum::from(state)))
     }
@@ -197,13 +196,12 @@ unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let Some(right) = right.map(|right| &*right.cast_mut_ptr::<FitState>()) else {
             return Raw(left);
         };
-        let left = match left {
-            Some(left) => left.cast_mut_ptr::<FitState>(),
+        let left = if let Some(left) = left {
+            left.cast_mut_ptr::<FitState>()
+        } else {
             // The other state stays whose it is: ours is a copy.
-            None => {
-                let counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
-                keep(context, FitState { counts, options: right.options.clone() })
-            }
+            let counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
+            keep(context, FitState { counts, options: right.options.clone() })
         };
         (*left).counts.merge(&right.counts).or_raise();
         Raw(Some(pg_sys::Datum::from(left)))
@@ -312,8 +310,8 @@ unsafe fn with_vectorizer<T>(
     unsafe {
         let datum = given(fcinfo, 0);
         let bytes = stored_bytes(datum);
-        let flinfo = (*fcinfo).flinfo;
-        let mut site = (*flinfo).fn_extra.cast::<CallSite>();
+        let site_info = (*fcinfo).flinfo;
+        let mut site = (*site_info).fn_extra.cast::<CallSite>();
         if site.is_null() || !(*site).holds(datum, bytes) {
             let vectorizer = Vectorizer::new(with_bytes(datum, checked)).or_raise();
             let fresh = CallSite {
@@ -323,8 +321,8 @@ unsafe fn with_vectorizer<T>(
                 scratch: Scratch::default(),
             };
             if site.is_null() {
-                site = PgMemoryContexts::For((*flinfo).fn_mcxt).leak_and_drop_on_delete(fresh);
-                (*flinfo).fn_extra = site.cast();
+                site = PgMemoryContexts::For((*site_info).fn_mcxt).leak_and_drop_on_delete(fresh);
+                (*site_info).fn_extra = site.cast();
             } else {
                 *site = fresh;
             }
@@ -334,7 +332,7 @@ unsafe fn with_vectorizer<T>(
     }
 }
 
-/// (tfidf_model, text) → logvec.
+/// `(tfidf_model, text) → logvec`.
 ///
 /// # Safety
 /// Called by PostgreSQL.
@@ -344,7 +342,7 @@ unsafe fn log_embed(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     unsafe {
         let message = given(fcinfo, 1);
         let vector = with_vectorizer(fcinfo, |vectorizer, scratch| {
-            with_text(message, |text| vectorizer.embed(&text, scratch)).or_raise()
+            with_text(message, |text| vectorizer.embed(text, scratch)).or_raise()
         });
         Raw(logvec_datum(&vector))
     }
@@ -362,7 +360,7 @@ fn log_embed_detector(detector: &str, message: &str) -> LogVec<'static> {
 
 // Looking inside --------------------------------------------------------------------------------------------------
 
-/// (tfidf_model) → setof (term, idx, df, idf).
+/// `(tfidf_model) → setof (term, idx, df, idf)`.
 ///
 /// # Safety
 /// Called by PostgreSQL.
@@ -386,7 +384,7 @@ unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     Raw(None)
 }
 
-/// (tfidf_model) → jsonb.
+/// `(tfidf_model) → jsonb`.
 ///
 /// # Safety
 /// Called by PostgreSQL.

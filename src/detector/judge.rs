@@ -59,6 +59,7 @@ fn anomaly_score(
 }
 
 /// Why a line is judged as it is, as rows.
+#[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
 #[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
     detector: &str,

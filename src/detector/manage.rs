@@ -4,7 +4,7 @@ use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
 use super::columns::Columns;
-use super::{Detector, PARTS, parse_options};
+use super::{Detector, PARTS, check_options};
 use crate::error::fail;
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
@@ -42,7 +42,7 @@ fn create_detector(
     let given = [message, ts, level, component, source, session, template];
     let parts: Vec<_> = PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given)).collect();
     let json = options.map_or_else(|| serde_json::json!({}), |options| options.0);
-    check_timezone(&parse_options(&json).timezone);
+    check_timezone(&check_options(&json).timezone);
     let owner = security::current_user();
 
     let _owner = RunAs::extension_owner();
@@ -115,7 +115,7 @@ fn alter_detector(
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
     let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
-    check_timezone(&parse_options(&json).timezone);
+    check_timezone(&check_options(&json).timezone);
     let new_name = valid_name(Some(new_name.unwrap_or(name)));
     if new_name != name && detector.is_watched() {
         fail(

@@ -197,7 +197,7 @@ impl Clustering {
                 "method" => one_of("clustering.method", value, &[("dbscan", ())])?,
                 "eps" => self.eps = number("clustering.eps", value, 0.0, 2.0)?,
                 "min_points" => {
-                    self.min_points = integer("clustering.min_points", value, 1, 1_000_000_000)? as u32
+                    self.min_points = integer("clustering.min_points", value, 1, 1_000_000_000)? as u32;
                 }
                 "standardize" => self.standardize = boolean("clustering.standardize", value)?,
                 _ => {

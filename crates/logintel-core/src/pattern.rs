@@ -228,8 +228,7 @@ impl<'a> Translator<'a> {
                 Some('<') => self.push("(?P<"),
                 _ => return Err("backreferences are not supported".into()),
             },
-            Some('=' | '!') => return Err("look-around is not supported".into()),
-            Some('<') => return Err("look-around is not supported".into()),
+            Some('=' | '!' | '<') => return Err("look-around is not supported".into()),
             Some('>') => return Err("atomic groups are not supported".into()),
             Some('(') => return Err("conditional groups are not supported".into()),
             Some('#') => return Err("comments are not supported".into()),
@@ -314,8 +313,10 @@ impl<'a> Translator<'a> {
         self.out.linear.push_str(if at { r"\b" } else { r"\B" });
         let (w, not) = (format!("(?<=[{WORD}])"), format!("(?<![{WORD}])"));
         let (ahead, none) = (format!("(?=[{WORD}])"), format!("(?![{WORD}])"));
-        let (left, right) = if at { (none, ahead) } else { (ahead, none) };
-        self.out.exact.push_str(&format!("(?:{w}{left}|{not}{right})"));
+        let (left, right) = if at { (&none, &ahead) } else { (&ahead, &none) };
+        for part in ["(?:", &w, left, "|", &not, right, ")"] {
+            self.out.exact.push_str(part);
+        }
     }
 }
 

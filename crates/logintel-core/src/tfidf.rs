@@ -514,7 +514,7 @@ impl Vectorizer {
                 coverage.words += 1;
                 match self.trie.find_word(gram) {
                     Some(node) if self.terms[node as usize] != NO_TERM => {
-                        found.push(self.terms[node as usize])
+                        found.push(self.terms[node as usize]);
                     }
                     Some(_) => {}
                     None => coverage.unseen_words += 1,
@@ -604,7 +604,9 @@ fn normalize(norm: Option<Norm>, weights: &mut [f64]) {
         Some(Norm::L2) => weights.iter().map(|weight| weight * weight).sum::<f64>().sqrt(),
     };
     if length > 0.0 {
-        weights.iter_mut().for_each(|weight| *weight /= length);
+        for weight in weights {
+            *weight /= length;
+        }
     }
 }
 
