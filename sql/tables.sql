@@ -234,9 +234,3 @@ COMMENT ON COLUMN @extschema@.models.threshold IS 'Strangeness above which a row
 COMMENT ON COLUMN @extschema@.models.flagged_share IS 'Share of its own training rows that it would flag';
 COMMENT ON COLUMN @extschema@.models.artifact_bytes IS 'Size of the model';
 COMMENT ON COLUMN @extschema@.models.options IS 'Options it was trained with';
-
-CREATE VIEW @extschema@.scoring_errors AS
-SELECT detector, sqlstate, count(*) AS failures, sum(rows)::bigint AS rows, min(recorded_at) AS first_time, max(recorded_at) AS last_time,
-       (array_agg(message ORDER BY recorded_at DESC))[1] AS last_message
-FROM @extschema@.scoring_failures GROUP BY detector, sqlstate;
-COMMENT ON VIEW @extschema@.scoring_errors IS 'Why rows landed without being scored, and how often, in the last 7 days';

@@ -11,25 +11,39 @@ use crate::call::Raw;
 use crate::detector::Detector;
 use crate::error::warn;
 use crate::security::RunAs;
-use crate::spi::{Connection, arg};
+use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
+use crate::text::Text;
 
 /// New anomalies that one step takes in.
 const BATCH: i64 = 20_000;
 /// First number of our advisory locks.
 const LOCK_CLASS: i32 = 0x6c69_6e74;
+/// The same for the views.
+const VIEWS_LOCK_CLASS: i32 = LOCK_CLASS + 1;
 
-/// Says that the materialized views no longer show what is there.
+/// Says that the materialized views no longer show what is there. A row of its own for each call: who changed one
+/// shared row would wait for the transactions of others, and they perhaps for his.
 pub fn mark_views_stale(spi: &Connection) {
-    spi.write("UPDATE logintel.maintenance SET views_are_stale = true WHERE NOT views_are_stale", &[]);
+    // Beyond a thousand there is nobody who refreshes.
+    spi.write(
+        "INSERT INTO logintel.view_changes SELECT \
+         WHERE (SELECT count(*) FROM (SELECT FROM logintel.view_changes LIMIT 1000) AS few) < 1000",
+        &[],
+    );
 }
 
-/// Lets one transaction at a time change a detector's incidents and replace its anomalies.
+/// Lets one transaction at a time refresh the views.
+fn lock_views() {
+    Connection::open().read("SELECT pg_catalog.pg_advisory_xact_lock($1, 0)", &[arg(VIEWS_LOCK_CLASS)]);
+}
+
+/// Lets one transaction at a time change a detector's incidents, and replace or remove its anomalies.
 pub fn lock_detector(detector: &str) {
     let _owner = RunAs::extension_owner();
     Connection::open().read(
         "SELECT pg_catalog.pg_advisory_xact_lock($1, pg_catalog.hashtext($2))",
-        &[arg(LOCK_CLASS), arg(detector)],
+        &[arg(LOCK_CLASS), text_arg(detector)],
     );
 }
 
@@ -51,7 +65,11 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         }
         commit(is_atomic);
     }
-    step("removing what is old", retire);
+    for detector in step("listing the detectors", all_names).unwrap_or_default() {
+        step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
+        commit(is_atomic);
+    }
+    step("removing old failures", retire_failures);
     commit(is_atomic);
     step("refreshing the views", refresh);
     commit(is_atomic);
@@ -79,26 +97,6 @@ fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// A snapshot of its own for a step. After an error the abort of the subtransaction pops it.
-struct ActiveSnapshot(());
-
-impl ActiveSnapshot {
-    fn push() -> Self {
-        // SAFETY: popped in drop, or by the abort.
-        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
-        ActiveSnapshot(())
-    }
-}
-
-impl Drop for ActiveSnapshot {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: pushed by `push`.
-            unsafe { pg_sys::PopActiveSnapshot() };
-        }
-    }
-}
-
 fn commit(is_atomic: bool) {
     if !is_atomic {
         // SAFETY: a non-atomic connection is opened for the commit and closed after it.
@@ -112,10 +110,18 @@ fn commit(is_atomic: bool) {
 
 /// Detectors with something to do.
 fn names() -> Vec<String> {
+    list("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id")
+}
+
+fn all_names() -> Vec<String> {
+    list("SELECT name FROM logintel.detectors ORDER BY detector_id")
+}
+
+fn list(sql: &str) -> Vec<String> {
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
-    let rows = spi.read("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id", &[]);
-    (0..rows.len()).map(|row| rows.must(row, 1)).collect()
+    let rows = spi.read(sql, &[]);
+    (0..rows.len()).filter_map(|row| rows.text(row, 1)).collect()
 }
 
 /// Groups a batch of a detector's new anomalies into incidents; whether there may be more.
@@ -129,7 +135,7 @@ fn group(name: &str) -> bool {
                         ORDER BY anomaly_id LIMIT $2) \
          UPDATE logintel.anomalies AS a SET is_grouped = true FROM batch WHERE a.anomaly_id = batch.anomaly_id \
          RETURNING a.ts",
-        &[arg(name), arg(BATCH)],
+        &[text_arg(name), arg(BATCH)],
     );
     let times: Vec<i64> =
         (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 1)).map(micros).collect();
@@ -190,7 +196,7 @@ fn load_around(
     events: &mut HashMap<i64, Event>,
     spans: &mut HashMap<i64, Span>,
 ) {
-    let bounds = [arg(detector), arg(timestamp(from)), arg(timestamp(to))];
+    let bounds = [text_arg(detector), arg(timestamp(from)), arg(timestamp(to))];
     let rows = spi.write(
         "SELECT anomaly_id, ts FROM logintel.anomalies \
          WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND incident_id IS NULL AND is_grouped",
@@ -233,7 +239,7 @@ fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64>
                  event_count, sources, components, levels, messages) \
              SELECT $1, '', '', 'LOW', 0, min(ts), max(ts), count(*), '{}', '{}', '{}', '{}' \
              FROM logintel.anomalies WHERE anomaly_id = ANY ($2) RETURNING incident_id",
-            &[arg(detector.name.as_str()), arg(group.clone())],
+            &[text_arg(&detector.name), arg(group.clone())],
         );
         let incident: i64 = rows.must(0, 1);
         events.extend(group);
@@ -263,7 +269,7 @@ fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
              RETURNING incident_id) \
          SELECT incident_id, (SELECT count(*) FROM gone) FROM stale \
          UNION ALL SELECT NULL, count(*) FROM gone",
-        &[arg(detector.name.as_str()), arg(i64::from(detector.options.min_events))],
+        &[text_arg(&detector.name), arg(i64::from(detector.options.min_events))],
     );
     let gone: i64 = rows.get(0, 2).unwrap_or(0);
     let mut touched = touched;
@@ -292,13 +298,20 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
         &[arg(incident)],
     );
     let events: i64 = rows.must(0, 1);
-    let list = |column| rows.get::<Vec<String>>(0, column).unwrap_or_default();
+    let list = |column| rows.get::<Vec<Text>>(0, column).unwrap_or_default();
     let (sources, components, levels, messages) = (list(2), list(3), list(4), list(5));
-    let template = rows.get::<String>(0, 6).unwrap_or_default();
+    let template = rows.text(0, 6).unwrap_or_default();
+    let plain = |list: &[Text]| list.iter().map(|text| text.0.clone()).collect::<Vec<_>>();
     let preset = detector.options.preset;
-    let (score, severity) = incident::severity(preset, events, &levels);
+    let (score, severity) = incident::severity(preset, events, &plain(&levels));
     let suppressed = match preset {
-        Preset::Seed => incident::seed_suppression(severity, events, &levels, &components, &messages),
+        Preset::Seed => incident::seed_suppression(
+            severity,
+            events,
+            &plain(&levels),
+            &plain(&components),
+            &plain(&messages),
+        ),
         Preset::Default => None,
     };
     spi.write(
@@ -311,58 +324,64 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
         &[
             arg(incident),
             arg(sources),
-            arg(components.clone()),
+            arg(components.iter().map(|text| Text(text.0.clone())).collect::<Vec<_>>()),
             arg(levels),
             arg(messages),
             arg(severity.as_str()),
             arg(score),
             arg(suppressed),
-            arg(incident::title(events, &components, &template)),
-            arg(template),
+            text_arg(&incident::title(events, &plain(&components), &template)),
+            text_arg(&template),
         ],
     );
 }
 
-/// Removes what is older than each detector keeps, and failures after a week.
-fn retire() {
-    let names = names();
-    for name in names {
-        let Some(detector) = Detector::find(&name) else { continue };
-        let _owner = RunAs::extension_owner();
-        let spi = Connection::open();
-        let seconds = detector.options.retention as f64 / 1e6;
-        let args = [arg(name.as_str()), arg(seconds)];
-        let limit = "now() - make_interval(secs => $2)";
-        let anomalies = format!(
-            "DELETE FROM logintel.anomalies WHERE anomaly_id IN (SELECT anomaly_id FROM logintel.anomalies \
-             WHERE detector = $1 AND recorded_at < {limit} LIMIT 50000)"
-        );
-        let incidents =
-            format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
-        let gone = spi.write(&anomalies, &args).len() + spi.write(&incidents, &args).len();
-        if name == "logs" {
-            spi.write(
-                "DELETE FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1)",
-                &[arg(seconds)],
-            );
-        }
-        if gone > 0 {
-            mark_views_stale(&spi);
-        }
-    }
+/// Removes what is older than a detector keeps.
+fn retire(name: &str) {
+    lock_detector(name);
+    let Some(detector) = Detector::find(name) else { return };
     let _owner = RunAs::extension_owner();
-    Connection::open()
-        .write("DELETE FROM logintel.scoring_failures WHERE recorded_at < now() - interval '7 days'", &[]);
+    let spi = Connection::open();
+    let seconds = detector.options.retention as f64 / 1e6;
+    let args = [text_arg(name), arg(seconds)];
+    let limit = "now() - make_interval(secs => $2)";
+    let anomalies = format!(
+        "DELETE FROM logintel.anomalies WHERE anomaly_id IN (SELECT anomaly_id FROM logintel.anomalies \
+         WHERE detector = $1 AND recorded_at < {limit} LIMIT 50000)"
+    );
+    let incidents = format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
+    let gone = spi.write(&anomalies, &args).len() + spi.write(&incidents, &args).len();
+    if name == "logs" {
+        spi.write(
+            "DELETE FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1)",
+            &[arg(seconds)],
+        );
+    }
+    if gone > 0 {
+        mark_views_stale(&spi);
+    }
+}
+
+/// Removes failures after a week.
+fn retire_failures() {
+    let _owner = RunAs::extension_owner();
+    Connection::open().write(
+        "DELETE FROM logintel.scoring_failures WHERE failure_id IN (SELECT failure_id FROM logintel.scoring_failures \
+         WHERE recorded_at < now() - interval '7 days' FOR UPDATE SKIP LOCKED)",
+        &[],
+    );
 }
 
 /// Refreshes the materialized views if something changed since, or an hour has passed.
 fn refresh() {
     let _owner = RunAs::extension_owner_unrestricted();
     let spi = Connection::open();
+    lock_views();
+    let changes = spi.write("DELETE FROM logintel.view_changes", &[]).len();
     let stale = spi.write(
-        "UPDATE logintel.maintenance SET views_are_stale = false, views_refreshed_at = clock_timestamp() \
-         WHERE views_are_stale OR views_refreshed_at IS NULL OR views_refreshed_at < now() - interval '1 hour' RETURNING 1",
-        &[],
+        "UPDATE logintel.maintenance SET views_refreshed_at = clock_timestamp() \
+         WHERE $1 OR views_refreshed_at IS NULL OR views_refreshed_at < now() - interval '1 hour' RETURNING 1",
+        &[arg(changes > 0)],
     );
     if stale.len() > 0 {
         for view in ["incident_summary", "incident_timeline", "cluster_summary", "component_health"] {

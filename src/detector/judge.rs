@@ -46,40 +46,41 @@ unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 /// How strange a line is: 0 = ordinary, 1 = never seen; NULL before the first training.
 #[pg_extern(stable, parallel_restricted, cost = 500, requires = ["detector"])]
 fn anomaly_score(
-    detector: Option<&str>,
-    message: Option<&str>,
-    level: default!(Option<&str>, "NULL"),
-    component: default!(Option<&str>, "NULL"),
-    source: default!(Option<&str>, "NULL"),
+    detector: Option<Text>,
+    message: Option<Text>,
+    level: default!(Option<Text>, "NULL"),
+    component: default!(Option<Text>, "NULL"),
+    source: default!(Option<Text>, "NULL"),
 ) -> Option<f64> {
     let _ = (component, source);
-    let resolved = resolve_for_caller(detector?);
+    let resolved = resolve_for_caller(&detector?);
     resolved.model.as_ref()?;
-    Some(judge(&resolved, message, level, Mode::Live).score)
+    Some(judge(&resolved, message.as_deref(), level.as_deref(), Mode::Live).score)
 }
 
 /// Why a line is judged as it is, as rows.
 #[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
 #[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
-    detector: &str,
-    message: Option<&str>,
-    level: default!(Option<&str>, "NULL"),
-    component: default!(Option<&str>, "NULL"),
-    source: default!(Option<&str>, "NULL"),
+    detector: Text,
+    message: Option<Text>,
+    level: default!(Option<Text>, "NULL"),
+    component: default!(Option<Text>, "NULL"),
+    source: default!(Option<Text>, "NULL"),
 ) -> TableIterator<
     'static,
     (
         name!(kind, String),
-        name!(term, String),
+        name!(term, Text),
         name!(weight, Option<f64>),
         name!(contribution, Option<f64>),
         name!(seen_in_training, Option<bool>),
-        name!(detail, String),
+        name!(detail, Text),
     ),
 > {
     let _ = (component, source);
-    let resolved = resolve_for_caller(detector);
+    let resolved = resolve_for_caller(&detector);
+    let (message, level) = (message.as_deref(), level.as_deref());
     let rows = match (&resolved.model, message) {
         (Some(model), Some(message)) => model.explain(message, level, &mut Scratch::default()).or_raise(),
         _ => Vec::new(),
@@ -91,10 +92,12 @@ fn anomaly_explain(
         } else {
             "there is no message"
         };
-        return TableIterator::once(("rule".into(), reason, None, None, None, detail.into()));
+        return TableIterator::once(("rule".into(), Text(reason), None, None, None, Text(detail.into())));
     }
     TableIterator::new(
         rows.into_iter()
-            .map(|row| (row.kind.to_owned(), row.term, row.weight, row.contribution, row.seen, row.detail)),
+            .map(|row| {
+            (row.kind.to_owned(), Text(row.term), row.weight, row.contribution, row.seen, Text(row.detail))
+        }),
     )
 }
