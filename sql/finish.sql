@@ -13,7 +13,7 @@ COMMENT ON FUNCTION @extschema@.ingest(text, text, text, text, timestamptz) IS
     'stores one line in the table logs and says whether it is an anomaly, and why';
 
 -- Times without zone are read in UTC.
-CREATE FUNCTION @extschema@.ingest(body jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC'
+CREATE FUNCTION @extschema@.ingest(body jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     moment pg_catalog.timestamptz;

@@ -21,7 +21,7 @@ fn catalogs(session: &mut Client) -> Vec<(String, String)> {
         .map(|catalog| {
             let rows = session.ask(&format!(
                 "SELECT to_jsonb(c) - '{{relpages,reltuples,relallvisible,relfrozenxid,relminmxid}}'::text[]
-                 FROM pg_catalog.{catalog} AS c ORDER BY 1"
+                 FROM pg_catalog.{catalog} AS c WHERE c::text !~ 'pg_(toast_)?temp_[0-9]' ORDER BY 1"
             ));
             (catalog, rows)
         })

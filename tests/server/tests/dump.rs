@@ -64,12 +64,12 @@ fn picture(db: &Database) -> Vec<(&'static str, String)> {
         "SELECT to_jsonb(v) FROM logintel.cluster_summary_v AS v ORDER BY detector, cluster_id",
         "SELECT detector, component, anomalies, incidents, health FROM logintel.component_health_v ORDER BY 1, 2",
         "SELECT matviewname, ispopulated FROM pg_matviews WHERE schemaname = 'logintel' ORDER BY 1",
-        "SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2",
+        "SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname",
         "SELECT d.name, m, logintel.detect(d.name, m, l) FROM logintel.detectors AS d,
              (VALUES ('user 7 logged in', 'INFO'), ('kernel panic: not syncing', 'WARN'), ('x', 'ERROR'), (NULL, NULL)) AS v (m, l)
          ORDER BY 1, 2",
         "SELECT relname, relacl, relrowsecurity FROM pg_class WHERE relnamespace = 'logintel'::regnamespace ORDER BY 1",
-        "SELECT polname, polrelid::regclass, pg_get_expr(polqual, polrelid) FROM pg_policy ORDER BY 1, 2",
+        "SELECT polname, polrelid::regclass, pg_get_expr(polqual, polrelid) FROM pg_policy ORDER BY polrelid::regclass::text",
         "SELECT c.relname, c.relkind FROM pg_extension AS e, unnest(extconfig) AS o JOIN pg_class AS c ON c.oid = o WHERE extname = 'logintel' ORDER BY 1",
     ];
     queries.map(|sql| (sql, session.ask(sql))).into()

@@ -53,8 +53,8 @@ fn who_may_do_what() {
     let db = database("rights_matrix");
     // The least that may: p PUBLIC, r reader, w writer, o owner of the detector, a administrator, s superuser.
     let matrix = [
-        ("SELECT logintel.log_embed(logintel.tfidf_fit(m), 'a b') FROM (VALUES ('a b'), ('a c')) AS v (m)", 'p'),
-        ("SELECT * FROM logintel.tfidf_terms((SELECT logintel.tfidf_fit(m) FROM (VALUES ('a b'), ('a c')) AS v (m)))", 'p'),
+        ("SELECT logintel.log_embed(logintel.tfidf_fit(m), 'a b') FROM (VALUES ('user logged in'), ('user logged out')) AS v (m)", 'p'),
+        ("SELECT * FROM logintel.tfidf_terms((SELECT logintel.tfidf_fit(m) FROM (VALUES ('user logged in'), ('user logged out')) AS v (m)))", 'p'),
         ("SELECT logintel.dbscan_cluster('{1:1}/2', 0.5, 1) OVER (), logintel.standard_scale('{1:1}/2') OVER ()", 'p'),
         ("SELECT '{1:1}/2'::logintel.logvec OPERATOR(logintel.<=>) '{2:1}/2', logintel.nnz('{1:1}/2')", 'p'),
         ("SELECT logintel.detect('logs', 'x')", 'r'),
@@ -281,8 +281,8 @@ fn a_hostile_view_gains_no_rights() {
     assert_eq!(session.ask("SELECT count(*) > 0 FROM logintel.detectors"), "t");
     assert_eq!(session.count("SELECT count(*) FROM logintel.logs WHERE message = 'x'"), 0);
     // It ran, and as whom.
-    let witnesses = session.ask("SELECT DISTINCT who, path FROM witness");
-    assert_eq!(witnesses, "r_mallory|pg_catalog, pg_temp");
+    assert_eq!(session.ask("SELECT DISTINCT who FROM witness"), "r_mallory");
+    assert_eq!(session.ask("SELECT path FROM witness LIMIT 1"), "pg_catalog, pg_temp");
 }
 
 #[test]
@@ -354,12 +354,13 @@ fn names_are_names_and_never_sql() {
     let nasty = "x'; DROP TABLE app_log; -- \" \\ $1 %s $$ ☃";
     let literal = nasty.replace('\'', "''");
     let identifier = nasty.replace('"', "\"\"");
+    let quoted = identifier.replace('\'', "''");
     owner.ask(&format!(
         "CREATE TABLE \"t {identifier}\" (\"ts {identifier}\" timestamptz, \"m {identifier}\" text, \"l {identifier}\" text, data jsonb);
          INSERT INTO \"t {identifier}\" SELECT now(), 'user ' || i || ' logged in', 'INFO',
              jsonb_build_object('{literal}', jsonb_build_object('deep', 'user ' || i || ' logged in'), 'l', 'INFO') FROM generate_series(1, 50) AS i;
-         SELECT logintel.create_detector('{literal}', '\"t {identifier}\"', message => 'm {literal}', ts => 'ts {literal}', level => 'l {literal}');
-         SELECT logintel.create_detector('json {literal}', '\"t {identifier}\"', message => 'data->''{}''->>''deep''', ts => 'ts {literal}', level => 'data->>''l''')",
+         SELECT logintel.create_detector('{literal}', '\"t {quoted}\"', message => 'm {literal}', ts => 'ts {literal}', level => 'l {literal}');
+         SELECT logintel.create_detector('json {literal}', '\"t {quoted}\"', message => 'data->''{}''->>''deep''', ts => 'ts {literal}', level => 'data->>''l''')",
         // A key of a path inside a literal.
         nasty.replace('\'', "''''")
     ));
