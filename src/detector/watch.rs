@@ -90,8 +90,8 @@ impl Detector {
     fn triggers(&self) -> Vec<(pg_sys::Oid, String)> {
         let _owner = RunAs::extension_owner();
         let spi = Connection::open();
-        // The argument is kept as bytes that end in a zero byte.
-        let rows = spi.read(
+        // The argument is kept as bytes that end in a zero byte. Not only read: the statement may have made one itself.
+        let rows = spi.write(
             "SELECT t.tgrelid, t.tgname::pg_catalog.text FROM pg_catalog.pg_trigger AS t \
              WHERE t.tgfoid = ANY (ARRAY['logintel.score_row()'::pg_catalog.regprocedure, 'logintel.score_rows()'::pg_catalog.regprocedure]::pg_catalog.oid[]) \
                AND t.tgparentid = 0 AND t.tgargs = pg_catalog.convert_to($1, pg_catalog.getdatabaseencoding()) || '\\x00'::pg_catalog.bytea",
