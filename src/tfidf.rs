@@ -11,9 +11,9 @@ use logintel_core::limits::MAX_MODEL_BYTES;
 use logintel_core::options::TfidfOptions;
 use logintel_core::tfidf::{Scratch, TermCounts, TfidfModel, Vectorizer};
 use logintel_core::{Error, sparse::SparseVec};
+use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::PgMemoryContexts;
 
 use crate::call::{Raw, argument, given};
 use crate::error::{OrRaise, fail, raise};

@@ -94,10 +94,7 @@ fn anomaly_explain(
         };
         return TableIterator::once(("rule".into(), Text(reason), None, None, None, Text(detail.into())));
     }
-    TableIterator::new(
-        rows.into_iter()
-            .map(|row| {
-            (row.kind.to_owned(), Text(row.term), row.weight, row.contribution, row.seen, Text(row.detail))
-        }),
-    )
+    TableIterator::new(rows.into_iter().map(|row| {
+        (row.kind.to_owned(), Text(row.term), row.weight, row.contribution, row.seen, Text(row.detail))
+    }))
 }

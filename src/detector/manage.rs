@@ -1,7 +1,7 @@
 //! Making, changing and dropping detectors, and choosing their models.
 use pgrx::PgRelation;
-use pgrx::prelude::*;
 use pgrx::pg_sys;
+use pgrx::prelude::*;
 
 use super::columns::Columns;
 use super::{Detector, PARTS, check_options};
@@ -41,7 +41,8 @@ fn create_detector(
     security::require_select(relation.oid(), &relation_name(&relation));
     let columns = Columns::of(&relation);
     let given = [message, ts, level, component, source, session, template];
-    let parts: Vec<_> = PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given.as_deref())).collect();
+    let parts: Vec<_> =
+        PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given.as_deref())).collect();
     let json = options.map_or_else(|| serde_json::json!({}), |options| options.0);
     check_timezone(&check_options(&json).timezone);
     let owner = security::current_user();
@@ -57,7 +58,9 @@ fn create_detector(
         );
     }
     let mut args = vec![text_arg(name), arg(relation.oid()), arg(owner), arg(Jsonb(json))];
-    args.extend(parts.into_iter().map(|part| (pg_sys::TEXTOID, part.map(Text).and_then(IntoDatum::into_datum))));
+    args.extend(
+        parts.into_iter().map(|part| (pg_sys::TEXTOID, part.map(Text).and_then(IntoDatum::into_datum))),
+    );
     let rows = spi.write(
         "INSERT INTO logintel.detectors \
              (name, relation, owner, options, message, ts, level, component, source, session, template) \

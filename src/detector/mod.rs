@@ -4,9 +4,9 @@ use std::rc::Rc;
 use logintel_core::config::DetectorOptions;
 use logintel_core::detect::Detector as Model;
 use pgrx::PgRelation;
+use pgrx::Uuid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::Uuid;
 
 use crate::error::{OrRaise, fail};
 use crate::security::{self, RunAs};

@@ -96,6 +96,11 @@ pub fn record_failure(detector: &str, rows: u64, failure: &Failure) {
     let _owner = RunAs::extension_owner();
     Connection::open().write(
         "INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ($1, $2, $3, $4)",
-        &[text_arg(detector), arg(rows as i64), arg(failure.sqlstate.as_str()), text_arg(&cut(&failure.message))],
+        &[
+            text_arg(detector),
+            arg(rows as i64),
+            arg(failure.sqlstate.as_str()),
+            text_arg(&cut(&failure.message)),
+        ],
     );
 }

@@ -57,14 +57,20 @@ fn unwatch(detector: Text) {
 fn has_score_columns(relation: &PgRelation) -> bool {
     let names = ["is_anomaly", "anomaly_score", "anomaly_reason", "cluster_id"];
     let description = relation.tuple_desc();
-    description.iter().any(|attribute| !attribute.is_dropped() && names.contains(&&*from_name(&attribute.attname)))
+    description
+        .iter()
+        .any(|attribute| !attribute.is_dropped() && names.contains(&&*from_name(&attribute.attname)))
 }
 
 fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
     // SAFETY: the relation is open.
     let kind = unsafe { (*(*relation.as_ptr()).rd_rel).relkind } as u8;
     let refuse = |what: &str, hint: &str| {
-        fail(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, format!("\"{}\" is {what}", relation_name(relation)), hint)
+        fail(
+            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            format!("\"{}\" is {what}", relation_name(relation)),
+            hint,
+        )
     };
     match kind {
         b'v' | b'm' => refuse(

@@ -86,7 +86,10 @@ fn check(db: &Database, faults: i64) {
          WHERE a.incident_id IS NULL AND a.ts BETWEEN i.start_time AND i.end_time",
     );
     assert_eq!(alone, 0, "anomalies outside the incident around them");
-    assert_eq!(session.ask("SELECT coalesce(sum(events), 0) FROM logintel.incident_summary"), session.ask("SELECT count(incident_id) FROM logintel.anomalies"));
+    assert_eq!(
+        session.ask("SELECT coalesce(sum(events), 0) FROM logintel.incident_summary"),
+        session.ask("SELECT count(incident_id) FROM logintel.anomalies")
+    );
 }
 
 #[test]
@@ -216,9 +219,13 @@ fn an_activated_version_holds_from_the_next_statement_on() {
 
     let mut open = db.client();
     open.ask("SET plan_cache_mode = force_generic_plan");
-    open.ask("PREPARE judge AS SELECT (logintel.detect('app', 'tiger number 3 came through door 1')).is_anomaly");
+    open.ask(
+        "PREPARE judge AS SELECT (logintel.detect('app', 'tiger number 3 came through door 1')).is_anomaly",
+    );
     let judge = "EXECUTE judge";
-    let prepared = open.prepare("INSERT INTO app_log (ts, level, message) VALUES (now(), 'INFO', $1) RETURNING id").unwrap();
+    let prepared = open
+        .prepare("INSERT INTO app_log (ts, level, message) VALUES (now(), 'INFO', $1) RETURNING id")
+        .unwrap();
     let tiger = "tiger number 3 came through door 1";
     let anomalies = "SELECT count(*) FROM logintel.anomalies";
     assert_eq!(open.ask(judge), "t");

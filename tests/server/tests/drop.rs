@@ -80,7 +80,8 @@ fn drop_cascade_leaves_nothing_and_user_tables_go_on() {
             rows
         };
         let (before, after) = (settle(before), settle(after));
-        let is_schema = |row: &str| row.contains(&format!("\"{schema}\"")) || row.contains("\"nspname\": \"logintel\"");
+        let is_schema =
+            |row: &str| row.contains(&format!("\"{schema}\"")) || row.contains("\"nspname\": \"logintel\"");
         let left: Vec<_> = after.iter().filter(|row| !before.contains(row) && !is_schema(row)).collect();
         let gone: Vec<_> = before.iter().filter(|row| !after.contains(row)).collect();
         assert!(left.is_empty() && gone.is_empty(), "{catalog}: left behind {left:#?}, taken away {gone:#?}");
@@ -94,7 +95,9 @@ fn drop_cascade_leaves_nothing_and_user_tables_go_on() {
     }
     assert_eq!(session.ask("SELECT anomaly_reason FROM with_columns ORDER BY id"), "ERROR_level\n");
     assert_eq!(
-        session.ask("SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname LIKE 'logintel%'"),
+        session.ask(
+            "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname LIKE 'logintel%'"
+        ),
         "logintel_admin logintel_reader logintel_writer"
     );
 }
@@ -115,7 +118,9 @@ fn a_session_that_knows_the_old_extension_works_with_the_new_one() {
     session.ask(setup);
     session.ask("PREPARE judge AS SELECT (logintel.detect('app', $1)).is_anomaly");
     session.ask("PREPARE note AS INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', $1)");
-    let judge = |session: &mut Client, word: &str| session.ask(&format!("EXECUTE judge('{word} number 12 came through door 3')"));
+    let judge = |session: &mut Client, word: &str| {
+        session.ask(&format!("EXECUTE judge('{word} number 12 came through door 3')"))
+    };
     assert_eq!([judge(&mut session, "elephant"), judge(&mut session, "tiger")], ["f", "t"]);
     session.ask("EXECUTE note('one')");
 

@@ -141,7 +141,8 @@ fn a_dump_brings_everything_back() {
     works(&through_psql);
 
     let custom_format = cluster.plain_database("dump_custom");
-    let said = run(cluster.program("pg_restore").args(["--exit-on-error", "-d", custom_format.name()]).arg(&custom));
+    let said =
+        run(cluster.program("pg_restore").args(["--exit-on-error", "-d", custom_format.name()]).arg(&custom));
     assert_eq!(said, "");
     same(&before, &picture(&custom_format));
     works(&custom_format);

@@ -53,9 +53,18 @@ fn who_may_do_what() {
     let db = database("rights_matrix");
     // The least that may: p PUBLIC, r reader, w writer, o owner of the detector, a administrator, s superuser.
     let matrix = [
-        ("SELECT logintel.log_embed(logintel.tfidf_fit(m), 'a b') FROM (VALUES ('user logged in'), ('user logged out')) AS v (m)", 'p'),
-        ("SELECT * FROM logintel.tfidf_terms((SELECT logintel.tfidf_fit(m) FROM (VALUES ('user logged in'), ('user logged out')) AS v (m)))", 'p'),
-        ("SELECT logintel.dbscan_cluster('{1:1}/2', 0.5, 1) OVER (), logintel.standard_scale('{1:1}/2') OVER ()", 'p'),
+        (
+            "SELECT logintel.log_embed(logintel.tfidf_fit(m), 'a b') FROM (VALUES ('user logged in'), ('user logged out')) AS v (m)",
+            'p',
+        ),
+        (
+            "SELECT * FROM logintel.tfidf_terms((SELECT logintel.tfidf_fit(m) FROM (VALUES ('user logged in'), ('user logged out')) AS v (m)))",
+            'p',
+        ),
+        (
+            "SELECT logintel.dbscan_cluster('{1:1}/2', 0.5, 1) OVER (), logintel.standard_scale('{1:1}/2') OVER ()",
+            'p',
+        ),
         ("SELECT '{1:1}/2'::logintel.logvec OPERATOR(logintel.<=>) '{2:1}/2', logintel.nnz('{1:1}/2')", 'p'),
         ("SELECT logintel.detect('logs', 'x')", 'r'),
         ("SELECT logintel.anomaly_score('logs', 'x')", 'r'),
@@ -66,10 +75,16 @@ fn who_may_do_what() {
         ("SELECT * FROM logintel.incidents", 'r'),
         ("SELECT * FROM logintel.logs", 'r'),
         ("SELECT * FROM logintel.scoring_errors", 'r'),
-        ("SELECT * FROM logintel.incident_summary_v, logintel.incident_timeline_v, logintel.cluster_summary_v, logintel.component_health_v", 'r'),
+        (
+            "SELECT * FROM logintel.incident_summary_v, logintel.incident_timeline_v, logintel.cluster_summary_v, logintel.component_health_v",
+            'r',
+        ),
         ("SELECT logintel.ingest('s', 'INFO', 'c', 'm')", 'w'),
         ("SELECT logintel.ingest('{\"message\": \"m\"}')", 'w'),
-        ("CREATE TEMP TABLE t (ts timestamptz, message text); SELECT logintel.create_detector('mine', 't')", 'w'),
+        (
+            "CREATE TEMP TABLE t (ts timestamptz, message text); SELECT logintel.create_detector('mine', 't')",
+            'w',
+        ),
         ("SELECT logintel.detect('app', 'x')", 'o'),
         ("SELECT logintel.log_embed('app', 'x')", 'o'),
         ("SELECT * FROM logintel.log_timeline('app') LIMIT 1", 'o'),
@@ -132,7 +147,10 @@ fn an_application_that_may_only_insert_is_scored() {
     assert_eq!(application.refused("SELECT * FROM logintel.anomalies"), DENIED);
     assert_eq!(application.refused("SELECT logintel.detect('app', 'x')"), DENIED);
     let mut session = db.client();
-    assert_eq!(session.count("SELECT count(*) FROM logintel.anomalies WHERE message = 'from the application'"), 1);
+    assert_eq!(
+        session.count("SELECT count(*) FROM logintel.anomalies WHERE message = 'from the application'"),
+        1
+    );
     session.ask("SELECT logintel.watch('app', 'row')");
     application.ask("INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', 'and by row')");
     assert_eq!(session.count("SELECT count(*) FROM logintel.anomalies WHERE message = 'and by row'"), 1);
@@ -170,7 +188,9 @@ fn copies_are_shown_to_those_who_may_read_the_log() {
     is_seen([all, all, all, all]);
     assert_eq!(outcome(&mut db.client_as("r_reader"), "SELECT logintel.detect('app', 'x')"), "ok");
     // Others' rows are hidden: so are the copies, from all but owner and administrator.
-    db.execute("ALTER TABLE app_log ENABLE ROW LEVEL SECURITY; CREATE POLICY everything ON app_log USING (true)");
+    db.execute(
+        "ALTER TABLE app_log ENABLE ROW LEVEL SECURITY; CREATE POLICY everything ON app_log USING (true)",
+    );
     is_seen([nothing, all, all, all]);
     assert_eq!(outcome(&mut db.client_as("r_reader"), "SELECT logintel.detect('app', 'x')"), DENIED);
     db.execute("ALTER TABLE app_log DISABLE ROW LEVEL SECURITY");
@@ -201,11 +221,17 @@ fn a_detector_needs_the_rights_of_its_owner() {
     for (session, who) in [(&mut mallory, "its owner"), (&mut db.client(), "a superuser")] {
         for call in ["train", "score_history"] {
             let (state, message) = session.refusal(&format!("SELECT logintel.{call}('lent')"));
-            assert_eq!((state.as_str(), message.as_str()), (DENIED, "permission denied for table app_log"), "{who}: {call}");
+            assert_eq!(
+                (state.as_str(), message.as_str()),
+                (DENIED, "permission denied for table app_log"),
+                "{who}: {call}"
+            );
         }
     }
     // Others' detectors: neither changed nor fed.
-    for call in ["train('app')", "watch('app')", "drop_detector('app')", "alter_detector('app', new_name => 'x')"] {
+    for call in
+        ["train('app')", "watch('app')", "drop_detector('app')", "alter_detector('app', new_name => 'x')"]
+    {
         let (state, message) = mallory.refusal(&format!("SELECT logintel.{call}"));
         assert_eq!((state.as_str(), message.as_str()), (DENIED, "must be owner of detector \"app\""));
     }
@@ -268,13 +294,18 @@ fn a_hostile_view_gains_no_rights() {
     );
     let mut session = db.client();
     session.ask("SET search_path = public");
-    for call in ["logintel.train('trap')", "logintel.score_history('trap')", "logintel.log_timeline('trap')"] {
+    for call in ["logintel.train('trap')", "logintel.score_history('trap')", "logintel.log_timeline('trap')"]
+    {
         // An attempt that cannot be caught may fail the call; it must not succeed.
         session.ask("BEGIN");
         let _ = session.send(&format!("SELECT count(*) FROM (SELECT {call}) AS x"));
         let _ = session.send("COMMIT");
         session.ask("ROLLBACK");
-        assert_eq!(session.ask("SELECT current_user, session_user, current_setting('search_path')"), "postgres|postgres|public", "{call}");
+        assert_eq!(
+            session.ask("SELECT current_user, session_user, current_setting('search_path')"),
+            "postgres|postgres|public",
+            "{call}"
+        );
     }
     session.ask("CALL logintel.run_maintenance()");
     assert_eq!(session.ask("SELECT rolsuper FROM pg_roles WHERE rolname = 'r_mallory'"), "f");
@@ -366,9 +397,15 @@ fn names_are_names_and_never_sql() {
     ));
     for name in [nasty.to_owned(), format!("json {nasty}")] {
         let name = name.replace('\'', "''");
-        owner.ask(&format!("SELECT logintel.train('{name}'), logintel.watch('{name}', 'row'), logintel.watch('{name}')"));
+        owner.ask(&format!(
+            "SELECT logintel.train('{name}'), logintel.watch('{name}', 'row'), logintel.watch('{name}')"
+        ));
         assert_eq!(owner.count(&format!("SELECT logintel.score_history('{name}')")), 50);
-        assert_eq!(owner.count(&format!("SELECT count(*) FROM logintel.log_timeline('{name}') WHERE NOT is_anomaly")), 50);
+        assert_eq!(
+            owner
+                .count(&format!("SELECT count(*) FROM logintel.log_timeline('{name}') WHERE NOT is_anomaly")),
+            50
+        );
     }
     owner.ask(&format!(
         "INSERT INTO \"t {identifier}\" VALUES (now(), 'boom', 'ERROR', jsonb_build_object('{literal}', '{{\"deep\": \"boom\"}}'::jsonb, 'l', 'ERROR'))"
@@ -381,8 +418,15 @@ fn names_are_names_and_never_sql() {
     ] {
         assert!(["42703", "42804"].contains(&owner.refused(&sql).as_str()), "{sql}");
     }
-    for options in [format!(r#"{{"timezone": "UTC{}"}}"#, "'; DROP TABLE app_log; --"), r#"{"window": "10 min'; DROP TABLE app_log"}"#.to_owned(), r#"{"'; DROP": 1}"#.to_owned()] {
-        let state = owner.refused(&format!("SELECT logintel.create_detector('a', 'app_log', options => '{}')", options.replace('\'', "''")));
+    for options in [
+        format!(r#"{{"timezone": "UTC{}"}}"#, "'; DROP TABLE app_log; --"),
+        r#"{"window": "10 min'; DROP TABLE app_log"}"#.to_owned(),
+        r#"{"'; DROP": 1}"#.to_owned(),
+    ] {
+        let state = owner.refused(&format!(
+            "SELECT logintel.create_detector('a', 'app_log', options => '{}')",
+            options.replace('\'', "''")
+        ));
         assert_eq!(state, "22023", "{options}");
     }
     owner.ask("SELECT logintel.unwatch(name) FROM logintel.detectors WHERE name LIKE '%DROP%'");
