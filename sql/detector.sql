@@ -18,6 +18,7 @@ CREATE TABLE @extschema@.maintenance (
 );
 INSERT INTO @extschema@.maintenance DEFAULT VALUES;
 COMMENT ON TABLE @extschema@.maintenance IS 'What maintenance remembers; one row';
+COMMENT ON COLUMN @extschema@.maintenance.is_only_row IS 'Always true: the key of the one row';
 COMMENT ON COLUMN @extschema@.maintenance.views_refreshed_at IS 'When the materialized views were refreshed';
 
 -- One row for each change that the materialized views do not show yet; the next refresh removes it.

@@ -2,6 +2,7 @@
 //!
 //! A `tfidf_model` is a varlena whose bytes are the engine's checksummed artifact. The functions here are declared by
 //! hand (sql/tfidf.sql), because pgrx has no words for an aggregate's internal state or a call site's memory.
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 
 use base64::Engine as _;
@@ -55,11 +56,17 @@ fn varlena(bytes: &[u8]) -> pg_sys::Datum {
 unsafe fn tfidf_model_in(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: a type's input function gets a C string.
     let text = unsafe { CStr::from_ptr(given(fcinfo, 0).cast_mut_ptr()) };
-    let text = text.to_bytes().trim_ascii();
+    // As in PostgreSQL's own base64, which breaks lines.
+    let text: Cow<'_, [u8]> = match text.to_bytes() {
+        bytes if bytes.iter().any(u8::is_ascii_whitespace) => {
+            bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
+        }
+        bytes => Cow::Borrowed(bytes),
+    };
     if text.len() > MAX_MODEL_BYTES.div_ceil(3) * 4 {
         raise(&Error::ModelTooLarge { what: "tfidf_model", max: MAX_MODEL_BYTES });
     }
-    let bytes = BASE64_STANDARD.decode(text).unwrap_or_else(|error| {
+    let bytes = BASE64_STANDARD.decode(&*text).unwrap_or_else(|error| {
         fail(
             PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
             format!("invalid input syntax for type tfidf_model: {error}"),

@@ -15,6 +15,7 @@ use crate::call::{Raw, argument, text_argument};
 use crate::control::Session;
 use crate::error::fail;
 use crate::maintenance::{lock_detector, mark_views_stale};
+use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::text::Text;
@@ -76,6 +77,7 @@ fn score_history(
 ) -> i64 {
     let resolved = resolve(&detector, |detector| security::require_owner(&detector.name, detector.owner));
     require_model(&resolved);
+    let _progress = Progress::begin("score_history");
     lock_detector(&detector);
     // The anomalies that go are those of the rows that are read, and of no other: what commits meanwhile keeps the
     // anomalies that its trigger has written.
@@ -152,6 +154,7 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     if let Some(detector) = detector {
         let resolved = resolve(&detector, Detector::require_reader);
         require_model(&resolved);
+        let _progress = Progress::begin("log_timeline");
         for_each_line(&resolved, since, until, |line, judgement| {
             set.push(|| {
                 vec![

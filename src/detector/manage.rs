@@ -176,7 +176,10 @@ fn activate_model(detector: Text, version: i32) {
         fail(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             format!("detector \"{detector}\" has no model version {version}"),
-            "SELECT version FROM logintel.models WHERE detector = … lists what there is.",
+            &format!(
+                "SELECT version FROM logintel.models WHERE detector = {} lists what there is.",
+                pgrx::spi::quote_literal(detector)
+            ),
         );
     }
     mark_views_stale(&spi);

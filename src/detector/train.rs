@@ -10,6 +10,7 @@ use super::columns::{Columns, Part};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
 use crate::maintenance::mark_views_stale;
+use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg, text_arg};
 use crate::text::{Jsonb, Text, from_c_string, relation_name};
@@ -27,6 +28,7 @@ fn train(
 ) -> i32 {
     let detector = Detector::get(&detector);
     security::require_owner(&detector.name, detector.owner);
+    let _progress = Progress::begin("train");
     let baseline = learn(&detector, since, until);
     if baseline.summary.calibration_rows < (1.0 / detector.options.false_alarm_rate).ceil() as u64
         && baseline.options.preset == logintel_core::config::Preset::Default

@@ -9,6 +9,7 @@ use super::WindowPartition;
 use crate::control::Session;
 use crate::error::{OrRaise, fail};
 use crate::logvec::LogVec;
+use crate::progress::Progress;
 
 /// Stored for a row that is in no cluster.
 const NOISE: i32 = -1;
@@ -20,6 +21,7 @@ fn dbscan_cluster(fcinfo: pg_sys::FunctionCallInfo) -> Option<i32> {
     let partition = unsafe { WindowPartition::of_call(fcinfo) };
     let clusters = partition.once::<i32>(|| {
         let dbscan = Dbscan { eps: eps(&partition), min_points: min_points(&partition) };
+        let _progress = Progress::begin("dbscan_cluster");
         cluster(&partition, &Session, |rows| {
             let labels = dbscan.fit(&rows.rows, &rows.weights, &Session).or_raise();
             labels.labels.iter().map(|label| label.map_or(NOISE, |cluster| cluster as i32)).collect()

@@ -72,7 +72,8 @@ SELECT '{1:1}/2'::logvec <-> '{1:1}/3';
 SELECT '{1:1}/2'::logvec <#> '{1:1}/3';
 SELECT cosine_distance(NULL, '{1:1}/2') IS NULL AND nnz(NULL::logvec) IS NULL AS strict;
 
--- Every function is immutable, parallel safe and, aggregates' parts aside, strict; all have a comment. Listed are those that are not.
+-- Every function is immutable, parallel safe and strict, and has a comment. Listed are those that are not: parts of aggregates, and what reads
+-- a detector's model.
 SELECT p.oid::regprocedure, provolatile, proisstrict, proparallel, procost
 FROM pg_proc AS p JOIN pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
 JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'logintel'
@@ -145,8 +146,8 @@ RESET enable_seqscan;
 
 -- Binary: out to a file and in again, NULLs included.
 INSERT INTO d (id) VALUES (0);
-\getenv abs_builddir PG_ABS_BUILDDIR
-\set filename :abs_builddir '/results/logvec.bin'
+SELECT file AS filename, format($$cat >/dev/null; rm '%s'$$, file) AS remove
+FROM (SELECT current_setting('data_directory') || '/logvec.test' AS file) AS f \gset
 COPY d (id, vec) TO :'filename' WITH (FORMAT binary);
 CREATE TABLE e (id int, vec logvec);
 COPY e FROM :'filename' WITH (FORMAT binary);
@@ -157,6 +158,7 @@ COPY f FROM :'filename' WITH (FORMAT binary);
 \set VERBOSITY terse
 DROP TABLE e, f;
 \set VERBOSITY default
+COPY (SELECT) TO PROGRAM :'remove';
 SELECT encode(logvec_send('{1:0.5,7:-0.25}/126'), 'hex');
 
 -- Large values: out of line, and too large where that is forbidden.

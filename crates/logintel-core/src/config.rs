@@ -136,7 +136,10 @@ impl DetectorOptions {
             let span = |min| duration(name, value, min, interval);
             match name.as_str() {
                 "preset" => {}
-                "vectorizer" => options.vectorizer = options.vectorizer.clone().merge(value)?,
+                "vectorizer" => {
+                    let merged = options.vectorizer.clone().merge(value);
+                    options.vectorizer = merged.map_err(|error| error.within(name))?;
+                }
                 "clustering" => options.clustering.merge(value)?,
                 "false_alarm_rate" => options.false_alarm_rate = rate(name, value)?,
                 "session_false_alarm_rate" => options.session_false_alarm_rate = rate(name, value)?,
@@ -265,7 +268,9 @@ mod tests {
             (json!({"window": "soon"}), "\"window\""),
             (json!({"false_alarm_rate": 0}), "\"false_alarm_rate\""),
             (json!({"preset": "seeds"}), "\"preset\""),
-            (json!({"vectorizer": {"min_df": -1}}), "\"min_df\""),
+            (json!({"vectorizer": {"min_df": -1}}), "\"vectorizer.min_df\""),
+            (json!({"vectorizer": {"min_dff": 1}}), "unknown option \"vectorizer.min_dff\""),
+            (json!({"vectorizer": 1}), "\"vectorizer\""),
             (json!([1]), "JSON object"),
         ] {
             assert!(parse(&json).unwrap_err().to_string().contains(words), "{json}");

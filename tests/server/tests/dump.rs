@@ -1,5 +1,5 @@
 //! A dump restored elsewhere brings everything back working: plain through psql, and in the custom format through
-//! pg_restore. Not with `pg_restore -j`: a dump's table of contents does not say that the data of one extension's table
+//! `pg_restore`. Not with `pg_restore -j`: a dump's table of contents does not say that the data of one extension's table
 //! must come before another's, and foreign keys are there from the start.
 use logintel_server_tests::{Ask, Cluster, Database, fill};
 use std::process::{Command, Stdio};
