@@ -166,6 +166,8 @@ fn activate_model(detector: Text, version: i32) {
     security::require_owner(detector, found.owner);
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
+    // A training that ends now may remove the version: first wait for it, then look.
+    spi.write("SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE", &[text_arg(detector)]);
     let rows = spi.write(
         "UPDATE logintel.detectors AS d SET active_version = m.version \
          FROM logintel.model_versions AS m \
