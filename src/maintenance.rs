@@ -11,7 +11,7 @@ use crate::call::Raw;
 use crate::detector::Detector;
 use crate::error::warn;
 use crate::security::RunAs;
-use crate::spi::{Connection, arg};
+use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
 use crate::text::Text;
 
@@ -19,18 +19,31 @@ use crate::text::Text;
 const BATCH: i64 = 20_000;
 /// First number of our advisory locks.
 const LOCK_CLASS: i32 = 0x6c69_6e74;
+/// The same for the views.
+const VIEWS_LOCK_CLASS: i32 = LOCK_CLASS + 1;
 
-/// Says that the materialized views no longer show what is there.
+/// Says that the materialized views no longer show what is there. A row of its own for each call: who changed one
+/// shared row would wait for the transactions of others, and they perhaps for his.
 pub fn mark_views_stale(spi: &Connection) {
-    spi.write("UPDATE logintel.maintenance SET views_are_stale = true WHERE NOT views_are_stale", &[]);
+    // Beyond a thousand there is nobody who refreshes.
+    spi.write(
+        "INSERT INTO logintel.view_changes SELECT \
+         WHERE (SELECT count(*) FROM (SELECT FROM logintel.view_changes LIMIT 1000) AS few) < 1000",
+        &[],
+    );
 }
 
-/// Lets one transaction at a time change a detector's incidents and replace its anomalies.
+/// Lets one transaction at a time refresh the views.
+fn lock_views() {
+    Connection::open().read("SELECT pg_catalog.pg_advisory_xact_lock($1, 0)", &[arg(VIEWS_LOCK_CLASS)]);
+}
+
+/// Lets one transaction at a time change a detector's incidents, and replace or remove its anomalies.
 pub fn lock_detector(detector: &str) {
     let _owner = RunAs::extension_owner();
     Connection::open().read(
         "SELECT pg_catalog.pg_advisory_xact_lock($1, pg_catalog.hashtext($2))",
-        &[arg(LOCK_CLASS), arg(detector)],
+        &[arg(LOCK_CLASS), text_arg(detector)],
     );
 }
 
@@ -46,13 +59,13 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let context = (*fcinfo).context.cast::<pg_sys::CallContext>();
         context.is_null() || (*context).type_ != pg_sys::NodeTag::T_CallContext || (*context).atomic
     };
-    for detector in step("listing the detectors", || names(true)).unwrap_or_default() {
+    for detector in step("listing the detectors", names).unwrap_or_default() {
         while step(&format!("detector \"{detector}\""), || group(&detector)).unwrap_or(false) {
             commit(is_atomic);
         }
         commit(is_atomic);
     }
-    for detector in names(false) {
+    for detector in step("listing the detectors", all_names).unwrap_or_default() {
         step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
         commit(is_atomic);
     }
@@ -84,26 +97,6 @@ fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// A snapshot of its own for a step. After an error the abort of the subtransaction pops it.
-struct ActiveSnapshot(());
-
-impl ActiveSnapshot {
-    fn push() -> Self {
-        // SAFETY: popped in drop, or by the abort.
-        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
-        ActiveSnapshot(())
-    }
-}
-
-impl Drop for ActiveSnapshot {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: pushed by `push`.
-            unsafe { pg_sys::PopActiveSnapshot() };
-        }
-    }
-}
-
 fn commit(is_atomic: bool) {
     if !is_atomic {
         // SAFETY: a non-atomic connection is opened for the commit and closed after it.
@@ -115,15 +108,20 @@ fn commit(is_atomic: bool) {
     }
 }
 
-/// Names of the detectors, all of them or those that are enabled.
-fn names(only_enabled: bool) -> Vec<String> {
+/// Detectors with something to do.
+fn names() -> Vec<String> {
+    list("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id")
+}
+
+fn all_names() -> Vec<String> {
+    list("SELECT name FROM logintel.detectors ORDER BY detector_id")
+}
+
+fn list(sql: &str) -> Vec<String> {
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
-    let rows = spi.read(
-        "SELECT name FROM logintel.detectors WHERE enabled OR NOT $1 ORDER BY detector_id",
-        &[arg(only_enabled)],
-    );
-    (0..rows.len()).map(|row| rows.must(row, 1)).collect()
+    let rows = spi.read(sql, &[]);
+    (0..rows.len()).filter_map(|row| rows.text(row, 1)).collect()
 }
 
 /// Groups a batch of a detector's new anomalies into incidents; whether there may be more.
@@ -137,7 +135,7 @@ fn group(name: &str) -> bool {
                         ORDER BY anomaly_id LIMIT $2) \
          UPDATE logintel.anomalies AS a SET is_grouped = true FROM batch WHERE a.anomaly_id = batch.anomaly_id \
          RETURNING CASE WHEN isfinite(a.ts) THEN a.ts END",
-        &[arg(name), arg(BATCH)],
+        &[text_arg(name), arg(BATCH)],
     );
     let times: Vec<i64> =
         (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 1)).map(micros).collect();
@@ -199,7 +197,7 @@ fn load_around(
     events: &mut HashMap<i64, Event>,
     spans: &mut HashMap<i64, Span>,
 ) {
-    let bounds = [arg(detector), arg(timestamp(from)), arg(timestamp(to))];
+    let bounds = [text_arg(detector), arg(timestamp(from)), arg(timestamp(to))];
     let rows = spi.write(
         "SELECT anomaly_id, ts FROM logintel.anomalies \
          WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NULL AND is_grouped",
@@ -242,7 +240,7 @@ fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64>
                  event_count, sources, components, levels, messages) \
              SELECT $1, '', '', 'LOW', 0, min(ts), max(ts), count(*), '{}', '{}', '{}', '{}' \
              FROM logintel.anomalies WHERE anomaly_id = ANY ($2) RETURNING incident_id",
-            &[arg(detector.name.as_str()), arg(group.clone())],
+            &[text_arg(&detector.name), arg(group.clone())],
         );
         let incident: i64 = rows.must(0, 1);
         events.extend(group);
@@ -272,7 +270,7 @@ fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
              RETURNING incident_id) \
          SELECT incident_id, (SELECT count(*) FROM gone) FROM stale \
          UNION ALL SELECT NULL, count(*) FROM gone",
-        &[arg(detector.name.as_str()), arg(i64::from(detector.options.min_events))],
+        &[text_arg(&detector.name), arg(i64::from(detector.options.min_events))],
     );
     let gone: i64 = rows.get(0, 2).unwrap_or(0);
     let mut touched = touched;
@@ -337,8 +335,8 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
             arg(severity.as_str()),
             arg(score),
             arg(suppressed),
-            arg(Text(incident::title(events, &components, &template))),
-            arg(Text(template)),
+            text_arg(&incident::title(events, &components, &template)),
+            text_arg(&template),
         ],
     );
 }
@@ -350,11 +348,12 @@ fn texts(list: &[String]) -> Vec<Text> {
 
 /// Removes what is older than a detector keeps.
 fn retire(name: &str) {
+    lock_detector(name);
     let Some(detector) = Detector::find(name) else { return };
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     let seconds = detector.options.retention as f64 / 1e6;
-    let args = [arg(name), arg(seconds)];
+    let args = [text_arg(name), arg(seconds)];
     let limit = "now() - make_interval(secs => $2)";
     let anomalies = format!(
         "DELETE FROM logintel.anomalies WHERE anomaly_id IN (SELECT anomaly_id FROM logintel.anomalies \
@@ -376,18 +375,23 @@ fn retire(name: &str) {
 /// Removes failures after a week.
 fn retire_failures() {
     let _owner = RunAs::extension_owner();
-    Connection::open()
-        .write("DELETE FROM logintel.scoring_failures WHERE recorded_at < now() - interval '7 days'", &[]);
+    Connection::open().write(
+        "DELETE FROM logintel.scoring_failures WHERE failure_id IN (SELECT failure_id FROM logintel.scoring_failures \
+         WHERE recorded_at < now() - interval '7 days' FOR UPDATE SKIP LOCKED)",
+        &[],
+    );
 }
 
 /// Refreshes the materialized views if something changed since, or an hour has passed.
 fn refresh() {
     let _owner = RunAs::extension_owner_unrestricted();
     let spi = Connection::open();
+    lock_views();
+    let changes = spi.write("DELETE FROM logintel.view_changes", &[]).len();
     let stale = spi.write(
-        "UPDATE logintel.maintenance SET views_are_stale = false, views_refreshed_at = clock_timestamp() \
-         WHERE views_are_stale OR views_refreshed_at IS NULL OR views_refreshed_at < now() - interval '1 hour' RETURNING 1",
-        &[],
+        "UPDATE logintel.maintenance SET views_refreshed_at = clock_timestamp() \
+         WHERE $1 OR views_refreshed_at IS NULL OR views_refreshed_at < now() - interval '1 hour' RETURNING 1",
+        &[arg(changes > 0)],
     );
     if stale.len() > 0 {
         for view in ["incident_summary", "incident_timeline", "cluster_summary", "component_health"] {

@@ -12,15 +12,15 @@ use logintel_core::limits::MAX_MODEL_BYTES;
 use logintel_core::options::TfidfOptions;
 use logintel_core::tfidf::{Scratch, TermCounts, TfidfModel, Vectorizer};
 use logintel_core::{Error, sparse::SparseVec};
+use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{JsonB, PgMemoryContexts};
 
 use crate::call::{Raw, argument, given};
 use crate::error::{OrRaise, fail, raise};
 use crate::logvec::LogVec;
 use crate::settings;
-use crate::text::{to_datum, with_text};
+use crate::text::{Jsonb, Text, to_datum, with_text};
 use crate::tuples::ResultSet;
 
 /// Lends the bytes of a varlena datum.
@@ -170,7 +170,7 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             state.cast_mut_ptr::<FitState>()
         } else {
             let json = given
-                .and_then(|json| JsonB::from_datum(json, false))
+                .and_then(|json| Jsonb::from_datum(json, false))
                 .map_or(serde_json::Value::Null, |json| json.0);
             let options = TfidfOptions::default().merge(&json).or_raise();
             let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
@@ -360,16 +360,9 @@ fn logvec_datum(vector: &SparseVec) -> Option<pg_sys::Datum> {
 }
 
 /// The vector of a message in a detector's active model.
-///
-/// # Safety
-/// Called by PostgreSQL.
-#[pg_extern(requires = ["detector"], sql = "
-CREATE FUNCTION log_embed(detector text, message text) RETURNS logvec STABLE STRICT PARALLEL RESTRICTED COST 500
-LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
-unsafe fn log_embed_detector(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
-    // SAFETY: STRICT, of these types.
-    let text = |number: usize| unsafe { with_text(given(fcinfo, number), |text| text.into_owned()) };
-    Raw(logvec_datum(&crate::detector::embed(&text(0), &text(1))))
+#[pg_extern(name = "log_embed", stable, strict, parallel_restricted, cost = 500, requires = ["detector"])]
+fn log_embed_detector(detector: Text, message: Text) -> LogVec<'static> {
+    crate::detector::embed(&detector, &message).as_ref().into()
 }
 
 // Looking inside --------------------------------------------------------------------------------------------------
@@ -413,5 +406,5 @@ unsafe fn tfidf_summary(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         "bytes": bytes,
         "options": model.options.to_json(),
     });
-    Raw(JsonB(summary).into_datum())
+    Raw(Jsonb(summary).into_datum())
 }

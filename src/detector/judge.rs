@@ -65,24 +65,26 @@ unsafe fn anomaly_score(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 #[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
 #[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
-    detector: Option<&str>,
-    message: Option<&str>,
-    level: default!(Option<&str>, "NULL"),
-    component: default!(Option<&str>, "NULL"),
-    source: default!(Option<&str>, "NULL"),
+    detector: Option<Text>,
+    message: Option<Text>,
+    level: default!(Option<Text>, "NULL"),
+    component: default!(Option<Text>, "NULL"),
+    source: default!(Option<Text>, "NULL"),
 ) -> TableIterator<
     'static,
     (
         name!(kind, String),
-        name!(term, String),
+        name!(term, Text),
         name!(weight, Option<f64>),
         name!(contribution, Option<f64>),
         name!(seen_in_training, Option<bool>),
-        name!(detail, String),
+        name!(detail, Text),
     ),
 > {
     let _ = (component, source);
-    let resolved = resolve_for_caller(required(detector));
+    let detector = required(detector);
+    let resolved = resolve_for_caller(&detector);
+    let (message, level) = (message.as_deref(), level.as_deref());
     let rows = match (&resolved.model, message) {
         (Some(model), Some(message)) => model.explain(message, level, &mut Scratch::default()).or_raise(),
         _ => Vec::new(),
@@ -90,14 +92,13 @@ fn anomaly_explain(
     if rows.is_empty() {
         let reason = judge(&resolved, message, level, Mode::Live).reason.to_string();
         let detail = if resolved.model.is_none() {
-            format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(detector))
+            format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(&*detector))
         } else {
             "there is no message".to_owned()
         };
-        return TableIterator::once(("rule".into(), reason, None, None, None, detail));
+        return TableIterator::once(("rule".into(), Text(reason), None, None, None, Text(detail)));
     }
-    TableIterator::new(
-        rows.into_iter()
-            .map(|row| (row.kind.to_owned(), row.term, row.weight, row.contribution, row.seen, row.detail)),
-    )
+    TableIterator::new(rows.into_iter().map(|row| {
+        (row.kind.to_owned(), Text(row.term), row.weight, row.contribution, row.seen, Text(row.detail))
+    }))
 }
