@@ -19,6 +19,7 @@ CREATE TABLE @extschema@.maintenance (
 );
 INSERT INTO @extschema@.maintenance DEFAULT VALUES;
 COMMENT ON TABLE @extschema@.maintenance IS 'What the last maintenance left to do; one row';
+COMMENT ON COLUMN @extschema@.maintenance.is_only_row IS 'Always true: the key of the one row';
 COMMENT ON COLUMN @extschema@.maintenance.views_are_stale IS 'Whether the materialized views no longer show what is there';
 COMMENT ON COLUMN @extschema@.maintenance.views_refreshed_at IS 'When they were refreshed';
 

@@ -68,6 +68,19 @@ CREATE TRIGGER restore_builtin BEFORE INSERT ON @extschema@.detectors
 COMMENT ON TRIGGER restore_builtin ON @extschema@.detectors IS 'lets a dump overwrite the built-in detector';
 
 
+CREATE VIEW @extschema@.progress AS
+SELECT p.pid, d.datname AS database, p.command, p.phase, p.done, p.total, p.started
+FROM @extschema@.progress_info() AS p LEFT JOIN pg_catalog.pg_database AS d ON d.oid = p.database;
+COMMENT ON VIEW @extschema@.progress IS 'long calls that run now, where logintel is in shared_preload_libraries';
+COMMENT ON COLUMN @extschema@.progress.pid IS 'Process of the connection';
+COMMENT ON COLUMN @extschema@.progress.database IS 'Its database';
+COMMENT ON COLUMN @extschema@.progress.command IS 'What is called';
+COMMENT ON COLUMN @extschema@.progress.phase IS 'What it is doing';
+COMMENT ON COLUMN @extschema@.progress.done IS 'How much of the phase is done, in rows or what the phase counts';
+COMMENT ON COLUMN @extschema@.progress.total IS 'How much there is; NULL where it is not known';
+COMMENT ON COLUMN @extschema@.progress.started IS 'When the call began';
+COMMENT ON FUNCTION @extschema@.progress_info() IS 'long calls that run now; the view progress shows them';
+
 -- Comments on functions that are declared from Rust ---------------------------------------------------------------
 
 COMMENT ON FUNCTION @extschema@.create_detector(text, regclass, text, text, text, text, text, text, text, jsonb) IS
@@ -108,7 +121,7 @@ BEGIN
             ('unwatch', 'logintel_writer'), ('score_history', 'logintel_writer'), ('ingest', 'logintel_writer'),
             ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
-            ('log_timeline', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
+            ('log_timeline', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = '@extschema@'::regnamespace
@@ -122,7 +135,7 @@ REVOKE ALL ON FUNCTION @extschema@.log_embed(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.log_embed(text, text) TO logintel_reader;
 
 GRANT SELECT ON @extschema@.detectors, @extschema@.models, @extschema@.anomalies, @extschema@.incidents, @extschema@.logs,
-    @extschema@.scoring_errors, @extschema@.incident_summary_v, @extschema@.incident_timeline_v,
+    @extschema@.scoring_errors, @extschema@.progress, @extschema@.incident_summary_v, @extschema@.incident_timeline_v,
     @extschema@.cluster_summary_v, @extschema@.component_health_v TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON @extschema@.logs TO logintel_writer;
 GRANT SELECT ON @extschema@.model_versions, @extschema@.model_clusters, @extschema@.scoring_failures, @extschema@.maintenance,

@@ -54,6 +54,22 @@ COMMENT ON VIEW @extschema@.incident_timeline_v IS 'incident_timeline, as far as
 COMMENT ON VIEW @extschema@.cluster_summary_v IS 'cluster_summary, as far as the role may read the logs';
 COMMENT ON VIEW @extschema@.component_health_v IS 'component_health, as far as the role may read the logs';
 
+-- A failure's message may quote the log. Administrators also see those of detectors that are gone.
+CREATE VIEW @extschema@.scoring_errors AS
+SELECT detector, sqlstate, count(*) AS failures, sum(rows)::bigint AS rows, min(recorded_at) AS first_time, max(recorded_at) AS last_time,
+       (array_agg(message ORDER BY recorded_at DESC))[1] AS last_message
+FROM @extschema@.scoring_failures
+WHERE detector IN (SELECT @extschema@.readable_detectors(current_user)) OR pg_has_role(current_user, 'logintel_admin', 'USAGE')
+GROUP BY detector, sqlstate;
+COMMENT ON VIEW @extschema@.scoring_errors IS 'Why rows landed without being scored, and how often, in the last 7 days';
+COMMENT ON COLUMN @extschema@.scoring_errors.detector IS 'The detector that should have scored them';
+COMMENT ON COLUMN @extschema@.scoring_errors.sqlstate IS 'SQLSTATE of the failures';
+COMMENT ON COLUMN @extschema@.scoring_errors.failures IS 'Number of statements';
+COMMENT ON COLUMN @extschema@.scoring_errors.rows IS 'Number of their rows';
+COMMENT ON COLUMN @extschema@.scoring_errors.first_time IS 'Time of the first failure';
+COMMENT ON COLUMN @extschema@.scoring_errors.last_time IS 'Time of the last failure';
+COMMENT ON COLUMN @extschema@.scoring_errors.last_message IS 'Message of the last failure';
+
 -- Each view's columns mean the same in its materialized and in its plain form.
 DO $comments$
 DECLARE

@@ -58,5 +58,5 @@ pub unsafe fn given(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> pg_sys::
 /// As [`argument`], of a text type.
 pub unsafe fn text_argument(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> Option<String> {
     // SAFETY: the caller's.
-    unsafe { argument(fcinfo, number).map(|datum| crate::text::with_text(datum, |text| text.into_owned())) }
+    unsafe { argument(fcinfo, number).map(|datum| crate::text::with_text(datum, str::to_owned)) }
 }

@@ -2,7 +2,7 @@
 use logintel_core::Result;
 use logintel_core::control::Control;
 
-use crate::settings;
+use crate::{progress, settings};
 
 /// The backend that runs the call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +36,7 @@ impl Control for Session {
     }
 
     fn progress(&self, phase: &'static str, done: u64, total: u64) {
+        progress::report(phase, done, total);
         if settings::progress_notices() {
             notice(phase, done, total);
         }

@@ -6,7 +6,7 @@
 //! | [`detector`] | detectors: registering, training, judging, triggers |
 //! | [`maintenance`], [`worker`] | from anomalies to incidents, by hand and in the background |
 //! | [`settings`] | the settings `logintel.*` |
-//! | [`call`], [`error`], [`security`], [`subtransaction`], [`spi`], [`text`], [`tuples`], [`control`], [`memory`] | the border to PostgreSQL |
+//! | [`call`], [`error`], [`security`], [`subtransaction`], [`spi`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
 use pgrx::prelude::*;
 
@@ -53,6 +53,7 @@ mod error;
 mod logvec;
 mod maintenance;
 mod memory;
+mod progress;
 mod security;
 mod settings;
 mod spi;
@@ -67,13 +68,25 @@ mod worker;
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
+    if preloading() {
+        progress::request();
+    }
     worker::register();
+}
+
+/// Whether the library is being loaded by `shared_preload_libraries`: only then can shared memory be asked for.
+fn preloading() -> bool {
+    // SAFETY: set before libraries are loaded, and only read.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
 }
 
 /// The functions that run inside a backend in tests.
 #[cfg(any(test, feature = "pg_test"))]
 #[pg_schema]
-mod tests {}
+mod tests {
+    // cargo-pgrx finds tests in this schema only, so that their files are included rather than declared.
+    include!("../pg_test/border.rs");
+}
 
 /// What the in-backend tests need from their server.
 #[cfg(test)]

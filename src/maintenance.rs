@@ -46,13 +46,13 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let context = (*fcinfo).context.cast::<pg_sys::CallContext>();
         context.is_null() || (*context).type_ != pg_sys::NodeTag::T_CallContext || (*context).atomic
     };
-    for detector in names(true) {
+    for detector in step("listing the detectors", || names(true)).unwrap_or_default() {
         while step(&format!("detector \"{detector}\""), || group(&detector)).unwrap_or(false) {
             commit(is_atomic);
         }
         commit(is_atomic);
     }
-    for detector in names(false) {
+    for detector in step("listing the detectors", || names(false)).unwrap_or_default() {
         step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
         commit(is_atomic);
     }
@@ -65,7 +65,14 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 
 /// Runs a step; one that fails warns and does not stop the others.
 fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
-    match attempt(work) {
+    // After a commit no snapshot is active, and what only reads looks through the active one.
+    let with_snapshot = || {
+        let snapshot = ActiveSnapshot::push();
+        let value = work();
+        drop(snapshot);
+        value
+    };
+    match attempt(with_snapshot) {
         Ok(value) => Some(value),
         Err(failure) => {
             warn(
@@ -73,6 +80,26 @@ fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
                 "The other steps go on; this one is tried again at the next tick.",
             );
             None
+        }
+    }
+}
+
+/// A snapshot of its own for a step. After an error the abort of the subtransaction pops it.
+struct ActiveSnapshot(());
+
+impl ActiveSnapshot {
+    fn push() -> Self {
+        // SAFETY: popped in drop, or by the abort.
+        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+        ActiveSnapshot(())
+    }
+}
+
+impl Drop for ActiveSnapshot {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: pushed by `push`.
+            unsafe { pg_sys::PopActiveSnapshot() };
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whose rights hold.
 //!
 //! logintel's own tables belong to the extension's owner; what reads or writes them runs as that role, with a
-//! locked search_path, after the caller's right was checked. What touches a user's relation runs as the
+//! locked `search_path`, after the caller's right was checked. What touches a user's relation runs as the
 //! detector's owner, as a security-restricted operation: a function in a view's definition then has no more
 //! rights than that owner, and cannot change the session.
 use pgrx::pg_sys;

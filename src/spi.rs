@@ -17,7 +17,8 @@ pub fn arg<T: IntoDatum>(value: T) -> Arg {
     (T::type_oid(), value.into_datum())
 }
 
-/// A connection to the SQL engine, for as long as the value lives.
+/// A connection to the SQL engine, for as long as the value lives. PostgreSQL keeps which one it is, so its methods
+/// take `self` for the lifetime alone.
 #[derive(Debug)]
 pub struct Connection(());
 
@@ -30,6 +31,7 @@ pub struct Rows<'a> {
     count: u64,
 }
 
+#[expect(clippy::unused_self, reason = "the connection is PostgreSQL's current one")]
 impl Connection {
     /// Opens one.
     pub fn open() -> Self {

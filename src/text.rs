@@ -2,7 +2,6 @@
 //!
 //! Log lines come as they are: bytes that are no text in the server's encoding become U+FFFD instead of an error.
 use std::borrow::Cow;
-use std::ffi::CStr;
 
 use pgrx::pg_sys;
 use pgrx::{FromDatum, IntoDatum};
@@ -14,7 +13,7 @@ pub struct Text(pub String);
 impl FromDatum for Text {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
         // SAFETY: the caller gives a datum of a text type.
-        (!is_null).then(|| unsafe { with_text(datum, |text| Text(text.into_owned())) })
+        (!is_null).then(|| unsafe { with_text(datum, |text| Text(text.to_owned())) })
     }
 }
 
@@ -32,13 +31,13 @@ impl IntoDatum for Text {
 ///
 /// # Safety
 /// The datum is a non-NULL value of a text type, or a varlena whose bytes are text.
-pub unsafe fn with_text<T>(datum: pg_sys::Datum, use_it: impl FnOnce(Cow<'_, str>) -> T) -> T {
+pub unsafe fn with_text<T>(datum: pg_sys::Datum, use_it: impl FnOnce(&str) -> T) -> T {
     // SAFETY: detoasting gives a varlena whose bytes live until it is freed below.
     unsafe {
         let stored: *mut pg_sys::varlena = datum.cast_mut_ptr();
         let plain = pg_sys::pg_detoast_datum_packed(stored);
         let bytes = pgrx::varlena_to_byte_slice(plain);
-        let result = use_it(to_utf8(bytes));
+        let result = use_it(&to_utf8(bytes));
         if plain != stored {
             pg_sys::pfree(plain.cast());
         }
@@ -57,29 +56,41 @@ fn to_utf8(bytes: &[u8]) -> Cow<'_, str> {
     if bytes.is_ascii() || encoding() == utf8 || encoding() == ascii {
         return String::from_utf8_lossy(bytes);
     }
-    convert(bytes, encoding(), utf8).map_or_else(
-        || Cow::Owned(bytes.iter().map(|&b| if b.is_ascii() { char::from(b) } else { '\u{fffd}' }).collect()),
-        |bytes| Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    let plain = || bytes.iter().map(|&b| if b.is_ascii() { char::from(b) } else { '\u{fffd}' }).collect();
+    Cow::Owned(
+        convert(bytes, encoding(), utf8)
+            .map_or_else(plain, |bytes| String::from_utf8_lossy(&bytes).into_owned()),
     )
 }
 
-/// Converts between encodings; `None` where a character has no counterpart.
+/// Converts between encodings without raising an ERROR; `None` where a character has no counterpart.
 fn convert(bytes: &[u8], from: i32, to: i32) -> Option<Vec<u8>> {
     let length = i32::try_from(bytes.len()).ok()?;
-    crate::subtransaction::attempt(|| {
-        // SAFETY: the result is the source itself, or a palloc'd string that ends in a zero byte.
-        unsafe {
-            let source = pg_sys::pnstrdup(bytes.as_ptr().cast(), bytes.len());
-            let converted = pg_sys::pg_do_encoding_conversion(source.cast(), length, from, to);
-            let owned = CStr::from_ptr(converted.cast()).to_bytes().to_vec();
-            if converted.cast() != source {
-                pg_sys::pfree(converted.cast());
-            }
-            pg_sys::pfree(source.cast());
-            owned
+    // PostgreSQL's own bound on how much text grows, and the zero byte.
+    let room = bytes.len().checked_mul(pg_sys::MAX_CONVERSION_GROWTH as usize)? + 1;
+    let mut out = Vec::new();
+    out.try_reserve_exact(room).ok()?;
+    out.resize(room, 0u8);
+    // SAFETY: source and destination are as long as is said; with noError the function stops at what it cannot convert.
+    let converted = unsafe {
+        let conversion = pg_sys::FindDefaultConversionProc(from, to);
+        if conversion == pg_sys::Oid::INVALID {
+            return None;
         }
-    })
-    .ok()
+        let source = bytes.as_ptr().cast_mut();
+        pg_sys::pg_do_encoding_conversion_buf(
+            conversion,
+            from,
+            to,
+            source,
+            length,
+            out.as_mut_ptr(),
+            room as i32,
+            true,
+        )
+    };
+    out.truncate(out.iter().position(|&byte| byte == 0).unwrap_or(room));
+    (converted == length).then_some(out)
 }
 
 /// UTF-8 as a text datum of the server; characters that its encoding lacks become question marks.

@@ -166,16 +166,15 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let context = aggregate_context(fcinfo);
         let given = if (*fcinfo).nargs > 2 { argument(fcinfo, 2) } else { None };
         let bytes = given.map_or_else(Vec::new, |json| with_bytes(json, <[u8]>::to_vec));
-        let state = match argument(fcinfo, 0) {
-            Some(state) => state.cast_mut_ptr::<FitState>(),
-            None => {
-                let json = given
-                    .and_then(|json| JsonB::from_datum(json, false))
-                    .map_or(serde_json::Value::Null, |json| json.0);
-                let options = TfidfOptions::default().merge(&json).or_raise();
-                let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
-                keep(context, FitState { counts, options: bytes.clone() })
-            }
+        let state = if let Some(state) = argument(fcinfo, 0) {
+            state.cast_mut_ptr::<FitState>()
+        } else {
+            let json = given
+                .and_then(|json| JsonB::from_datum(json, false))
+                .map_or(serde_json::Value::Null, |json| json.0);
+            let options = TfidfOptions::default().merge(&json).or_raise();
+            let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
+            keep(context, FitState { counts, options: bytes.clone() })
         };
         if (*state).options != bytes {
             fail(
@@ -185,7 +184,7 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             );
         }
         if let Some(message) = argument(fcinfo, 1) {
-            with_text(message, |text| (*state).counts.add(&text)).or_raise();
+            with_text(message, |text| (*state).counts.add(text)).or_raise();
         }
         Raw(Some(pg_sys::Datum::from(state)))
     }
@@ -204,13 +203,12 @@ unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let Some(right) = right.map(|right| &*right.cast_mut_ptr::<FitState>()) else {
             return Raw(left);
         };
-        let left = match left {
-            Some(left) => left.cast_mut_ptr::<FitState>(),
+        let left = if let Some(left) = left {
+            left.cast_mut_ptr::<FitState>()
+        } else {
             // The other state stays whose it is: ours is a copy.
-            None => {
-                let counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
-                keep(context, FitState { counts, options: right.options.clone() })
-            }
+            let counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
+            keep(context, FitState { counts, options: right.options.clone() })
         };
         (*left).counts.merge(&right.counts).or_raise();
         Raw(Some(pg_sys::Datum::from(left)))
@@ -319,8 +317,8 @@ unsafe fn with_vectorizer<T>(
     unsafe {
         let datum = given(fcinfo, 0);
         let bytes = stored_bytes(datum);
-        let flinfo = (*fcinfo).flinfo;
-        let mut site = (*flinfo).fn_extra.cast::<CallSite>();
+        let site_info = (*fcinfo).flinfo;
+        let mut site = (*site_info).fn_extra.cast::<CallSite>();
         if site.is_null() || !(*site).holds(datum, bytes) {
             let vectorizer = Vectorizer::new(with_bytes(datum, checked)).or_raise();
             let fresh = CallSite {
@@ -330,8 +328,8 @@ unsafe fn with_vectorizer<T>(
                 scratch: Scratch::default(),
             };
             if site.is_null() {
-                site = PgMemoryContexts::For((*flinfo).fn_mcxt).leak_and_drop_on_delete(fresh);
-                (*flinfo).fn_extra = site.cast();
+                site = PgMemoryContexts::For((*site_info).fn_mcxt).leak_and_drop_on_delete(fresh);
+                (*site_info).fn_extra = site.cast();
             } else {
                 *site = fresh;
             }
@@ -341,7 +339,7 @@ unsafe fn with_vectorizer<T>(
     }
 }
 
-/// (tfidf_model, text) → logvec.
+/// `(tfidf_model, text) → logvec`.
 ///
 /// # Safety
 /// Called by PostgreSQL.
@@ -351,7 +349,7 @@ unsafe fn log_embed(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     unsafe {
         let message = given(fcinfo, 1);
         let vector = with_vectorizer(fcinfo, |vectorizer, scratch| {
-            with_text(message, |text| vectorizer.embed(&text, scratch)).or_raise()
+            with_text(message, |text| vectorizer.embed(text, scratch)).or_raise()
         });
         Raw(logvec_datum(&vector))
     }
@@ -370,13 +368,13 @@ CREATE FUNCTION log_embed(detector text, message text) RETURNS logvec STABLE STR
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 unsafe fn log_embed_detector(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of these types.
-    let text = |number: usize| unsafe { with_text(given(fcinfo, number), |text| text.into_owned()) };
+    let text = |number: usize| unsafe { with_text(given(fcinfo, number), |text| text.to_owned()) };
     Raw(logvec_datum(&crate::detector::embed(&text(0), &text(1))))
 }
 
 // Looking inside --------------------------------------------------------------------------------------------------
 
-/// (tfidf_model) → setof (term, idx, df, idf).
+/// `(tfidf_model) → setof (term, idx, df, idf)`.
 ///
 /// # Safety
 /// Called by PostgreSQL.
@@ -400,7 +398,7 @@ unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     Raw(None)
 }
 
-/// (tfidf_model) → jsonb.
+/// `(tfidf_model) → jsonb`.
 ///
 /// # Safety
 /// Called by PostgreSQL.

@@ -12,19 +12,19 @@ pub unsafe fn form_composite(
 ) -> pg_sys::Datum {
     // SAFETY: the description is made in the call site's memory and lives as long as it.
     unsafe {
-        let flinfo = (*fcinfo).flinfo;
-        if (*flinfo).fn_extra.is_null() {
-            let context = pg_sys::MemoryContextSwitchTo((*flinfo).fn_mcxt);
+        let site = (*fcinfo).flinfo;
+        if (*site).fn_extra.is_null() {
+            let context = pg_sys::MemoryContextSwitchTo((*site).fn_mcxt);
             let mut description = std::ptr::null_mut();
             let class = pg_sys::get_call_result_type(fcinfo, std::ptr::null_mut(), &raw mut description);
             assert!(
                 class == pg_sys::TypeFuncClass::TYPEFUNC_COMPOSITE,
                 "the function returns a composite type"
             );
-            (*flinfo).fn_extra = pg_sys::BlessTupleDesc(pg_sys::CreateTupleDescCopy(description)).cast();
+            (*site).fn_extra = pg_sys::BlessTupleDesc(pg_sys::CreateTupleDescCopy(description)).cast();
             pg_sys::MemoryContextSwitchTo(context);
         }
-        let description: pg_sys::TupleDesc = (*flinfo).fn_extra.cast();
+        let description: pg_sys::TupleDesc = (*site).fn_extra.cast();
         let (mut datums, mut nulls) = split(values);
         let tuple = pg_sys::heap_form_tuple(description, datums.as_mut_ptr(), nulls.as_mut_ptr());
         pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)
@@ -36,7 +36,7 @@ fn split(values: &[Option<pg_sys::Datum>]) -> (Vec<pg_sys::Datum>, Vec<bool>) {
     (datums, values.iter().map(Option::is_none).collect())
 }
 
-/// A set that a function returns as a whole; PostgreSQL keeps it in work_mem, and on disk beyond that.
+/// A set that a function returns as a whole; PostgreSQL keeps it in `work_mem`, and on disk beyond that.
 pub struct ResultSet {
     store: *mut pg_sys::Tuplestorestate,
     description: pg_sys::TupleDesc,

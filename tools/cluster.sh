@@ -5,7 +5,7 @@
 #   tools/cluster.sh restart DIR                after a change of the configuration
 #   tools/cluster.sh stop DIR [smart|fast|immediate]
 #   tools/cluster.sh remove DIR                 stops it and deletes DIR
-#   tools/cluster.sh env DIR                    prints `export` lines for a shell: PGHOST (a socket folder), PGPORT, PGUSER,
+#   tools/cluster.sh env DIR                    prints lines for a shell's eval: PGHOST (a socket folder), PGPORT, PGUSER,
 #                                               PGDATABASE, and LOGINTEL_PGDATA, LOGINTEL_PGLOG, LOGINTEL_PGBIN
 #   tools/cluster.sh psql DIR [argument…]       psql as the superuser, without ~/.psqlrc
 #   tools/cluster.sh exec DIR COMMAND…          a command with that environment (pgbench, pg_dump, a test program)
@@ -119,6 +119,8 @@ stop() {
 }
 
 environment() {
+    # Settings of the person's own sessions must not lead elsewhere.
+    echo 'unset PGHOSTADDR PGSERVICE PGSERVICEFILE PGPASSWORD PGSSLMODE PGREQUIREAUTH PGTARGETSESSIONATTRS'
     printf 'export %s=%q\n' PGHOST "$(saved socket_dir)" PGPORT "$(saved port)" PGUSER postgres PGDATABASE postgres \
         LOGINTEL_PGDATA "$DATA" LOGINTEL_PGLOG "$LOG" LOGINTEL_PGBIN "$(bindir)"
 }

@@ -50,11 +50,13 @@ at_end() {
 QUIET='-c log_min_duration_statement=-1 -c log_min_duration_sample=-1 -c client_min_messages=warning'
 connect() {
     eval "$(cluster env demo)"
-    export PGDATABASE=logs PGOPTIONS=$QUIET
+    export PGDATABASE=logs
     PATH=${LOGINTEL_PGBIN:?}:$PATH
     : "${LOGINTEL_PGDATA:?}"
 }
-sql() { psql -X -q -v ON_ERROR_STOP=1 "$@" </dev/null; }
+sql() { PGOPTIONS=$QUIET psql -X -q -v ON_ERROR_STOP=1 "$@" </dev/null; }
+# The application's sessions are logged like everybody's.
+application() { psql -X -q -U shop -d shop "$@"; }
 value() { sql -At -c "$1"; }
 # What a failing statement said stands above this; the step is named at the end.
 must() { sql "$@" || die "the server refused a statement (above)"; }
@@ -113,9 +115,9 @@ load_log() {
         size=$(as_server stat -c %s "$LOGINTEL_PGDATA/log/$file")
         [ "$size" -gt "$from" ] || continue
         # Bytes up to here are there for good, for the log only grows.
-        as_server tail -c "+$((from + 1))" "$LOGINTEL_PGDATA/log/$file" | head -c $((size - from)) >"$chunk" || true
+        as_server head -c "$size" "$LOGINTEL_PGDATA/log/$file" | tail -c "+$((from + 1))" >"$chunk"
         read -r whole _ < <(whole_records <"$chunk")
-        [ "$(tail -c 1 "$chunk" | wc -l)" = 1 ] || whole=$(head -c -1 "$chunk" | sed '$d' | whole_records | cut -d' ' -f1)
+        [ "$(tail -c 1 "$chunk" | wc -l)" = 1 ] || whole=$(sed '$d' "$chunk" | whole_records | cut -d' ' -f1)
         [ "$whole" -gt 0 ] || continue
         head -c "$whole" "$chunk" >"$chunk.whole"
         sql -1 -c "\\copy pg_log FROM '$chunk.whole' WITH (FORMAT csv)" \
@@ -137,24 +139,22 @@ prove_complete() {
 # traffic SECONDS: what an ordinary day looks like, in the database shop: short sessions, sampled statements, row locks,
 # checkpoints, sorts that spill, autovacuum; and the loader's own visits.
 traffic() {
-    local until=$((SECONDS + $1)) round=0 pid
+    local until=$((SECONDS + $1)) round=0 pids
     local bench=(pgbench -n -C -U shop -T "$1")
-    (
-        unset PGOPTIONS
-        "${bench[@]}" -c 6 -j 2 -R 50 shop >"$LOGS/pgbench.log" 2>&1 &
-        "${bench[@]}" -c 2 -R 20 -f "$LOGS/orders.sql" shop >"$LOGS/pgbench-orders.log" 2>&1 &
-        wait
-    ) &
-    pid=$!
-    CHILDREN+=("$pid")
+    "${bench[@]}" -c 6 -j 2 -R 50 shop >"$LOGS/pgbench.log" 2>&1 &
+    pids=($!)
+    "${bench[@]}" -c 2 -R 20 -f "$LOGS/orders.sql" shop >"$LOGS/pgbench-orders.log" 2>&1 &
+    pids+=($!)
+    CHILDREN+=("${pids[@]}")
     while [ $SECONDS -lt $until ]; do
         round=$((round + 1))
-        PGOPTIONS='-c work_mem=64kB' sql -U shop -d shop -c 'SELECT count(*) FROM (SELECT bid, abalance, filler FROM pgbench_accounts ORDER BY abalance, filler) x' >/dev/null || return 1
+        # Sorts more than fits, now and then.
+        application -c 'SELECT count(*) FROM (SELECT bid, abalance, filler FROM pgbench_accounts ORDER BY abalance, filler) x' >/dev/null || return 1
         [ $((round % 3)) != 0 ] || PGDATABASE=postgres sql -c CHECKPOINT || return 1
         load_log || return 1
         sleep 1
     done
-    wait "$pid" 2>/dev/null || true
+    wait "${pids[@]}" 2>/dev/null || true
 }
 
 flow_in() {
@@ -177,7 +177,7 @@ wait_until_up() {
 
 fault_crash() {
     local pid
-    (unset PGOPTIONS && exec psql -X -q -U shop -d shop -c 'SELECT pg_sleep(120)') >/dev/null 2>&1 &
+    application -c 'SELECT pg_sleep(120)' >/dev/null 2>&1 &
     CHILDREN+=($!)
     for _ in $(seq 50); do
         pid=$(value "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(120)' AND state = 'active' AND usename = 'shop' LIMIT 1")
@@ -192,14 +192,14 @@ fault_crash() {
 }
 fault_logins() {
     for _ in $(seq 40); do
-        PGPASSWORD=guess PGOPTIONS='' psql -X -U accounting -d shop -c 'SELECT 1' >/dev/null 2>&1 </dev/null && die "a wrong password was accepted"
+        PGPASSWORD=guess psql -X -U accounting -d shop -c 'SELECT 1' >/dev/null 2>&1 </dev/null && die "a wrong password was accepted"
     done
     remark "40 logins as accounting with a wrong password"
 }
 fault_dropped_table() {
     must -d shop -c 'DROP TABLE orders'
     for _ in $(seq 60); do printf 'SELECT item, amount FROM orders WHERE id = %d;\n' "$((RANDOM % 1000 + 1))"; done |
-        PGOPTIONS='' psql -X -q -U shop -d shop >/dev/null 2>&1 || true
+        application >/dev/null 2>&1 || true
     remark "table orders dropped, and asked for 60 times by an application that does not know it yet"
 }
 
@@ -208,7 +208,7 @@ demo_server() {
     prepare \
         "logging_collector = on" "log_destination = 'csvlog'" "log_directory = 'log'" "log_rotation_size = 1MB" \
         "log_filename = 'postgresql-%Y-%m-%d_%H%M%S.log'" "log_timezone = 'UTC'" \
-        "log_connections = on" "log_disconnections = on" "log_checkpoints = on" "log_lock_waits = on" "deadlock_timeout = 20ms" \
+        "log_connections = on" "log_disconnections = on" "log_checkpoints = on" "log_lock_waits = on" "deadlock_timeout = 5ms" \
         "log_temp_files = 0" "log_autovacuum_min_duration = 0" "autovacuum_naptime = 5s" \
         "log_min_duration_sample = 0" "log_statement_sample_rate = 0.2" "checkpoint_timeout = 30s" \
         "logintel.interval = '2s'" "logintel.databases = 'logs'"
@@ -218,9 +218,9 @@ demo_server() {
     # One role may come in over the socket as it is, the other only with a password.
     as_server sed -i '1i local all accounting scram-sha-256' "$LOGINTEL_PGDATA/pg_hba.conf"
     PGDATABASE=postgres must -c 'CREATE ROLE shop LOGIN' -c "CREATE ROLE accounting LOGIN PASSWORD 'not guessed'" \
-        -c 'CREATE DATABASE shop OWNER shop' -c 'SELECT pg_reload_conf()' >/dev/null
+        -c 'ALTER ROLE shop SET work_mem = 64' -c 'CREATE DATABASE shop OWNER shop' -c 'SELECT pg_reload_conf()' >/dev/null
     quietly "pgbench -i" "$LOGS/pgbench-init.log" pgbench -i -q -U shop shop
-    must -U shop -d shop -c "CREATE TABLE orders AS SELECT id, 'item ' || id AS item, id % 100 AS amount FROM generate_series(1, 1000) id" \
+    must -d shop -c 'SET ROLE shop' -c "CREATE TABLE orders AS SELECT id, 'item ' || id AS item, id % 100 AS amount FROM generate_series(1, 1000) id" \
         -c 'ALTER TABLE orders ADD PRIMARY KEY (id)'
     must -c "$LOG_TABLE"
     traffic "$SECONDS_OF_TRAFFIC" || die "the traffic broke off" "logs: $LOGS"
@@ -264,8 +264,6 @@ demo_server() {
 
 demo_file() {
     STEPS=8
-    if [ ! -f "$FILE" ] || [ ! -r "$FILE" ]; then die "DATA=$FILE is no file that can be read"; fi
-    FILE=$(cd "$(dirname "$FILE")" && pwd)/$(basename "$FILE")
     prepare "logintel.interval = '2s'" "logintel.databases = 'logs'"
 
     step "the lines of $FILE are read"
@@ -336,7 +334,7 @@ wait_for_incidents() {
         [ "$(value "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'logintel%'")" != 0 ] || die "the background worker is not running" "its log: $LOGINTEL_PGDATA"
         [ "$1" != postgres ] || die "three faults, and no incident"
     else
-        remark "$(value "SELECT format('%s incidents of %s events', count(*), sum(event_count)) FROM logintel.incidents WHERE detector = '$1'")"
+        remark "$(value "SELECT format('incidents: %s, events in them: %s', count(*), sum(event_count)) FROM logintel.incidents WHERE detector = '$1'")"
     fi
 }
 
@@ -347,11 +345,14 @@ show_incidents() {
         value "SELECT format(E'%s  %s – %s  %s events\n      %s', rpad(severity, 6), to_char(start_time, 'YYYY-MM-DD HH24:MI:SS'),
                              to_char(end_time, 'HH24:MI:SS'), event_count, title)
                FROM logintel.incidents WHERE incident_id = $id"
-        value "SELECT format('        %s× %s  %s', lpad(count(*)::text, 3), rpad(reason, 22), left(regexp_replace(min(message), '\\s+', ' ', 'g'), 110))
+        value "SELECT format('      %s  %s× %s %s', to_char(min(ts), 'HH24:MI:SS'), lpad(count(*)::text, 4), rpad(max(reason), 22),
+                             left(regexp_replace(min(message), '\\s+', ' ', 'g'), 100))
                FROM logintel.anomalies WHERE incident_id = $id
-               GROUP BY reason, template ORDER BY min(ts), count(*) DESC LIMIT 8"
+               GROUP BY split_part(reason, '=', 1), template ORDER BY min(ts), min(anomaly_id) LIMIT 30"
+        value "SELECT format('      … and %s more kinds of line', kinds - 30)
+               FROM (SELECT count(DISTINCT (split_part(reason, '=', 1), template)) AS kinds FROM logintel.anomalies WHERE incident_id = $id) x WHERE kinds > 30"
     done
-    remark "" "$(value "SELECT format('%s incidents in all, %s of them suppressed; %s anomalies', count(*), count(*) FILTER (WHERE is_suppressed),
+    remark "" "$(value "SELECT format('incidents: %s, of them suppressed: %s; anomalies: %s', count(*), count(*) FILTER (WHERE is_suppressed),
                                       (SELECT count(*) FROM logintel.anomalies WHERE detector = '$1')) FROM logintel.incidents WHERE detector = '$1'")"
 }
 
@@ -370,6 +371,10 @@ farewell() {
 
 case $ACTION in
     start)
+        if [ -n "$FILE" ]; then
+            if [ ! -f "$FILE" ] || [ ! -r "$FILE" ]; then die "DATA=$FILE is no file that can be read"; fi
+            FILE=$(cd "$(dirname "$FILE")" && pwd)/$(basename "$FILE")
+        fi
         mkdir -p "$LOGS"
         trap at_end EXIT
         trap 'exit 130' INT TERM

@@ -10,6 +10,8 @@
 # into the copy: PostgreSQL finds its own folders relative to its programs. So no script but `make install` needs
 # rights on the system's PostgreSQL, and a cluster that already uses logintel there keeps the library it has.
 set -euo pipefail
+# Another user, the server's, reads what is made here.
+umask 022
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 RUNAS=${RUNAS:-postgres}
@@ -133,7 +135,7 @@ mirror() {
     esac
     root=$state/pgsql/$(pg_major_of "$source")-$kind
     stamp="$("$source" --version) $("$source" --bindir) $(stat -L -c '%Y %s' "$("$source" --bindir)/postgres")"
-    if [ "$(cat "$root/stamp" 2>/dev/null)" != "$stamp" ]; then
+    if [ ! -s "$root/use" ] || [ "$(cat "$root/stamp" 2>/dev/null)" != "$stamp" ]; then
         rm -rf "$root"
         # Programs are real copies, for a link would lead PostgreSQL back to the original's folders. Libraries, headers and
         # shared files are links; the folder of extension scripts is copied, for the extension is added to it.
@@ -144,9 +146,17 @@ mirror() {
         dir=$("$source" --sharedir)/extension && mkdir -p "$root$dir" && cp -L "$dir"/* "$root$dir"
         rm -f "$root$dir"/logintel*
         for path in sharedir pkglibdir includedir-server; do link_missing "$("$source" "--$path")" "$root"; done
+        dir=$("$source" --bindir)
+        if "$root$dir/postgres" --version >/dev/null 2>&1 && "$root$dir/psql" --version >/dev/null 2>&1; then
+            printf '%s\n' "$root$dir/pg_config" >"$root/use"
+        else
+            # Programs that look for their libraries beside themselves cannot be copied.
+            say "note: the programs in $dir do not run from another folder; logintel is installed into that PostgreSQL itself"
+            printf '%s\n' "$source" >"$root/use"
+        fi
         printf '%s\n' "$stamp" >"$root/stamp"
     fi
-    printf '%s\n' "$root$("$source" --bindir)/pg_config"
+    cat "$root/use"
 }
 
 # link_missing DIR ROOT: every entry of DIR, linked at the same path below ROOT unless something is there already.
@@ -173,6 +183,8 @@ use_rust() {
         "logintel needs Rust $(rust_version) or newer. Install it with rustup (rustup.rs), open a new shell, start again."
     PATH=$(tools_path):${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
     export PATH PGRX_HOME=$ROOT/target/pgrx
+    # pgrx keeps the sections that its SQL is generated from by a linker flag, which these would take the place of.
+    unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 }
 rust_version() { sed -nE 's/^rust-version = "(.*)"/\1/p' "$ROOT/Cargo.toml" | head -n 1; }
 

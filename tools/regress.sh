@@ -17,9 +17,16 @@ fi
 OUT=$(state_dir)/regress
 DIFFS=$OUT/regression.diffs
 rm -rf "$OUT"
-mkdir -p "$OUT"
+mkdir -p "$OUT/results"
 
 source_config=$(source_pg_config) || die "PostgreSQL with its server headers is missing" "install it: tools/setup.sh"
+# Tests that COPY to a file let the server write there.
+if [ -n "$INSTALLED" ]; then
+    chmod 777 "$OUT/results"
+elif is_root; then
+    chown "$RUNAS" "$OUT/results"
+fi
+
 if [ -n "$INSTALLED" ]; then
     pg_config=$source_config
 else

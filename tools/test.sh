@@ -24,6 +24,10 @@ source_config=$(source_pg_config)
 MAJOR=$(pg_major_of "$source_config")
 PG_CONFIG=$(mirror "$source_config" debug)
 export PG_CONFIG
+if [ -n "${LOGINTEL_DATA:-}" ]; then
+    LOGINTEL_DATA=$(data_for_server)
+    export LOGINTEL_DATA
+fi
 FEATURES=(--no-default-features --features "pg$MAJOR")
 [ -n "${LOGINTEL_PYTHON:-}" ] || [ ! -x target/oracle/bin/python ] || export LOGINTEL_PYTHON=$ROOT/target/oracle/bin/python
 
@@ -149,21 +153,25 @@ suite_backend() {
     tests backend cargo pgrx test -p logintel "${FEATURES[@]}" --pgdata "$data" "${as[@]}" "pg$MAJOR"
     rm -rf "$data"
 }
-# regress and server work on the same installed build.
-installed=
-install_once() {
-    [ -z "$installed" ] || return 0
-    installed=1
-    quietly "building and installing logintel" "$LOGS/install.log" install_extension debug "$PG_CONFIG"
+# regress and server work on the same installed build. installed SUITE: makes it once; where that fails, so does SUITE.
+built=
+installed() {
+    if [ -z "$built" ]; then
+        built=no
+        say "    building and installing logintel"
+        if (quietly "building and installing logintel" "$LOGS/install.log" install_extension debug "$PG_CONFIG"); then built=yes; fi
+    fi
+    [ $built = yes ] || tally "$1" 0 1 0 0
+    [ $built = yes ]
 }
 suite_regress() {
     [ -d tests/sql ] || { tally regress 0 1 0 0 && say "--- regress: tests/sql is missing" && return; }
-    install_once
+    installed regress || return 0
     tests regress "$ROOT/tools/regress.sh"
 }
 suite_server() {
     server_package || { tally server 0 1 0 0 && say "--- server: the package logintel-server-tests is missing" && return; }
-    install_once
+    installed server || return 0
     tests server cargo test -p logintel-server-tests -- --show-output
 }
 

@@ -146,8 +146,8 @@ impl Path {
         }
         let steps: Vec<String> = self.steps.iter().map(step_sql).collect();
         let (last, before) = steps.split_last().expect("a path has a step");
-        let before: String = before.iter().map(|step| format!(" OPERATOR(pg_catalog.->) {step}")).collect();
-        format!("(l.{column}{before} OPERATOR(pg_catalog.->>) {last})")
+        let into = std::iter::once(format!("l.{column}")).chain(before.iter().cloned()).collect::<Vec<_>>();
+        format!("({} OPERATOR(pg_catalog.->>) {last})", into.join(" OPERATOR(pg_catalog.->) "))
     }
 
     /// SQL for its time; times without zone are of `timezone`, which the session's setting must also be.
@@ -328,7 +328,7 @@ pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A literal as SQL, whatever standard_conforming_strings says.
+/// A literal as SQL, whatever `standard_conforming_strings` says.
 fn quote_literal(text: &str) -> String {
     pgrx::spi::quote_literal(text)
 }

@@ -79,7 +79,7 @@ impl Field {
                 return json_text(self.oid, datum, &self.json_path);
             }
             if matches!(self.oid, pg_sys::TEXTOID | pg_sys::VARCHAROID) {
-                return Some(crate::text::with_text(datum, |text| text.into_owned()));
+                return Some(crate::text::with_text(datum, str::to_owned));
             }
             let text = pg_sys::OidOutputFunctionCall(self.output, datum);
             let owned = CStr::from_ptr(text).to_string_lossy().into_owned();

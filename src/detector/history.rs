@@ -15,6 +15,7 @@ use crate::call::{Raw, argument, text_argument};
 use crate::control::Session;
 use crate::error::fail;
 use crate::maintenance::{lock_detector, mark_views_stale};
+use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg};
 use crate::text::Text;
@@ -77,6 +78,7 @@ fn score_history(
     let detector = required(detector);
     let resolved = resolve(detector, |detector| security::require_owner(&detector.name, detector.owner));
     require_model(&resolved);
+    let _progress = Progress::begin("score_history");
     lock_detector(detector);
     forget(detector, since, until);
     let mut recorder = Recorder::new(&resolved.detector);
@@ -143,6 +145,7 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     if let Some(detector) = detector {
         let resolved = resolve(&detector, Detector::require_reader);
         require_model(&resolved);
+        let _progress = Progress::begin("log_timeline");
         for_each_line(&resolved, since, until, |line, judgement| {
             set.push(|| {
                 vec![

@@ -62,6 +62,7 @@ unsafe fn anomaly_score(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 }
 
 /// Why a line is judged as it is, as rows.
+#[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
 #[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
     detector: Option<&str>,

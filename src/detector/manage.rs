@@ -1,12 +1,11 @@
 //! Making, changing and dropping detectors, and choosing their models.
-use logintel_core::baseline::Trainer;
 use pgrx::PgRelation;
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 
 use super::columns::Columns;
-use super::{Detector, PARTS, parse_options, required};
-use crate::error::{OrRaise, fail};
+use super::{Detector, PARTS, check_options, required};
+use crate::error::fail;
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg};
@@ -43,7 +42,7 @@ fn create_detector(
     let given = [message, ts, level, component, source, session, template];
     let parts: Vec<_> = PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given)).collect();
     let json = options.map_or_else(|| serde_json::json!({}), |options| options.0);
-    check_options(&json);
+    check_timezone(&check_options(&json).timezone);
     let owner = security::current_user();
 
     let _owner = RunAs::extension_owner();
@@ -92,14 +91,6 @@ fn check_kind(relation: &PgRelation) {
     }
 }
 
-/// Refuses options that training could not use.
-fn check_options(json: &serde_json::Value) {
-    let options = parse_options(json);
-    check_timezone(&options.timezone);
-    // Compiles the patterns.
-    Trainer::new(&options, u64::MAX).or_raise();
-}
-
 /// Lets PostgreSQL say whether it knows a time zone.
 fn check_timezone(timezone: &str) {
     let known = crate::subtransaction::attempt(|| {
@@ -126,7 +117,7 @@ fn alter_detector(
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
     let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
-    check_options(&json);
+    check_timezone(&check_options(&json).timezone);
     let new_name = valid_name(Some(new_name.unwrap_or(name)));
     if new_name != name && detector.is_watched() {
         fail(
@@ -180,7 +171,10 @@ fn activate_model(detector: &str, version: i32) {
         fail(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             format!("detector \"{detector}\" has no model version {version}"),
-            "SELECT version FROM logintel.models WHERE detector = … lists what there is.",
+            &format!(
+                "SELECT version FROM logintel.models WHERE detector = {} lists what there is.",
+                pgrx::spi::quote_literal(detector)
+            ),
         );
     }
     mark_views_stale(&spi);

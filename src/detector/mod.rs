@@ -1,6 +1,7 @@
 //! Detectors: what is registered, and who may touch it.
 use std::rc::Rc;
 
+use logintel_core::baseline::Trainer;
 use logintel_core::config::DetectorOptions;
 use logintel_core::detect::Detector as Model;
 use pgrx::PgRelation;
@@ -161,24 +162,31 @@ impl OpenChecked for PgRelation {
     }
 }
 
-/// Reads options; an error names what is wrong with them.
-pub fn parse_options(json: &serde_json::Value) -> DetectorOptions {
+/// Reads options as they were given; an error names what is wrong with them.
+fn check_options(json: &serde_json::Value) -> DetectorOptions {
+    let interval = |text: &str| crate::subtransaction::attempt(|| interval_micros(text)).ok().flatten();
+    let options = DetectorOptions::parse(json, &interval).or_raise();
+    // Compiles the patterns, so that training does not have to refuse them.
+    Trainer::new(&options, u64::MAX).or_raise();
+    options
+}
+
+/// Reads options that were checked before they were stored: without subtransaction, which a parallel plan may not
+/// start.
+fn parse_options(json: &serde_json::Value) -> DetectorOptions {
     DetectorOptions::parse(json, &interval_micros).or_raise()
 }
 
 /// Reads an interval in PostgreSQL's spelling, months counted as 30 days.
 fn interval_micros(text: &str) -> Option<i64> {
-    let interval = crate::subtransaction::attempt(|| {
-        let text = std::ffi::CString::new(text).unwrap_or_default();
-        // SAFETY: interval_in takes a C string, a type and a typmod.
-        unsafe {
-            pgrx::direct_function_call::<Interval>(
-                pg_sys::interval_in,
-                &[text.as_c_str().into_datum(), pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()],
-            )
-        }
-    });
-    let interval = interval.ok()??;
+    let text = std::ffi::CString::new(text).unwrap_or_default();
+    // SAFETY: interval_in takes a C string, a type and a typmod.
+    let interval = unsafe {
+        pgrx::direct_function_call::<Interval>(
+            pg_sys::interval_in,
+            &[text.as_c_str().into_datum(), pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()],
+        )
+    }?;
     let days = i64::from(interval.months()) * 30 + i64::from(interval.days());
     days.checked_mul(86_400_000_000)?.checked_add(interval.micros())
 }

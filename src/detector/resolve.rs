@@ -24,9 +24,13 @@ struct Sight {
 }
 
 impl Sight {
-    fn now() -> Self {
-        // SAFETY: a statement that calls a function has an active snapshot; its arrays are as long as it says.
+    /// `None` where no snapshot is active: then nothing is kept.
+    fn now() -> Option<Self> {
+        // SAFETY: the arrays of an active snapshot are as long as it says.
         unsafe {
+            if !pg_sys::ActiveSnapshotSet() {
+                return None;
+            }
             let snapshot = &*pg_sys::GetActiveSnapshot();
             let list = |array: *mut pg_sys::TransactionId, count: usize| {
                 let slice = if count == 0 { &[] } else { std::slice::from_raw_parts(array, count) };
@@ -34,13 +38,13 @@ impl Sight {
             };
             let mut running = list(snapshot.xip, snapshot.xcnt as usize);
             running.extend(list(snapshot.subxip, snapshot.subxcnt.max(0) as usize));
-            Sight {
+            Some(Sight {
                 user: security::current_user(),
                 xmin: xid_number(snapshot.xmin),
                 xmax: xid_number(snapshot.xmax),
                 running,
                 command: snapshot.curcid,
-            }
+            })
         }
     }
 }
@@ -69,7 +73,9 @@ const KEPT: usize = 8;
 pub fn resolve(name: &str, check: impl FnOnce(&Detector)) -> Rc<Resolved> {
     let sight = Sight::now();
     let kept = LAST.with_borrow(|last| {
-        let found = last.iter().find(|(seen, resolved)| resolved.detector.name == name && *seen == sight);
+        let found = last
+            .iter()
+            .find(|(seen, resolved)| resolved.detector.name == name && Some(seen) == sight.as_ref());
         found.map(|(_, resolved)| Rc::clone(resolved))
     });
     kept.unwrap_or_else(|| {
@@ -78,8 +84,8 @@ pub fn resolve(name: &str, check: impl FnOnce(&Detector)) -> Rc<Resolved> {
         let model = detector.model();
         let resolved = Rc::new(Resolved { detector, model });
         LAST.with_borrow_mut(|last| {
-            last.retain(|(seen, resolved)| *seen == sight && resolved.detector.name != name);
-            if last.len() < KEPT {
+            last.retain(|(seen, resolved)| Some(seen) == sight.as_ref() && resolved.detector.name != name);
+            if let Some(sight) = sight.filter(|_| last.len() < KEPT) {
                 last.push((sight, Rc::clone(&resolved)));
             }
         });

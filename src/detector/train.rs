@@ -11,6 +11,7 @@ use super::{Detector, required};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
 use crate::maintenance::mark_views_stale;
+use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg};
 use crate::text::Text;
@@ -28,6 +29,7 @@ fn train(
 ) -> i32 {
     let detector = Detector::get(required(detector));
     security::require_owner(&detector.name, detector.owner);
+    let _progress = Progress::begin("train");
     let baseline = learn(&detector, since, until);
     if baseline.summary.calibration_rows < (1.0 / detector.options.false_alarm_rate).ceil() as u64
         && baseline.options.preset == logintel_core::config::Preset::Default

@@ -93,7 +93,7 @@ impl Launcher {
 
     /// The settings have changed: who rests because of an error or a missing extension may have been helped.
     fn reload(&mut self) {
-        state::change(|table| table.wake());
+        state::change(super::schedule::Table::wake);
         self.scanned = 0;
         self.missing.clear();
         self.told_left_out = false;

@@ -1,4 +1,4 @@
--- Written by tests/oracle/tfidf.py: do not edit.
+-- Written by tests/oracle/tfidf_sql.py: do not edit.
 INSERT INTO message (message) VALUES
 (E'Connection from 10.0.0.1 refused: user root'),
 (E'connection from 10.0.0.2 accepted, user root'),

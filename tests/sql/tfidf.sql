@@ -2,7 +2,7 @@
 SET search_path = public, logintel;
 
 -- As scikit-learn -------------------------------------------------------------------------------------------------
--- What its TfidfVectorizer makes of the same messages with each option (tests/oracle/tfidf.py).
+-- What its TfidfVectorizer makes of the same messages with each option (tests/oracle/tfidf_sql.py).
 CREATE TABLE message (id int GENERATED ALWAYS AS IDENTITY, message text);
 CREATE TABLE expected (id int GENERATED ALWAYS AS IDENTITY, options jsonb, terms text[], df bigint[], idf float8[], vectors logvec[]);
 \getenv abs_srcdir PG_ABS_SRCDIR

@@ -1,4 +1,5 @@
-//! How long clustering takes: `cluster_timing FILE dbscan EPS MIN_POINTS [THREADS] [OUT]`.
+//! How long clustering takes: `cluster_timing FILE dbscan EPS MIN_POINTS [THREADS] [OUT]`, or `hdbscan` with
+//! `MIN_CLUSTER_SIZE MIN_SAMPLES`.
 //!
 //! FILE holds a matrix as `tests/oracle/timing.py` writes it: columns, rows and entries as u64, then row offsets
 //! as u64, columns as u32, values as f32, all little endian. OUT gets one label a line, -1 for noise.
@@ -6,6 +7,7 @@ use std::time::Instant;
 
 use logintel_core::control::Control;
 use logintel_core::dbscan::Dbscan;
+use logintel_core::hdbscan::Hdbscan;
 use logintel_core::sparse::CsrMatrix;
 
 struct Threads(usize);
@@ -46,6 +48,11 @@ fn main() {
             let eps = args[2].parse().expect("eps");
             let min_points = args[3].parse().expect("min_points");
             Dbscan { eps, min_points }.fit(&rows, &weights, &control).expect("a fit")
+        }
+        "hdbscan" => {
+            let min_cluster_size = args[2].parse().expect("min_cluster_size");
+            let min_samples = args[3].parse().expect("min_samples");
+            Hdbscan { min_cluster_size, min_samples }.fit(&rows, &weights, &control).expect("a fit")
         }
         other => panic!("unknown method {other}"),
     };

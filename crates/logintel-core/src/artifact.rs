@@ -74,13 +74,15 @@ pub fn decode<T: Artifact>(bytes: &[u8]) -> Result<T> {
     if header[..4] != [b'L', b'G', b'I', T::LETTER] {
         return Err(corrupt("it does not begin as one"));
     }
-    if u64::from_le_bytes(header[6..14].try_into().expect("eight bytes")) != body.len() as u64 {
+    let number =
+        |at: std::ops::Range<usize>| header[at].iter().rev().fold(0u64, |n, &byte| n << 8 | u64::from(byte));
+    if number(6..14) != body.len() as u64 {
         return Err(corrupt("the length is wrong"));
     }
-    if u32::from_le_bytes(header[14..18].try_into().expect("four bytes")) != checksum(&header[..14], body) {
+    if number(14..18) != u64::from(checksum(&header[..14], body)) {
         return Err(corrupt("the checksum is wrong"));
     }
-    let found = u16::from_le_bytes([header[4], header[5]]);
+    let found = number(4..6) as u16;
     if found == 0 || found > T::VERSION {
         return Err(Error::FormatVersion { what: T::WHAT, found, known: T::VERSION });
     }
@@ -91,11 +93,6 @@ pub fn decode<T: Artifact>(bytes: &[u8]) -> Result<T> {
     }
     value.validate().map_err(|why| corrupt(&why))?;
     Ok(value)
-}
-
-/// The checksum that the bytes carry, which tells two artifacts apart.
-pub fn stored_checksum(bytes: &[u8]) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(14..18)?.try_into().ok()?))
 }
 
 fn checksum(header: &[u8], body: &[u8]) -> u32 {

@@ -374,7 +374,7 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// A well-mixed function of a row's number (the finalizer of SplitMix64), so that a periodic log does not fall
+/// A well-mixed function of a row's number (the finalizer of `SplitMix64`), so that a periodic log does not fall
 /// into folds by its period.
 fn splitmix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -136,7 +136,10 @@ impl DetectorOptions {
             let span = |min| duration(name, value, min, interval);
             match name.as_str() {
                 "preset" => {}
-                "vectorizer" => options.vectorizer = options.vectorizer.clone().merge(value)?,
+                "vectorizer" => {
+                    let merged = options.vectorizer.clone().merge(value);
+                    options.vectorizer = merged.map_err(|error| error.within(name))?;
+                }
                 "clustering" => options.clustering.merge(value)?,
                 "false_alarm_rate" => options.false_alarm_rate = rate(name, value)?,
                 "session_false_alarm_rate" => options.session_false_alarm_rate = rate(name, value)?,
@@ -197,7 +200,7 @@ impl Clustering {
                 "method" => one_of("clustering.method", value, &[("dbscan", ())])?,
                 "eps" => self.eps = number("clustering.eps", value, 0.0, 2.0)?,
                 "min_points" => {
-                    self.min_points = integer("clustering.min_points", value, 1, 1_000_000_000)? as u32
+                    self.min_points = integer("clustering.min_points", value, 1, 1_000_000_000)? as u32;
                 }
                 "standardize" => self.standardize = boolean("clustering.standardize", value)?,
                 _ => {
@@ -265,7 +268,9 @@ mod tests {
             (json!({"window": "soon"}), "\"window\""),
             (json!({"false_alarm_rate": 0}), "\"false_alarm_rate\""),
             (json!({"preset": "seeds"}), "\"preset\""),
-            (json!({"vectorizer": {"min_df": -1}}), "\"min_df\""),
+            (json!({"vectorizer": {"min_df": -1}}), "\"vectorizer.min_df\""),
+            (json!({"vectorizer": {"min_dff": 1}}), "unknown option \"vectorizer.min_dff\""),
+            (json!({"vectorizer": 1}), "\"vectorizer\""),
             (json!([1]), "JSON object"),
         ] {
             assert!(parse(&json).unwrap_err().to_string().contains(words), "{json}");

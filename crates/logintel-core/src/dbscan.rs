@@ -12,6 +12,7 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::neighbors::{Collect, Groups, Index, Rows, Scratch, floor};
 use crate::pool::{Pace, Pool};
+use crate::sets::Sets;
 use crate::sparse::{CsrMatrix, SparseRef};
 
 /// No group, no row.
@@ -279,32 +280,6 @@ fn number(core: &[bool], sets: &mut Sets) -> (Vec<u32>, u32) {
         }
     }
     (number_of, count)
-}
-
-/// Disjoint sets; the root of each is its lowest element.
-#[derive(Debug, Clone)]
-struct Sets(Vec<u32>);
-
-impl Sets {
-    fn new(count: usize) -> Self {
-        Sets((0..count as u32).collect())
-    }
-
-    fn find(&mut self, mut i: u32) -> u32 {
-        while self.0[i as usize] != i {
-            let up = self.0[self.0[i as usize] as usize];
-            self.0[i as usize] = up;
-            i = up;
-        }
-        i
-    }
-
-    /// Returns whether the two were apart.
-    fn join(&mut self, a: u32, b: u32) -> bool {
-        let (a, b) = (self.find(a), self.find(b));
-        self.0[a.max(b) as usize] = a.min(b);
-        a != b
-    }
 }
 
 /// The core rows of a fit: what a new row is compared with.

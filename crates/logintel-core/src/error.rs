@@ -126,6 +126,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same, when the option belongs to a group of options: `group.name`.
+    #[must_use]
+    pub fn within(self, group: &str) -> Self {
+        let path =
+            |name: String| if name == "options" { group.to_owned() } else { format!("{group}.{name}") };
+        match self {
+            Error::UnknownOption { name, known } => Error::UnknownOption { name: path(name), known },
+            Error::OptionValue { name, why } => Error::OptionValue { name: path(name), why },
+            other => other,
+        }
+    }
+
     /// What a reader may need beside the message.
     pub fn detail(&self) -> Option<String> {
         match self {

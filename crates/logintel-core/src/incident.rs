@@ -54,7 +54,7 @@ pub fn group(events: &[Event], spans: &[Span], window: Window, min_events: u32) 
         match spans.iter().find(|span| reaches(span, run, window)) {
             Some(span) => grouping.joins.extend(run.iter().map(|event| (event.id, span.id))),
             None if run.len() >= min_events as usize => {
-                grouping.founds.push(run.iter().map(|event| event.id).collect())
+                grouping.founds.push(run.iter().map(|event| event.id).collect());
             }
             None => {}
         }

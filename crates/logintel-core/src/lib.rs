@@ -23,6 +23,7 @@
 //! | [`distinct`] | which rows are the same vector |
 //! | [`neighbors`] | which rows are near a vector, exactly and without looking at all of them |
 //! | [`dbscan`] | which rows are dense together, at one distance |
+//! | [`hdbscan`] | which rows are dense together, at whatever distance suits them |
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
 //! | [`baseline`] | what is ordinary, learnt from history |
@@ -39,6 +40,7 @@ pub mod dbscan;
 pub mod detect;
 pub mod distinct;
 pub mod error;
+pub mod hdbscan;
 pub mod incident;
 pub mod limits;
 pub mod literal;
@@ -49,6 +51,7 @@ pub mod options;
 pub mod pattern;
 pub mod pool;
 pub mod scale;
+mod sets;
 pub mod severity;
 pub mod sparse;
 pub mod stop_words;

@@ -48,7 +48,11 @@ impl Masker {
                             "it must be made of letters, digits and underscores",
                         ));
                     }
-                    Ok((Pattern::new("masks.pattern", &rule.pattern)?, format!("<{}>", rule.name)))
+                    let pattern = Pattern::new("masks.pattern", &rule.pattern)?;
+                    if pattern.matches_empty() {
+                        return Err(invalid("masks.pattern", "the pattern matches the empty string"));
+                    }
+                    Ok((pattern, format!("<{}>", rule.name)))
                 };
                 Kind::List(rules.iter().map(compile).collect::<Result<_>>()?)
             }
@@ -79,12 +83,12 @@ impl Masker {
 
 fn replace(pattern: &Pattern, replacement: &str, text: &str) -> Result<Option<String>> {
     let (mut out, mut end) = (String::new(), 0);
-    pattern.find_all(text, |found| {
-        out.push_str(&text[end..found.start.max(end)]);
+    pattern.find_whole(text, |found| {
+        out.push_str(&text[end..found.start]);
         out.push_str(replacement);
-        end = found.end.max(end);
+        end = found.end;
     })?;
-    if end == 0 && out.is_empty() {
+    if end == 0 {
         return Ok(None);
     }
     out.push_str(&text[end..]);

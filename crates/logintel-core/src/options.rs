@@ -75,6 +75,7 @@ pub enum Masks {
 }
 
 /// Options of `tfidf_fit`.
+#[expect(clippy::struct_excessive_bools, reason = "scikit-learn's options")]
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct TfidfOptions {
     /// What a term is cut from.
@@ -155,7 +156,7 @@ impl TfidfOptions {
                     )?;
                 }
                 "lowercase" => self.lowercase = boolean(name, value)?,
-                "token_pattern" => self.token_pattern = string(name, value)?.to_owned(),
+                "token_pattern" => string(name, value)?.clone_into(&mut self.token_pattern),
                 "stop_words" => self.stop_words = stop_words(name, value)?,
                 "ngram_range" => self.ngram_range = ngram_range(name, value)?,
                 "min_df" => self.min_df = document_frequency(name, value)?,

@@ -4,40 +4,56 @@
 //! kind or the underscore, and no combining mark (Rust's own `\w` has marks and joiners too). Patterns run in
 //! linear time, so what needs backtracking is refused by name.
 //!
-//! A word boundary by Python's definition is a look-around, which the linear engine lacks. On ASCII text both
-//! definitions agree and the linear engine is used; for other text, and for `$` (which in Python also matches
-//! before a final newline), `fancy_regex` runs the one fixed look-around that we write ourselves, bounded in steps.
+//! Three things of Python's the linear engine lacks: its word boundary where the two definitions of a word character
+//! differ, a `$` that also matches before a final newline, and the empty match that may follow another match. Only
+//! where the text makes one of them matter does `fancy_regex` run look-arounds that we write ourselves, bounded in
+//! steps.
 
+use std::iter::Peekable;
+use std::ops::Range;
+use std::str::Chars;
 use std::sync::LazyLock;
+
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 use crate::error::{Error, Result};
 
 const WORD: &str = r"\p{L}\p{N}_";
 const SPACE: &str =
     r"\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}";
+const DIGIT: &str = r"\p{Nd}";
 /// Compiled size of one pattern, bytes.
 const SIZE_LIMIT: usize = 4 << 20;
 /// Longest pattern text, bytes.
 const MAX_PATTERN: usize = 8192;
+/// Steps that one match may take where look-arounds are needed: under 100 ms.
+const MAX_STEPS: usize = 4_000_000;
 
 /// Ranges of the word characters beyond ASCII, ascending.
-static WORD_RANGES: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
-    let hir = regex_syntax::parse(r"[\p{L}\p{N}]").expect("a constant pattern");
-    match hir.into_kind() {
-        regex_syntax::hir::HirKind::Class(regex_syntax::hir::Class::Unicode(class)) => {
+static WORD_RANGES: LazyLock<Vec<(char, char)>> = LazyLock::new(|| ranges(r"[\p{L}\p{N}]"));
+/// Ranges of the characters that are word characters for Rust's `\b` or for Python's, and not for both.
+static UNLIKE_RANGES: LazyLock<Vec<(char, char)>> = LazyLock::new(|| ranges(r"[\w~~[\p{L}\p{N}_]]"));
+
+fn ranges(class: &str) -> Vec<(char, char)> {
+    match regex_syntax::parse(class).expect("a constant pattern").into_kind() {
+        HirKind::Class(Class::Unicode(class)) => {
             class.iter().map(|range| (range.start(), range.end())).collect()
         }
         _ => unreachable!("a constant class"),
     }
-});
+}
+
+fn is_in(ranges: &[(char, char)], c: char) -> bool {
+    let after = ranges.partition_point(|&(start, _)| start <= c);
+    after > 0 && c <= ranges[after - 1].1
+}
 
 /// Whether Python's `\w` matches `c`.
 pub fn is_word(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_alphanumeric() || c == '_';
     }
-    let after = WORD_RANGES.partition_point(|&(start, _)| start <= c);
-    after > 0 && c <= WORD_RANGES[after - 1].1
+    is_in(&WORD_RANGES, c)
 }
 
 /// Whether Python's `str.isspace` holds for `c`.
@@ -50,11 +66,16 @@ pub fn is_space(c: char) -> bool {
 #[derive(Debug)]
 pub struct Pattern {
     source: String,
-    /// `None` where the pattern has a `$`, which only the exact form expresses.
-    linear: Option<regex::Regex>,
-    /// Only for patterns with `\b`, `\B` or `$`.
-    exact: Option<fancy_regex::Regex>,
+    linear: regex::Regex,
     groups: usize,
+    /// Whether it has a `\b` or `\B`.
+    boundary: bool,
+    /// Whether it has a `$` that is the text's end.
+    end: bool,
+    /// For patterns with one of these.
+    exact: Option<fancy_regex::Regex>,
+    /// For patterns that match the empty string: the pattern, not matching it where the search begins.
+    advancing: Option<fancy_regex::Regex>,
 }
 
 impl Pattern {
@@ -70,23 +91,33 @@ impl Pattern {
         let translated = Translator::new(source).run().map_err(refuse)?;
         let linear_form = regex::RegexBuilder::new(&translated.linear).size_limit(SIZE_LIMIT).build();
         let linear = linear_form.map_err(|error| refuse(last_line(&error.to_string())))?;
-        let properties =
+        let syntax =
             regex_syntax::parse(&translated.linear).map_err(|e| refuse(last_line(&e.to_string())))?;
-        if properties.properties().minimum_len() == Some(0) {
-            return Err(refuse("the pattern matches the empty string".into()));
+        if repeats_empty_group(&syntax, false) {
+            return Err(refuse(
+                "a group that captures, in a repetition of what may be empty, is not supported".into(),
+            ));
         }
-        let exact = if translated.boundary || translated.end {
-            let built = fancy_regex::RegexBuilder::new(&translated.exact)
+        let build = |pattern: &str| {
+            fancy_regex::RegexBuilder::new(pattern)
                 .delegate_size_limit(SIZE_LIMIT)
+                .backtrack_limit(MAX_STEPS)
                 .build()
-                .map_err(|error| refuse(last_line(&error.to_string())))?;
-            Some(built)
-        } else {
-            None
+                .map_err(|error| refuse(last_line(&error.to_string())))
         };
-        let groups = linear.captures_len() - 1;
-        let linear = (!translated.end).then_some(linear);
-        Ok(Pattern { source: source.to_owned(), linear, exact, groups })
+        let looks = translated.boundary || translated.end;
+        let exact = looks.then(|| build(&translated.exact)).transpose()?;
+        let empty = syntax.properties().minimum_len() == Some(0);
+        let advancing = empty.then(|| build(&format!(r"(?:{})(?!\G)", translated.exact))).transpose()?;
+        Ok(Pattern {
+            source: source.to_owned(),
+            groups: linear.captures_len() - 1,
+            linear,
+            boundary: translated.boundary,
+            end: translated.end,
+            exact,
+            advancing,
+        })
     }
 
     /// The pattern as it was given.
@@ -99,40 +130,89 @@ impl Pattern {
         self.groups
     }
 
+    /// Whether it matches the empty string.
+    pub fn matches_empty(&self) -> bool {
+        self.advancing.is_some()
+    }
+
     /// Calls `found` with the byte range of each match, from left to right; of its one group where it has one
     /// (an unmatched group is an empty range), as Python's `findall` does.
     ///
     /// # Errors
     /// [`Error::PatternSteps`] if the text makes the pattern too slow.
-    pub fn find_all(&self, text: &str, mut found: impl FnMut(std::ops::Range<usize>)) -> Result<()> {
-        match (&self.linear, &self.exact) {
-            (Some(linear), None) => self.find_linear(linear, text, &mut found),
-            (Some(linear), Some(_)) if text.is_ascii() => self.find_linear(linear, text, &mut found),
-            (_, Some(exact)) => {
-                let steps = |_| Error::PatternSteps(self.source.clone());
-                for captures in exact.captures_iter(text) {
-                    let captures = captures.map_err(steps)?;
-                    found(captures.get(self.groups.min(1)).map_or(0..0, |m| m.range()));
-                }
-            }
-            (None, None) => unreachable!("one form is always there"),
-        }
-        Ok(())
+    pub fn find_all(&self, text: &str, found: impl FnMut(Range<usize>)) -> Result<()> {
+        self.run(text, self.groups.min(1), found)
     }
 
-    fn find_linear(&self, linear: &regex::Regex, text: &str, found: &mut dyn FnMut(std::ops::Range<usize>)) {
-        if self.groups == 0 {
-            linear.find_iter(text).for_each(|m| found(m.range()));
-        } else {
-            linear.captures_iter(text).for_each(|c| found(c.get(1).map_or(0..0, |m| m.range())));
+    /// Calls `found` with the byte range of each whole match, from left to right.
+    ///
+    /// # Errors
+    /// As [`Self::find_all`].
+    pub fn find_whole(&self, text: &str, found: impl FnMut(Range<usize>)) -> Result<()> {
+        self.run(text, 0, found)
+    }
+
+    fn run(&self, text: &str, group: usize, mut found: impl FnMut(Range<usize>)) -> Result<()> {
+        let exact = self.exact.as_ref().filter(|_| self.needs_exact(text));
+        let steps = |_| Error::PatternSteps(self.source.clone());
+        if self.advancing.is_none() {
+            match exact {
+                None if group == 0 => self.linear.find_iter(text).for_each(|m| found(m.range())),
+                None => self.linear.captures_iter(text).for_each(|c| found(range(c.get(group)))),
+                Some(exact) => {
+                    for captures in exact.captures_iter(text) {
+                        found(captures.map_err(steps)?.get(group).map_or(0..0, |m| m.range()));
+                    }
+                }
+            }
+            return Ok(());
+        }
+        // Python goes on where a match ended; only after an empty one must the next not be empty at that place.
+        let (mut at, mut advance) = (0, false);
+        loop {
+            let fancy = if advance { self.advancing.as_ref() } else { exact };
+            let ranges = match fancy {
+                None => self.linear.captures_at(text, at).map(|c| (range(c.get(0)), range(c.get(group)))),
+                Some(fancy) => fancy.captures_from_pos(text, at).map_err(steps)?.map(|c| {
+                    let range = |i| c.get(i).map_or(0..0, |m| m.range());
+                    (range(0), range(group))
+                }),
+            };
+            let Some((whole, wanted)) = ranges else { return Ok(()) };
+            found(wanted);
+            (at, advance) = (whole.end, whole.is_empty());
         }
     }
+
+    /// Whether the linear engine may find something else in this text than Python.
+    fn needs_exact(&self, text: &str) -> bool {
+        let unlike = |c: char| !c.is_ascii() && is_in(&UNLIKE_RANGES, c);
+        self.end && text.ends_with('\n')
+            || self.boundary && (text.is_empty() || !text.is_ascii() && text.chars().any(unlike))
+    }
+}
+
+/// Whether a group captures inside a repetition whose body may be empty: the engines differ in which turn it keeps.
+fn repeats_empty_group(syntax: &Hir, mut repeated: bool) -> bool {
+    if let HirKind::Repetition(repetition) = syntax.kind() {
+        repeated |= repetition.max != Some(1) && repetition.sub.properties().minimum_len() == Some(0);
+    }
+    match syntax.kind() {
+        HirKind::Capture(_) if repeated => true,
+        kind => kind.subs().iter().any(|sub| repeats_empty_group(sub, repeated)),
+    }
+}
+
+fn range(found: Option<regex::Match<'_>>) -> Range<usize> {
+    found.map_or(0..0, |found| found.range())
 }
 
 /// The last line of a regex error says what is wrong; the lines before it draw the pattern.
 fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or(text).trim_start_matches("error: ").to_owned()
 }
+
+type Step<T = ()> = std::result::Result<T, String>;
 
 struct Translated {
     linear: String,
@@ -141,16 +221,55 @@ struct Translated {
     end: bool,
 }
 
-/// Walks over a Python pattern and writes Rust's.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flags {
+    ignore_case: bool,
+    multi_line: bool,
+    dot_all: bool,
+}
+
+/// What a quantifier would repeat.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Last {
+    /// Nothing, or a place.
+    Nothing,
+    Atom,
+    Quantified,
+}
+
+/// What a backslash means.
+enum Escape {
+    Char(char),
+    /// The inside of a class, and whether it is negated.
+    Set(&'static str, bool),
+    Boundary(bool),
+    Start,
+    End,
+}
+
+/// Walks over a Python pattern and writes Rust's. Flags are resolved on the way, because Rust's case folding knows
+/// one relation less (see [`folded`]) and folds `\w` too.
 struct Translator<'a> {
-    rest: std::iter::Peekable<std::str::Chars<'a>>,
+    rest: Peekable<Chars<'a>>,
     out: Translated,
+    flags: Flags,
+    /// Flags outside each open group.
+    groups: Vec<Flags>,
+    last: Last,
+    begun: bool,
 }
 
 impl<'a> Translator<'a> {
     fn new(source: &'a str) -> Self {
         let out = Translated { linear: String::new(), exact: String::new(), boundary: false, end: false };
-        Translator { rest: source.chars().peekable(), out }
+        Translator {
+            rest: source.chars().peekable(),
+            out,
+            flags: Flags::default(),
+            groups: Vec::new(),
+            last: Last::Nothing,
+            begun: false,
+        }
     }
 
     fn push(&mut self, text: &str) {
@@ -158,165 +277,304 @@ impl<'a> Translator<'a> {
         self.out.exact.push_str(text);
     }
 
-    fn push_char(&mut self, c: char) {
-        self.out.linear.push(c);
-        self.out.exact.push(c);
+    fn place(&mut self, linear: &str, exact: &str) {
+        self.out.linear.push_str(linear);
+        self.out.exact.push_str(exact);
+        self.last = Last::Nothing;
     }
 
-    fn run(mut self) -> std::result::Result<Translated, String> {
+    fn atom(&mut self, text: &str) {
+        self.push(text);
+        self.last = Last::Atom;
+    }
+
+    fn run(mut self) -> Step<Translated> {
         while let Some(c) = self.rest.next() {
             match c {
-                '\\' => self.escape(false)?,
+                '\\' => self.escaped()?,
                 '[' => self.class()?,
                 '(' => self.group()?,
+                ')' => {
+                    self.flags = self.groups.pop().ok_or("unopened group")?;
+                    self.atom(")");
+                }
+                '|' => self.place("|", "|"),
+                '.' => self.atom(if self.flags.dot_all { "(?s:.)" } else { "." }),
+                '^' if self.flags.multi_line => self.place("(?m:^)", "(?m:^)"),
+                '^' => self.place(r"\A", r"\A"),
+                '$' if self.flags.multi_line => self.place("(?m:$)", "(?m:$)"),
                 '$' => {
                     self.out.end = true;
-                    self.out.linear.push('$');
-                    self.out.exact.push_str(r"(?=\n?\z)");
+                    self.place(r"\z", r"(?=\n?\z)");
                 }
-                '*' | '+' | '?' => {
-                    self.push_char(c);
-                    self.quantifier_end()?;
-                }
+                '*' | '+' | '?' => self.quantifier(&c.to_string())?,
                 '{' => self.braces()?,
-                _ => self.push_char(c),
+                _ => self.literal(c),
             }
+            self.begun = true;
         }
-        Ok(self.out)
+        if self.groups.is_empty() { Ok(self.out) } else { Err("unclosed group".into()) }
     }
 
-    /// After a quantifier: `?` makes it lazy, `+` possessive.
-    fn quantifier_end(&mut self) -> std::result::Result<(), String> {
+    fn literal(&mut self, c: char) {
+        if self.flags.ignore_case {
+            let class = folded(c, c);
+            let text = if class.iter().all(|r| r.start() == c && r.end() == c) {
+                code(c)
+            } else {
+                format!("[{}]", class_body(&class))
+            };
+            self.atom(&text);
+        } else {
+            self.atom(&regex::escape(c.encode_utf8(&mut [0; 4])));
+        }
+    }
+
+    /// A quantifier; `?` after it makes it lazy, `+` possessive.
+    fn quantifier(&mut self, text: &str) -> Step {
+        match self.last {
+            Last::Nothing => return Err("nothing to repeat".into()),
+            Last::Quantified => return Err("multiple repeat".into()),
+            Last::Atom => {}
+        }
+        self.push(text);
         match self.rest.peek() {
-            Some('+') => Err("possessive quantifiers are not supported".into()),
+            Some('+') => return Err("possessive quantifiers are not supported".into()),
             Some('?') => {
                 self.rest.next();
-                self.push_char('?');
-                Ok(())
+                self.push("?");
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.last = Last::Quantified;
+        Ok(())
     }
 
-    fn braces(&mut self) -> std::result::Result<(), String> {
-        let mut body = String::new();
-        for c in self.rest.by_ref() {
-            if c == '}' {
-                let well_formed =
-                    body.chars().all(|c| c.is_ascii_digit() || c == ',') && body != "," && !body.is_empty();
-                if !well_formed {
-                    return Err("a literal { must be written \\{".into());
-                }
-                let zero = if body.starts_with(',') { "0" } else { "" };
-                self.push(&format!("{{{zero}{body}}}"));
-                return self.quantifier_end();
+    /// `{2}`, `{2,}`, `{,3}`, `{2,3}`; any other `{` is itself.
+    fn braces(&mut self) -> Step {
+        let mut ahead = self.rest.clone();
+        let digits = |ahead: &mut Peekable<Chars<'a>>| {
+            let mut text = String::new();
+            while let Some(digit) = ahead.next_if(char::is_ascii_digit) {
+                text.push(digit);
             }
-            body.push(c);
-        }
-        Err("a literal { must be written \\{".into())
-    }
-
-    fn group(&mut self) -> std::result::Result<(), String> {
-        if self.rest.peek() != Some(&'?') {
-            self.push_char('(');
+            text
+        };
+        let low = digits(&mut ahead);
+        let high = if ahead.next_if_eq(&',').is_some() { Some(digits(&mut ahead)) } else { None };
+        if ahead.next() != Some('}') || (low.is_empty() && high.is_none()) {
+            self.literal('{');
             return Ok(());
         }
-        self.rest.next();
-        match self.rest.next() {
-            Some(':') => self.push("(?:"),
-            Some('P') => match self.rest.next() {
-                Some('<') => self.push("(?P<"),
-                _ => return Err("backreferences are not supported".into()),
-            },
-            Some('=' | '!') => return Err("look-around is not supported".into()),
-            Some('<') => return Err("look-around is not supported".into()),
-            Some('>') => return Err("atomic groups are not supported".into()),
-            Some('(') => return Err("conditional groups are not supported".into()),
-            Some('#') => return Err("comments are not supported".into()),
-            Some(first) => self.flags(first)?,
-            None => return Err("the pattern ends in (?".into()),
+        self.rest = ahead;
+        let low = if low.is_empty() { "0" } else { &low };
+        let text = match high {
+            None => format!("{{{low}}}"),
+            Some(high) => format!("{{{low},{high}}}"),
+        };
+        self.quantifier(&text)
+    }
+
+    fn group(&mut self) -> Step {
+        let outside = self.flags;
+        if self.rest.next_if_eq(&'?').is_none() {
+            self.push("(");
+        } else {
+            match self.rest.next() {
+                Some(':') => self.push("(?:"),
+                Some('P') => match self.rest.next() {
+                    Some('<') => {
+                        let name: String =
+                            std::iter::from_fn(|| self.rest.next_if(|c| is_word(*c))).collect();
+                        self.push(&format!("(?P<{name}"));
+                        match self.rest.next() {
+                            Some('>') => self.push(">"),
+                            _ => return Err("bad character in group name".into()),
+                        }
+                    }
+                    _ => return Err("backreferences are not supported".into()),
+                },
+                Some('=' | '!' | '<') => return Err("look-around is not supported".into()),
+                Some('>') => return Err("atomic groups are not supported".into()),
+                Some('(') => return Err("conditional groups are not supported".into()),
+                Some('#') => {
+                    return if self.rest.any(|c| c == ')') {
+                        Ok(())
+                    } else {
+                        Err("a comment is not closed".into())
+                    };
+                }
+                Some(first) => {
+                    if !self.group_flags(first)? {
+                        return Ok(());
+                    }
+                    self.push("(?:");
+                }
+                None => return Err("the pattern ends in (?".into()),
+            }
+        }
+        self.groups.push(outside);
+        self.last = Last::Nothing;
+        Ok(())
+    }
+
+    /// `(?flags)` for the whole pattern, or `(?flags-flags:` for a group: whether a group was opened. `u` is what
+    /// Python's str patterns always are.
+    fn group_flags(&mut self, first: char) -> Step<bool> {
+        let (mut on, mut flag) = (true, first);
+        loop {
+            match flag {
+                'u' if on => {}
+                'i' => self.flags.ignore_case = on,
+                'm' => self.flags.multi_line = on,
+                's' => self.flags.dot_all = on,
+                '-' if on => on = false,
+                ':' => return Ok(true),
+                ')' if on && !self.begun => return Ok(false),
+                ')' => return Err("global flags not at the start of the expression".into()),
+                other => return Err(format!("the flag (?{other}) is not supported")),
+            }
+            flag = self.rest.next().ok_or("a group is not closed")?;
+        }
+    }
+
+    fn class(&mut self) -> Step {
+        let negated = self.rest.next_if_eq(&'^').is_some();
+        let (mut body, mut items) = (String::new(), 0);
+        loop {
+            let first = match self.rest.next().ok_or("a class is not closed")? {
+                ']' if items > 0 => break,
+                c => self.class_item(c)?,
+            };
+            items += 1;
+            let before_dash = self.rest.clone();
+            if self.rest.next_if_eq(&'-').is_none() {
+                self.class_push(&mut body, &first, None)?;
+                continue;
+            }
+            match self.rest.next().ok_or("a class is not closed")? {
+                ']' => {
+                    // A dash at the end is itself.
+                    self.rest = before_dash;
+                    self.class_push(&mut body, &first, None)?;
+                    self.rest.next();
+                    self.class_push(&mut body, &Escape::Char('-'), None)?;
+                }
+                c => {
+                    let last = self.class_item(c)?;
+                    self.class_push(&mut body, &first, Some(&last))?;
+                }
+            }
+        }
+        self.atom(&format!("[{}{body}]", if negated { "^" } else { "" }));
+        Ok(())
+    }
+
+    fn class_item(&mut self, c: char) -> Step<Escape> {
+        if c == '\\' { self.escape(true) } else { Ok(Escape::Char(c)) }
+    }
+
+    fn class_push(&self, body: &mut String, first: &Escape, last: Option<&Escape>) -> Step {
+        match (first, last) {
+            (Escape::Char(c), None) => body.push_str(&self.class_range(*c, *c)),
+            (Escape::Char(low), Some(Escape::Char(high))) if low <= high => {
+                body.push_str(&self.class_range(*low, *high));
+            }
+            (Escape::Set(set, negated), None) => {
+                for part in if *negated { ["[^", set, "]"] } else { [set, "", ""] } {
+                    body.push_str(part);
+                }
+            }
+            _ => return Err("bad character range".into()),
         }
         Ok(())
     }
 
-    /// `(?u)` is what Python's str patterns always are; of the others `i`, `s` and `m` mean the same here.
-    fn flags(&mut self, first: char) -> std::result::Result<(), String> {
-        let mut kept = String::new();
-        let mut c = Some(first);
-        while let Some(flag) = c {
-            match flag {
-                'u' => {}
-                'i' | 's' | '-' => kept.push(flag),
-                ')' if kept.is_empty() => return Ok(()),
-                ')' | ':' => {
-                    self.push(&format!("(?{kept}{flag}"));
-                    return Ok(());
-                }
-                other => return Err(format!("the flag (?{other}) is not supported")),
-            }
-            c = self.rest.next();
+    fn class_range(&self, low: char, high: char) -> String {
+        if self.flags.ignore_case {
+            class_body(&folded(low, high))
+        } else {
+            format!("{}-{}", code(low), code(high))
         }
-        Err("a group is not closed".into())
     }
 
-    fn class(&mut self) -> std::result::Result<(), String> {
-        self.push_char('[');
-        if self.rest.peek() == Some(&'^') {
-            self.rest.next();
-            self.push_char('^');
-        }
-        if self.rest.peek() == Some(&']') {
-            self.rest.next();
-            self.push(r"\]");
-        }
-        let mut previous = '\0';
-        while let Some(c) = self.rest.next() {
-            match c {
-                ']' => {
-                    self.push_char(']');
-                    return Ok(());
-                }
-                '\\' => self.escape(true)?,
-                '[' | '&' | '~' => self.push(&format!("\\{c}")),
-                '-' if previous == '-' => return Err("-- in a class is not supported".into()),
-                _ => self.push_char(c),
+    fn escaped(&mut self) -> Step {
+        match self.escape(false)? {
+            Escape::Char(c) => self.literal(c),
+            Escape::Set(set, negated) => {
+                self.atom(&format!("[{}{set}]", if negated { "^" } else { "" }));
             }
-            previous = c;
+            Escape::Boundary(at) => self.boundary(at),
+            Escape::Start => self.place(r"\A", r"\A"),
+            Escape::End => self.place(r"\z", r"\z"),
         }
-        Err("a class is not closed".into())
+        Ok(())
     }
 
-    fn escape(&mut self, in_class: bool) -> std::result::Result<(), String> {
-        let Some(c) = self.rest.next() else { return Err("the pattern ends in a backslash".into()) };
-        match c {
-            'w' | 's' if in_class => self.push(if c == 'w' { WORD } else { SPACE }),
-            'w' => self.push(&format!("[{WORD}]")),
-            's' => self.push(&format!("[{SPACE}]")),
-            'W' => self.push(&format!("[^{WORD}]")),
-            'S' => self.push(&format!("[^{SPACE}]")),
-            'd' => self.push(r"\p{Nd}"),
-            'D' => self.push(r"\P{Nd}"),
-            'b' if in_class => self.push(r"\x08"),
-            'b' | 'B' => self.boundary(c == 'b'),
-            'A' if !in_class => self.push(r"\A"),
-            'Z' if !in_class => self.push(r"\z"),
-            'a' | 'f' | 'n' | 'r' | 't' | 'v' | 'x' | 'u' | 'U' => self.push(&format!("\\{c}")),
+    fn escape(&mut self, in_class: bool) -> Step<Escape> {
+        let c = self.rest.next().ok_or("the pattern ends in a backslash")?;
+        Ok(match c {
+            'w' | 'W' => Escape::Set(WORD, c == 'W'),
+            's' | 'S' => Escape::Set(SPACE, c == 'S'),
+            'd' | 'D' => Escape::Set(DIGIT, c == 'D'),
+            'b' if in_class => Escape::Char('\x08'),
+            'b' | 'B' if !in_class => Escape::Boundary(c == 'b'),
+            'A' if !in_class => Escape::Start,
+            'Z' if !in_class => Escape::End,
+            'a' => Escape::Char('\x07'),
+            'f' => Escape::Char('\x0c'),
+            'n' => Escape::Char('\n'),
+            'r' => Escape::Char('\r'),
+            't' => Escape::Char('\t'),
+            'v' => Escape::Char('\x0b'),
+            'x' => Escape::Char(self.code_point(c, 2)?),
+            'u' => Escape::Char(self.code_point(c, 4)?),
+            'U' => Escape::Char(self.code_point(c, 8)?),
             '0' => return Err("octal escapes are not supported".into()),
             '1'..='9' => return Err("backreferences are not supported".into()),
             c if c.is_ascii_alphanumeric() => return Err(format!("the escape \\{c} is not supported")),
-            c => self.push(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-        }
-        Ok(())
+            c => Escape::Char(c),
+        })
+    }
+
+    /// The character that as many hexadecimal digits name.
+    fn code_point(&mut self, escape: char, digits: usize) -> Step<char> {
+        let text: String = self.rest.by_ref().take(digits).collect();
+        let valid = text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let code = valid.then(|| u32::from_str_radix(&text, 16).ok()).flatten();
+        code.and_then(char::from_u32).ok_or_else(|| format!("the escape \\{escape}{text} names no character"))
     }
 
     fn boundary(&mut self, at: bool) {
         self.out.boundary = true;
-        self.out.linear.push_str(if at { r"\b" } else { r"\B" });
         let (w, not) = (format!("(?<=[{WORD}])"), format!("(?<![{WORD}])"));
         let (ahead, none) = (format!("(?=[{WORD}])"), format!("(?![{WORD}])"));
-        let (left, right) = if at { (none, ahead) } else { (ahead, none) };
-        self.out.exact.push_str(&format!("(?:{w}{left}|{not}{right})"));
+        // In Python an empty text has no place of either kind.
+        let (left, right) = if at { (none, ahead) } else { (ahead, format!(r"{none}(?!\A\z)")) };
+        self.place(if at { r"\b" } else { r"\B" }, &format!("(?:{w}{left}|{not}{right})"));
     }
+}
+
+/// A character as both engines read it, inside a class and outside.
+fn code(c: char) -> String {
+    format!("\\x{{{:x}}}", u32::from(c))
+}
+
+/// What a range matches in any case: Unicode's simple folding, and with Python the dotted and the dotless i too.
+fn folded(low: char, high: char) -> ClassUnicode {
+    let mut class = ClassUnicode::new([ClassUnicodeRange::new(low, high)]);
+    class.case_fold_simple();
+    let is = ['I', 'i', '\u{130}', '\u{131}'];
+    if class.iter().any(|range| is.iter().any(|i| (range.start()..=range.end()).contains(i))) {
+        class.union(&ClassUnicode::new(is.map(|i| ClassUnicodeRange::new(i, i))));
+    }
+    class
+}
+
+fn class_body(class: &ClassUnicode) -> String {
+    let ranges: Vec<String> =
+        class.iter().map(|range| format!("{}-{}", code(range.start()), code(range.end()))).collect();
+    ranges.concat()
 }
 
 #[cfg(test)]
@@ -340,16 +598,36 @@ mod tests {
     }
 
     #[test]
+    fn empty_matches_are_where_python_has_them() {
+        assert_eq!(all("a*", "baac"), ["", "aa", "", ""]);
+        assert_eq!(all("|a", "a"), ["", "a", ""]);
+        assert_eq!(all(r"\b", "ab c"), ["", "", "", ""]);
+    }
+
+    #[test]
     fn what_needs_backtracking_is_refused_by_name() {
         for (pattern, word) in [
             (r"(?=a)b", "look-around"),
             (r"(?<!a)b", "look-around"),
             (r"(a)\1", "backreferences"),
+            (r"(?P<x>a)(?P=x)", "backreferences"),
             (r"a*+", "possessive"),
+            (r"a{2}+", "possessive"),
             (r"(?>a)", "atomic"),
-            (r"a*", "empty string"),
+            (r"(a)?(?(1)b|c)", "conditional"),
+            (r"(?x)a", "flag (?x)"),
+            (r"\N{DASH}", "escape \\N"),
+            (r"\012", "octal"),
+            (r"a**", "multiple repeat"),
+            (r"^*", "nothing to repeat"),
+            (r"a(?i)b", "global flags"),
             (r"(a", "unclosed group"),
-            (r"a{", "literal {"),
+            (r"a)", "unopened group"),
+            (r"[a", "class is not closed"),
+            (r"[\w-z]", "bad character range"),
+            (r"[z-a]", "bad character range"),
+            (r"\x4", "names no character"),
+            (r"(a*)+b", "group that captures"),
         ] {
             let error = Pattern::new("token_pattern", pattern).unwrap_err().to_string();
             assert!(error.contains(word), "{pattern}: {error}");

@@ -246,8 +246,12 @@ impl TermCounts {
             terms.truncate(limit as usize);
             terms.sort_unstable();
         }
-        let mut model =
-            TfidfModel { options: self.options.clone(), documents: self.documents, ..Default::default() };
+        let mut model = TfidfModel {
+            options: self.options.clone(),
+            documents: self.documents,
+            pruned: (all.len() - terms.len()) as u64,
+            ..Default::default()
+        };
         for (term, node) in terms {
             model.text.push_str(&term);
             model.ends.push(model.text.len() as u64);
@@ -311,15 +315,16 @@ impl Artifact for TfidfModel {
         if self.ends.len() != self.df.len() || self.ends.is_empty() {
             return Err("terms and frequencies differ in number".into());
         }
-        let mut start = 0;
+        let (mut start, mut last) = (0, None);
         for &end in &self.ends {
-            let valid = end > start && usize::try_from(end).is_ok_and(|end| self.text.is_char_boundary(end));
-            if !valid {
-                return Err("a term ends where it should not".into());
+            let term = usize::try_from(end).ok().and_then(|end| self.text.get(start..end));
+            let Some(term) = term else { return Err("a term ends where it should not".into()) };
+            if last.is_some_and(|last| last >= term) {
+                return Err("the terms are not in order".into());
             }
-            start = end;
+            (start, last) = (end as usize, Some(term));
         }
-        if start != self.text.len() as u64 || self.df.iter().any(|&df| df == 0 || df > self.documents) {
+        if start != self.text.len() || self.df.iter().any(|&df| df == 0 || df > self.documents) {
             return Err("a document frequency is out of range".into());
         }
         if (1..self.len()).any(|index| self.term(index - 1) >= self.term(index)) {
@@ -517,7 +522,7 @@ impl Vectorizer {
                 coverage.words += 1;
                 match self.trie.find_word(gram) {
                     Some(node) if self.terms[node as usize] != NO_TERM => {
-                        found.push(self.terms[node as usize])
+                        found.push(self.terms[node as usize]);
                     }
                     Some(_) => {}
                     None => coverage.unseen_words += 1,
@@ -607,7 +612,9 @@ fn normalize(norm: Option<Norm>, weights: &mut [f64]) {
         Some(Norm::L2) => weights.iter().map(|weight| weight * weight).sum::<f64>().sqrt(),
     };
     if length > 0.0 {
-        weights.iter_mut().for_each(|weight| *weight /= length);
+        for weight in weights {
+            *weight /= length;
+        }
     }
 }
 

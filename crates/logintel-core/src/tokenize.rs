@@ -234,9 +234,9 @@ fn collapse_space(text: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn grams(options: TfidfOptions, text: &str) -> Vec<String> {
+    fn grams(options: &TfidfOptions, text: &str) -> Vec<String> {
         let mut all = Vec::new();
-        let tokenizer = Tokenizer::new(&options).unwrap();
+        let tokenizer = Tokenizer::new(options).unwrap();
         tokenizer
             .ngrams(text, |gram| {
                 all.push(gram.to_owned());
@@ -250,7 +250,7 @@ mod tests {
     fn words_and_their_ngrams() {
         let options = TfidfOptions { ngram_range: (1, 2), ..Default::default() };
         assert_eq!(
-            grams(options, "The CAT is a cat"),
+            grams(&options, "The CAT is a cat"),
             ["the", "cat", "is", "cat", "the cat", "cat is", "is cat"]
         );
     }
@@ -259,6 +259,6 @@ mod tests {
     fn char_wb_counts_a_short_word_once() {
         let options =
             TfidfOptions { analyzer: AnalyzerKind::CharWb, ngram_range: (3, 5), ..Default::default() };
-        assert_eq!(grams(options, "a bcd"), [" a ", " bc", "bcd", "cd ", " bcd", "bcd ", " bcd "]);
+        assert_eq!(grams(&options, "a bcd"), [" a ", " bc", "bcd", "cd ", " bcd", "bcd ", " bcd "]);
     }
 }

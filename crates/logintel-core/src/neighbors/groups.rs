@@ -130,23 +130,27 @@ impl Groups {
         scratch.groups = groups;
     }
 
-    /// Offers every row that may matter to the query that `scratch` has loaded; once each, unless the floor begins
-    /// at minus infinity.
-    pub(super) fn search(&self, rows: &Rows<'_>, scratch: &mut Scratch, collect: &mut impl Collect) {
+    /// Offers every row that may matter to the query that `scratch` has loaded.
+    pub(super) fn search<C: Collect>(&self, rows: &Rows<'_>, scratch: &mut Scratch, collect: &mut C) {
         // Rows that share no term are at distance 1. Where that is near enough, or nearly, no bound says anything.
-        if collect.floor().is_finite() && collect.floor() <= scratch.slack() {
+        let told = C::APART && rows.nonnegative && scratch.is_nonnegative();
+        if !told && collect.floor().is_finite() && collect.floor() <= scratch.slack() {
             let _ = scratch.all(rows, collect);
             return;
         }
-        let flow = self.glance(rows, scratch, collect).map_continue(|more| {
-            if more {
-                self.search_groups(rows, scratch, collect)?;
-            }
-            ControlFlow::Continue(())
-        });
+        let flow = match self.glance(rows, scratch, collect) {
+            ControlFlow::Continue(true) => self.search_groups(rows, scratch, collect),
+            ControlFlow::Continue(false) => ControlFlow::Continue(()),
+            ControlFlow::Break(()) => ControlFlow::Break(()),
+        };
         scratch.clear_from(0);
         if flow.is_continue() && collect.floor() <= scratch.slack() {
-            let _ = scratch.all(rows, collect);
+            if told {
+                collect.apart();
+            } else {
+                collect.again();
+                let _ = scratch.all(rows, collect);
+            }
         }
     }
 

@@ -78,6 +78,8 @@ pub struct Rows<'a> {
     /// Sum of squares of each row.
     norms: Vec<f64>,
     longest: usize,
+    /// Whether no value is negative, so that rows which share a term are at most 1 apart, others exactly.
+    nonnegative: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -135,7 +137,8 @@ impl<'a> Rows<'a> {
             *term = rank[*term as usize];
         }
         let frequencies = order.iter().map(|&old| frequencies[old as usize]).collect();
-        Ok(Rows { matrix, columns, terms, frequencies, norms, longest })
+        let nonnegative = matrix.values.iter().all(|&v| v >= 0.0);
+        Ok(Rows { matrix, columns, terms, frequencies, norms, longest, nonnegative })
     }
 
     /// Number of rows.
@@ -146,6 +149,11 @@ impl<'a> Rows<'a> {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.norms.is_empty()
+    }
+
+    /// Whether no value is negative, so that no two rows are farther apart than 1.
+    pub(crate) fn is_nonnegative(&self) -> bool {
+        self.nonnegative
     }
 
     /// The rows as they were given.
@@ -244,10 +252,22 @@ impl Postings {
 
 /// What a search is for: the least cosine that matters now, and what to do with a row.
 pub(crate) trait Collect {
-    /// Rows of a smaller cosine need not be offered. May rise while the search runs.
+    /// Whether rows that share no term with the query, where that means distance 1, are told of by
+    /// [`Self::apart`] instead of being offered one by one.
+    const APART: bool = false;
+    /// Rows of a smaller cosine need not be offered. May rise while the search runs; begins at minus infinity where
+    /// every row may matter until one is found.
     fn floor(&self) -> f64;
+    /// Whether a row is of interest at all.
+    fn wants(&self, _row: u32) -> bool {
+        true
+    }
     /// Takes a row and its exact distance.
     fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()>;
+    /// Every row that was not offered is at distance 1, or out of interest.
+    fn apart(&mut self) {}
+    /// All rows will be offered from the beginning.
+    fn again(&mut self) {}
 }
 
 /// The least cosine within `eps`.
@@ -275,6 +295,8 @@ impl<F: FnMut(u32, f64) -> ControlFlow<()>> Collect for Within<F> {
 struct Nearest(Option<Neighbor>);
 
 impl Collect for Nearest {
+    const APART: bool = true;
+
     fn floor(&self) -> f64 {
         self.0.map_or(f64::NEG_INFINITY, |best| 1.0 - best.distance)
     }
@@ -284,6 +306,11 @@ impl Collect for Nearest {
             self.0 = Some(Neighbor { row, distance });
         }
         ControlFlow::Continue(())
+    }
+
+    fn apart(&mut self) {
+        // If none is nearer than 1, all are at 1.
+        let _ = self.offer(0, 1.0);
     }
 }
 
@@ -353,17 +380,14 @@ impl<'a> Index<'a> {
     pub fn nearest(&self, vector: SparseRef<'_>, scratch: &mut Scratch) -> Result<Option<Neighbor>> {
         scratch.load(&self.rows, vector)?;
         let mut nearest = Nearest(None);
-        if scratch.is_apart() {
-            nearest.0 = (!self.rows.is_empty()).then_some(Neighbor { row: 0, distance: 1.0 });
-        } else {
+        if !self.rows.is_empty() {
             self.search(scratch, &mut nearest);
         }
         scratch.unload();
         Ok(nearest.0)
     }
 
-    /// Offers every row that may matter to the query that `scratch` has loaded; once each, unless the floor begins
-    /// at minus infinity.
+    /// Offers every row that may matter to the query that `scratch` has loaded.
     pub(crate) fn search(&self, scratch: &mut Scratch, collect: &mut impl Collect) {
         self.groups.search(&self.rows, scratch, collect);
     }

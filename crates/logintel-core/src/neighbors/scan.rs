@@ -13,6 +13,9 @@ const VERIFIED: f32 = f32::NEG_INFINITY;
 /// Verifying a row costs about as much as passing so many postings.
 const VERIFY_COST: usize = 8;
 
+/// Rows that are verified before the rest is winnowed.
+const PROMISING: usize = 8;
+
 /// Buffers that a caller keeps between searches.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
@@ -29,6 +32,8 @@ pub struct Scratch {
     partial: Vec<f32>,
     /// Rows whose `partial` is not zero.
     met: Vec<u32>,
+    /// Rows met that may reach the floor.
+    alive: Vec<u32>,
     /// Bound of each group, and the groups that may matter with theirs.
     pub(super) group_bound: Vec<f32>,
     pub(super) groups: Vec<(u32, f32)>,
@@ -91,9 +96,9 @@ impl Scratch {
         }
     }
 
-    /// Whether the query shares no term with any row.
-    pub(super) fn is_apart(&self) -> bool {
-        self.query.is_empty()
+    /// Whether no product with a row without negative values is negative.
+    pub(super) fn is_nonnegative(&self) -> bool {
+        self.query.iter().all(|&(_, weight)| weight >= 0.0)
     }
 
     /// How far a bound may be off.
@@ -135,7 +140,14 @@ impl Scratch {
 
     /// Offers every row.
     pub(super) fn all(&self, rows: &Rows<'_>, collect: &mut impl Collect) -> ControlFlow<()> {
-        (0..rows.len() as u32).try_for_each(|row| collect.offer(row, self.distance(rows, row)))
+        let mut wanted = 0..rows.len() as u32;
+        wanted.try_for_each(|row| {
+            if collect.wants(row) {
+                collect.offer(row, self.distance(rows, row))
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
     }
 
     /// Bounds of what the lists from each one on can add: by Cauchy and Schwarz over the query's weights, as no
@@ -164,19 +176,13 @@ impl Search<'_> {
     pub fn run(&self, scratch: &mut Scratch, eager: usize, collect: &mut impl Collect) -> ControlFlow<()> {
         scratch.bound_rest();
         let before = scratch.met.len();
-        let flow = self.glance(scratch, eager, collect).map_continue(|stop| match stop {
-            Some((list, at)) => {
-                let fresh = scratch.met.len();
-                let stop = self.add_up(scratch, collect.floor(), list, at);
-                self.verify(scratch, fresh, scratch.rest[stop], collect)
-            }
-            None => ControlFlow::Continue(()),
-        });
-        scratch.clear_from(before);
-        match flow {
-            ControlFlow::Continue(flow) => flow,
+        let flow = match self.glance(scratch, eager, collect) {
+            ControlFlow::Continue(Some((list, at))) => self.add_up(scratch, list, at, collect),
+            ControlFlow::Continue(None) => ControlFlow::Continue(()),
             ControlFlow::Break(()) => ControlFlow::Break(()),
-        }
+        };
+        scratch.clear_from(before);
+        flow
     }
 
     /// Verifies at most `left` rows as they come and marks them. Returns the list and the posting where it stopped,
@@ -187,6 +193,7 @@ impl Search<'_> {
         mut left: usize,
         collect: &mut impl Collect,
     ) -> ControlFlow<(), Option<(usize, usize)>> {
+        let mut steps = left * VERIFY_COST;
         for i in 0..scratch.lists.len() {
             if scratch.rest[i] < collect.floor() - scratch.slack {
                 return ControlFlow::Continue(None);
@@ -194,11 +201,12 @@ impl Search<'_> {
             let list = scratch.lists[i];
             for at in list.start..list.end {
                 let row = self.postings.list[at].row;
-                if scratch.partial[row as usize] != 0.0 {
-                    continue;
-                }
-                if left == 0 {
+                if left == 0 || steps == 0 {
                     return ControlFlow::Continue(Some((i, at)));
+                }
+                steps -= 1;
+                if scratch.partial[row as usize] != 0.0 || !collect.wants(row) {
+                    continue;
                 }
                 left -= 1;
                 scratch.partial[row as usize] = VERIFIED;
@@ -209,67 +217,81 @@ impl Search<'_> {
         ControlFlow::Continue(None)
     }
 
-    /// Adds up partial products from posting `at` of list `first` on, and returns the list where it stopped.
-    fn add_up(&self, scratch: &mut Scratch, floor: f64, first: usize, at: usize) -> usize {
-        let floor = floor - scratch.slack;
+    /// Adds up partial products from posting `at` of list `first` on, and offers the rows that may reach the floor.
+    fn add_up(
+        &self,
+        scratch: &mut Scratch,
+        first: usize,
+        at: usize,
+        collect: &mut impl Collect,
+    ) -> ControlFlow<()> {
         let fresh = scratch.met.len();
+        let next = self.meet(scratch, first, at, collect.floor());
+        let mut alive = std::mem::take(&mut scratch.alive);
+        alive.clear();
+        alive.extend(scratch.met[fresh..].iter().copied().filter(|&row| collect.wants(row)));
+        let flow = self.winnow(scratch, next, &mut alive, collect);
+        scratch.alive = alive;
+        flow
+    }
+
+    /// Meets the rows of the lists in which a row first met can reach the floor; returns the list after them.
+    fn meet(&self, scratch: &mut Scratch, first: usize, at: usize, floor: f64) -> usize {
         for i in first..scratch.lists.len() {
+            if scratch.rest[i] < floor - scratch.slack {
+                return i;
+            }
             let list = scratch.lists[i];
-            let postings = &self.postings.list[if i == first { at } else { list.start }..list.end];
-            let partial = &mut scratch.partial;
-            if scratch.rest[i] >= floor {
-                for p in postings {
-                    let sum = &mut partial[p.row as usize];
-                    if *sum == 0.0 {
-                        *sum = MET;
-                        scratch.met.push(p.row);
-                    }
-                    *sum += list.weight * p.weight;
+            for p in &self.postings.list[if i == first { at } else { list.start }..list.end] {
+                let sum = &mut scratch.partial[p.row as usize];
+                if *sum == 0.0 {
+                    *sum = MET;
+                    scratch.met.push(p.row);
                 }
-            } else {
-                // A row first met here cannot reach the floor. Is it worth adding up for the others?
-                let least = (floor - scratch.rest[i]) as f32 + MET;
-                let alive =
-                    scratch.met[fresh..].iter().filter(|&&row| partial[row as usize] >= least).count();
-                if alive * VERIFY_COST < postings.len() {
-                    return i;
-                }
-                for p in postings {
-                    let sum = &mut partial[p.row as usize];
-                    if *sum != 0.0 {
-                        *sum += list.weight * p.weight;
-                    }
-                }
+                *sum += list.weight * p.weight;
             }
         }
         scratch.lists.len()
     }
 
-    /// Verifies what was met since `fresh` and may reach the floor if `rest` is added, the most promising row first.
-    fn verify(
+    /// Adds to the rows that are `alive` what the remaining lists hold of them, as long as that is cheaper than to
+    /// verify those that may still reach the floor; then verifies these.
+    fn winnow(
         &self,
         scratch: &mut Scratch,
-        fresh: usize,
-        rest: f64,
+        mut next: usize,
+        alive: &mut Vec<u32>,
         collect: &mut impl Collect,
     ) -> ControlFlow<()> {
-        let reach = rest + scratch.slack - f64::from(MET);
-        let mut best = (VERIFIED, NONE);
-        for &row in &scratch.met[fresh..] {
-            let sum = scratch.partial[row as usize];
-            if sum > best.0 {
-                best = (sum, row);
+        let mut promising = PROMISING;
+        loop {
+            let least = collect.floor() - scratch.slack - scratch.rest[next] + f64::from(MET);
+            alive.retain(|&row| f64::from(scratch.partial[row as usize]) >= least);
+            if promising > 0 && alive.len() > promising {
+                // The best so far are likely to raise the floor, or to be enough.
+                alive.select_nth_unstable_by(promising, |&a, &b| {
+                    scratch.partial[b as usize].total_cmp(&scratch.partial[a as usize])
+                });
+                for row in alive.drain(..promising) {
+                    collect.offer(row, scratch.distance(self.rows, row))?;
+                }
+                promising = 0;
+                continue;
             }
+            let Some(&list) = scratch.lists.get(next) else { break };
+            if alive.len() * VERIFY_COST < list.end - list.start {
+                break;
+            }
+            for p in &self.postings.list[list.start..list.end] {
+                let sum = &mut scratch.partial[p.row as usize];
+                if *sum != 0.0 {
+                    *sum += list.weight * p.weight;
+                }
+            }
+            next += 1;
         }
-        if best.1 == NONE {
-            return ControlFlow::Continue(());
-        }
-        if f64::from(best.0) + reach >= collect.floor() {
-            collect.offer(best.1, scratch.distance(self.rows, best.1))?;
-            scratch.partial[best.1 as usize] = VERIFIED;
-        }
-        for i in fresh..scratch.met.len() {
-            let row = scratch.met[i];
+        let reach = scratch.rest[next] + scratch.slack - f64::from(MET);
+        for &row in &*alive {
             if f64::from(scratch.partial[row as usize]) + reach >= collect.floor() {
                 collect.offer(row, scratch.distance(self.rows, row))?;
             }

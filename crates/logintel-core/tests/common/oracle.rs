@@ -27,8 +27,13 @@ impl<T> DataSet<T> {
     }
 }
 
-/// What `tests/oracle/<name>.py` writes.
+/// The data sets that `tests/oracle/<name>.py` writes.
 pub fn data_sets<T: serde::de::DeserializeOwned>(name: &str) -> Vec<DataSet<T>> {
+    cases(name)
+}
+
+/// What `tests/oracle/<name>.py` writes.
+pub fn cases<T: serde::de::DeserializeOwned>(name: &str) -> T {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = if let Some(python) = std::env::var_os("LOGINTEL_PYTHON") {
         let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));

@@ -1,0 +1,437 @@
+//! HDBSCAN*: rows that are dense together, at whatever distance suits each cluster (Campello, Moulavi and Sander,
+//! PAKDD 2013; Campello, Moulavi, Zimek and Sander, TKDD 2015).
+//!
+//! Exact, on cosine distance, over distinct rows with multiplicities. It follows scikit-learn's `HDBSCAN`: the core
+//! distance of a row reaches its `min_samples`-th neighbour, itself counted; two rows are as far apart as the
+//! largest of their distance and their core distances; the hierarchy of the minimum spanning tree over these is
+//! condensed by `min_cluster_size`, and clusters are chosen by excess of mass, never the whole.
+//!
+//! No matrix of distances is kept: the tree grows by Borůvka's rounds (Borůvka 1926; March, Ram and Gray, *Fast
+//! Euclidean minimum spanning tree*, KDD 2010), each of which asks the index of [`crate::neighbors`] for the
+//! nearest row of another part.
+//!
+//! # Ties
+//!
+//! Where several edges have the same weight there is more than one tree, and what becomes of the rows at a split
+//! depends on the order in which equal edges join. scikit-learn leaves that to an unstable sort: it may label a
+//! permutation of the same rows differently, on logs up to an adjusted Rand index of 0.4 between the two. Here the
+//! order is fixed. Of equal edges the one with the lower rows is in the tree. Prim's algorithm, begun at row 0 and
+//! going to the lowest of several rows equally near, puts the edges in line; they join in ascending weight, equal
+//! ones in the order of that line up to 256 rows in all, and in a fixed scattered order above, because that is what
+//! such a sort does, and because in line a large tie would come apart row by row instead of by halves. Copies of a
+//! row join it at its core distance, at once, and nothing is split at distance 0.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+
+use crate::control::Control;
+use crate::dbscan::Labels;
+use crate::error::{Error, Result};
+use crate::neighbors::{Collect, Index, Rows, Scratch};
+use crate::pool::{Pace, Pool};
+use crate::sets::Sets;
+use crate::sparse::CsrMatrix;
+
+mod condense;
+#[cfg(test)]
+mod tests;
+
+/// Rows within a row's core distance that are remembered.
+const SOME: usize = 4;
+/// No row.
+const NONE: u32 = u32::MAX;
+
+/// How large and how dense a cluster is at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hdbscan {
+    /// Rows that make a cluster.
+    pub min_cluster_size: u32,
+    /// Rows, the row itself counted, within a row's core distance.
+    pub min_samples: u32,
+}
+
+/// An edge of a tree over rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Edge {
+    /// Mutual reachability distance.
+    pub weight: f64,
+    /// The lower row.
+    pub low: u32,
+    /// The higher row.
+    pub high: u32,
+}
+
+impl Edge {
+    fn new(weight: f64, one: u32, other: u32) -> Self {
+        Edge { weight, low: one.min(other), high: one.max(other) }
+    }
+
+    /// Whether this edge comes before the other: by weight, then by its rows.
+    fn before(&self, other: &Edge) -> bool {
+        (self.weight, self.low, self.high) < (other.weight, other.low, other.high)
+    }
+}
+
+/// The minimum spanning tree of mutual reachability over distinct rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanningTree {
+    /// Core distance of each row.
+    pub core: Vec<f64>,
+    /// One edge fewer than rows, in no particular order.
+    pub edges: Vec<Edge>,
+}
+
+impl SpanningTree {
+    /// Weights of the tree over all rows, copies included, ascending.
+    pub fn sorted_weights(&self, weights: &[u64]) -> Vec<f64> {
+        let copies = self.core.iter().zip(weights).flat_map(|(&core, &w)| (1..w).map(move |_| core));
+        let mut all: Vec<f64> = self.edges.iter().map(|edge| edge.weight).chain(copies).collect();
+        all.sort_unstable_by(f64::total_cmp);
+        all
+    }
+}
+
+impl Hdbscan {
+    /// Bytes that [`Self::fit`] takes beside the rows and their weights.
+    pub fn memory(rows: &CsrMatrix, threads: usize) -> u64 {
+        Rows::memory(rows, threads) + rows.rows() as u64 * 200
+    }
+
+    /// Clusters distinct `rows`, each as often as its weight says. Clusters are numbered from 0 in the order of
+    /// their first row, and every row of one counts as core. Fewer rows than `min_samples` are noise.
+    ///
+    /// # Errors
+    /// [`Error::OptionValue`] if `min_cluster_size` is below 2 or `min_samples` below 1, [`Error::Memory`] if the
+    /// work would not fit [`Control::memory`], [`Error::Canceled`].
+    ///
+    /// # Panics
+    /// If there are not as many weights as rows.
+    pub fn fit(self, rows: &CsrMatrix, weights: &[u64], control: &dyn Control) -> Result<Labels> {
+        let labels = match self.spanning_tree(rows, weights, control)? {
+            Some(tree) => condense::labels(&tree, weights, u64::from(self.min_cluster_size), control)?,
+            None => vec![None; rows.rows()],
+        };
+        let core = labels.iter().map(Option::is_some).collect();
+        let clusters = labels.iter().flatten().max().map_or(0, |most| most + 1);
+        Ok(Labels { labels, core, clusters })
+    }
+
+    /// The minimum spanning tree of mutual reachability; `None` for fewer rows, copies included, than
+    /// `min_samples`, or none at all.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    ///
+    /// # Panics
+    /// As [`Self::fit`].
+    pub fn spanning_tree(
+        self,
+        rows: &CsrMatrix,
+        weights: &[u64],
+        control: &dyn Control,
+    ) -> Result<Option<SpanningTree>> {
+        assert_eq!(rows.rows(), weights.len(), "each row has a weight");
+        self.check()?;
+        let needed = Self::memory(rows, control.threads());
+        if needed > control.memory() {
+            return Err(Error::Memory { what: "HDBSCAN", needed, allowed: control.memory() });
+        }
+        let total = weights.iter().fold(0u64, |sum, &w| sum.saturating_add(w));
+        if total < u64::from(self.min_samples) || rows.rows() == 0 {
+            return Ok(None);
+        }
+        let index = Index::new(Cow::Borrowed(rows), control)?;
+        let mut pool = Pool::new(control);
+        let (core, some_near) = self.core_distances(&index, weights, &mut pool, control)?;
+        let edges = Forest::new(&index, &core, &some_near).grow(&mut pool, control)?;
+        Ok(Some(SpanningTree { core, edges }))
+    }
+
+    fn check(self) -> Result<()> {
+        let wrong = |name: &str, why: &str| Err(Error::OptionValue { name: name.into(), why: why.into() });
+        if self.min_cluster_size < 2 {
+            return wrong("min_cluster_size", "a cluster has 2 rows or more");
+        }
+        if self.min_samples == 0 {
+            return wrong("min_samples", "the row itself counts, so the least is 1");
+        }
+        Ok(())
+    }
+
+    /// The core distance of each row, and some rows within it.
+    fn core_distances(
+        self,
+        index: &Index<'_>,
+        weights: &[u64],
+        pool: &mut Pool<Scratch>,
+        control: &dyn Control,
+    ) -> Result<(Vec<f64>, Vec<[u32; SOME]>)> {
+        let enough = u64::from(self.min_samples);
+        let mut core = Vec::with_capacity(weights.len());
+        let mut some_near = Vec::with_capacity(weights.len());
+        for range in Pace::new(weights.len()) {
+            control.poll()?;
+            control.progress("core distances", range.start as u64, weights.len() as u64);
+            let found = pool.map(range, |scratch, row| {
+                if weights[row] >= enough {
+                    return (0.0, [NONE; SOME]);
+                }
+                let mut nearest = Nearest::new(row as u32, enough, weights);
+                scratch.load_row(index.rows(), row);
+                index.search(scratch, &mut nearest);
+                scratch.unload();
+                (nearest.reach(), nearest.some())
+            });
+            for (reach, some) in found {
+                core.push(reach);
+                some_near.push(some);
+            }
+        }
+        Ok((core, some_near))
+    }
+}
+
+/// The nearest rows that weigh enough together.
+struct Nearest<'a> {
+    row: u32,
+    enough: u64,
+    weights: &'a [u64],
+    /// Weight of the row and of `heap`.
+    total: u64,
+    /// Farthest first; distances as bits, which order like them.
+    heap: BinaryHeap<(u64, u32)>,
+}
+
+impl<'a> Nearest<'a> {
+    fn new(row: u32, enough: u64, weights: &'a [u64]) -> Self {
+        Nearest { row, enough, weights, total: weights[row as usize], heap: BinaryHeap::new() }
+    }
+
+    /// Distance of the farthest that is needed; 1 if there are not enough, because the rest is at 1.
+    fn reach(&self) -> f64 {
+        match self.heap.peek() {
+            Some(&(bits, _)) if self.total >= self.enough => f64::from_bits(bits),
+            _ => 1.0,
+        }
+    }
+
+    fn some(&self) -> [u32; SOME] {
+        let mut some = [NONE; SOME];
+        for (slot, &(_, row)) in some.iter_mut().zip(&self.heap) {
+            *slot = row;
+        }
+        some
+    }
+}
+
+impl Collect for Nearest<'_> {
+    const APART: bool = true;
+
+    fn floor(&self) -> f64 {
+        if self.total >= self.enough { 1.0 - self.reach() } else { f64::NEG_INFINITY }
+    }
+
+    fn wants(&self, row: u32) -> bool {
+        row != self.row
+    }
+
+    fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()> {
+        if self.total >= self.enough && distance >= self.reach() {
+            return ControlFlow::Continue(());
+        }
+        self.heap.push((distance.to_bits(), row));
+        self.total = self.total.saturating_add(self.weights[row as usize]);
+        while let Some(&(_, farthest)) = self.heap.peek() {
+            let without = self.total - self.weights[farthest as usize];
+            if without < self.enough {
+                break;
+            }
+            self.heap.pop();
+            self.total = without;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn again(&mut self) {
+        self.heap.clear();
+        self.total = self.weights[self.row as usize];
+    }
+}
+
+/// What is known of a row's shortest edge to another part.
+#[derive(Debug, Clone, Copy)]
+struct Shortest {
+    /// No edge to another part is shorter.
+    weight: f64,
+    /// The other end, if the edge is known; of equal edges it is the first.
+    to: u32,
+}
+
+/// Parts of the spanning tree that grow together.
+struct Forest<'a> {
+    index: &'a Index<'a>,
+    core: &'a [f64],
+    /// Some rows within each row's core distance.
+    some_near: &'a [[u32; SOME]],
+    parts: Sets,
+    shortest: Vec<Shortest>,
+    edges: Vec<Edge>,
+    /// Longer edges are not looked for: without negative values nothing is farther than 1, and what is no nearer is
+    /// joined without looking.
+    longest: f64,
+}
+
+impl<'a> Forest<'a> {
+    fn new(index: &'a Index<'a>, core: &'a [f64], some_near: &'a [[u32; SOME]]) -> Self {
+        Forest {
+            index,
+            core,
+            some_near,
+            parts: Sets::new(core.len()),
+            shortest: core.iter().map(|&core| Shortest { weight: core, to: NONE }).collect(),
+            edges: Vec::with_capacity(core.len().saturating_sub(1)),
+            longest: if index.rows().is_nonnegative() { 1f64.next_down() } else { f64::INFINITY },
+        }
+    }
+
+    /// Adds the shortest edge of each part until there is one part.
+    fn grow(mut self, pool: &mut Pool<Scratch>, control: &dyn Control) -> Result<Vec<Edge>> {
+        let all = self.core.len() - 1;
+        while self.edges.len() < all {
+            control.progress("spanning tree", self.edges.len() as u64, all as u64);
+            let best = self.round(pool, control)?;
+            let before = self.edges.len();
+            for edge in best.into_iter().flatten() {
+                if self.parts.join(edge.low, edge.high) {
+                    self.edges.push(edge);
+                }
+            }
+            if self.edges.len() == before {
+                self.join_apart();
+            }
+        }
+        Ok(self.edges)
+    }
+
+    /// The shortest edge of each part, at its lowest row; but for the largest part, which the others find.
+    fn round(&mut self, pool: &mut Pool<Scratch>, control: &dyn Control) -> Result<Vec<Option<Edge>>> {
+        let count = self.core.len();
+        let part: Vec<u32> = (0..count as u32).map(|row| self.parts.find(row)).collect();
+        let largest = largest(&part);
+        let mut best: Vec<Option<Edge>> = vec![None; count];
+        let mut open = Vec::new();
+        for row in (0..count as u32).filter(|&row| part[row as usize] != largest) {
+            let Shortest { weight, to } = self.shortest[row as usize];
+            if to != NONE && part[to as usize] != part[row as usize] {
+                improve(&mut best[part[row as usize] as usize], Edge::new(weight, row, to));
+            } else {
+                self.shortest[row as usize].to = NONE;
+                open.push(row);
+            }
+        }
+        open.sort_unstable_by(|&a, &b| {
+            let weight = |row: u32| self.shortest[row as usize].weight;
+            weight(a).total_cmp(&weight(b)).then(a.cmp(&b))
+        });
+        for range in Pace::new(open.len()) {
+            control.poll()?;
+            let rows = &open[range.clone()];
+            let found = pool.map(range, |scratch, i| self.shortest(open[i], &part, &best, scratch));
+            for (&row, found) in rows.iter().zip(found) {
+                let Some(shortest) = found else { continue };
+                self.shortest[row as usize] = shortest;
+                if shortest.to != NONE {
+                    let edge = Edge::new(shortest.weight, row, shortest.to);
+                    improve(&mut best[part[row as usize] as usize], edge);
+                }
+            }
+        }
+        Ok(best)
+    }
+
+    /// Looks for the shortest edge of a row, as far as it may be its part's; `None` if it cannot be.
+    fn shortest(
+        &self,
+        row: u32,
+        part: &[u32],
+        best: &[Option<Edge>],
+        scratch: &mut Scratch,
+    ) -> Option<Shortest> {
+        let foreign = |to: u32| to != NONE && part[to as usize] != part[row as usize];
+        let limit = self.some_near[row as usize]
+            .iter()
+            .filter(|&&to| foreign(to))
+            .map(|&to| self.core[row as usize].max(self.core[to as usize]))
+            .fold(self.longest, f64::min);
+        let limit = best[part[row as usize] as usize].map_or(limit, |edge| edge.weight.min(limit));
+        if self.shortest[row as usize].weight > limit {
+            return None;
+        }
+        let rows = self.index.rows();
+        let mut foreign = Foreign { row, part, core: self.core, limit, found: None };
+        scratch.load_row(rows, row as usize);
+        self.index.search(scratch, &mut foreign);
+        scratch.unload();
+        Some(match foreign.found {
+            Some(edge) => Shortest { weight: edge.weight, to: edge.low ^ edge.high ^ row },
+            None => Shortest { weight: limit.next_up(), to: NONE },
+        })
+    }
+
+    /// Joins parts that are at distance 1 of one another, each at its lowest row to row 0.
+    fn join_apart(&mut self) {
+        for row in 1..self.core.len() as u32 {
+            if self.parts.join(0, row) {
+                self.edges.push(Edge { weight: 1.0, low: 0, high: row });
+            }
+        }
+    }
+}
+
+/// The part with the most rows, the lowest of several.
+fn largest(part: &[u32]) -> u32 {
+    let mut size = vec![0u32; part.len()];
+    for &of in part {
+        size[of as usize] += 1;
+    }
+    (0..part.len() as u32).max_by_key(|&of| (size[of as usize], Reverse(of))).unwrap_or(NONE)
+}
+
+fn improve(best: &mut Option<Edge>, edge: Edge) {
+    if best.is_none_or(|best| edge.before(&best)) {
+        *best = Some(edge);
+    }
+}
+
+/// The shortest edge to a row of another part.
+struct Foreign<'a> {
+    row: u32,
+    part: &'a [u32],
+    core: &'a [f64],
+    /// Longer edges are of no interest.
+    limit: f64,
+    found: Option<Edge>,
+}
+
+impl Collect for Foreign<'_> {
+    const APART: bool = true;
+
+    fn floor(&self) -> f64 {
+        let limit = self.found.map_or(self.limit, |edge| edge.weight);
+        if limit.is_finite() { 1.0 - limit } else { f64::NEG_INFINITY }
+    }
+
+    fn wants(&self, row: u32) -> bool {
+        self.part[row as usize] != self.part[self.row as usize]
+    }
+
+    fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()> {
+        let weight = distance.max(self.core[self.row as usize]).max(self.core[row as usize]);
+        if weight <= self.limit {
+            improve(&mut self.found, Edge::new(weight, self.row, row));
+        }
+        ControlFlow::Continue(())
+    }
+}
