@@ -1,5 +1,4 @@
 //! Making, changing and dropping detectors, and choosing their models.
-use logintel_core::baseline::Trainer;
 use pgrx::PgRelation;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
