@@ -197,6 +197,11 @@ impl TfidfOptions {
 }
 
 impl TfidfOptions {
+    /// Whether every value is one that [`Self::merge`] takes: options may come from bytes too.
+    pub fn is_valid(&self) -> bool {
+        TfidfOptions::default().merge(&self.to_json()).as_ref() == Ok(self)
+    }
+
     /// The options as JSON: what [`Self::merge`] would take to make them.
     pub fn to_json(&self) -> Value {
         let frequency = |bound| match bound {
