@@ -4,8 +4,8 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::columns::Columns;
-use super::{Detector, PARTS, required};
-use crate::error::{OrRaise, fail};
+use super::{Detector, PARTS, check_options, required};
+use crate::error::fail;
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
@@ -44,7 +44,7 @@ fn create_detector(
     let parts: Vec<_> =
         PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given.as_deref())).collect();
     let json = options.map_or_else(|| serde_json::json!({}), |options| options.0);
-    check_options(&json);
+    check_timezone(&check_options(&json).timezone);
     let owner = security::current_user();
 
     let _owner = RunAs::extension_owner();
@@ -95,14 +95,6 @@ fn check_kind(relation: &PgRelation) {
     }
 }
 
-/// Refuses options that training could not use.
-fn check_options(json: &serde_json::Value) {
-    let options = super::check_options(json);
-    check_timezone(&options.timezone);
-    // Compiles the patterns.
-    Trainer::new(&options, u64::MAX).or_raise();
-}
-
 /// Lets PostgreSQL say whether it knows a time zone.
 fn check_timezone(timezone: &str) {
     let known = crate::subtransaction::attempt(|| {
@@ -129,7 +121,7 @@ fn alter_detector(
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
     let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
-    check_options(&json);
+    check_timezone(&check_options(&json).timezone);
     let new_name = valid_name(Some(new_name.as_deref().unwrap_or(name)));
     if new_name != name && detector.is_watched() {
         fail(
