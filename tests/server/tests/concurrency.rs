@@ -1,6 +1,7 @@
 //! Many sessions at once: no deadlock, no INSERT that fails, no anomaly lost or doubled, and each statement judges by the
 //! model that its snapshot shows.
 use logintel_server_tests::postgres::Client;
+use logintel_server_tests::postgres::error::SqlState;
 use logintel_server_tests::{Ask, Cluster, Database, eventually, fill};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -122,7 +123,7 @@ fn everything_at_once() {
                     );
                     // A training may have removed the version meanwhile.
                     if let Err(error) = activated {
-                        assert_eq!(error.code().map(|code| code.code()), Some("42704"), "{error}");
+                        assert_eq!(error.code().map(SqlState::code), Some("42704"), "{error}");
                     }
                 });
             }),
