@@ -11,17 +11,20 @@ COMMENT ON COLUMN @extschema@.detection.cluster_id IS 'cluster of ordinary rows 
 COMMENT ON COLUMN @extschema@.detection.template IS 'the message without what varies';
 COMMENT ON COLUMN @extschema@.detection.distance IS 'cosine distance to what is ordinary';
 
--- What the last maintenance left to do; one row.
+-- What maintenance remembers; one row.
 CREATE TABLE @extschema@.maintenance (
     is_only_row        bool PRIMARY KEY DEFAULT true CHECK (is_only_row),
-    views_are_stale    bool NOT NULL DEFAULT true,
     views_refreshed_at timestamptz
 );
 INSERT INTO @extschema@.maintenance DEFAULT VALUES;
-COMMENT ON TABLE @extschema@.maintenance IS 'What the last maintenance left to do; one row';
+COMMENT ON TABLE @extschema@.maintenance IS 'What maintenance remembers; one row';
 COMMENT ON COLUMN @extschema@.maintenance.is_only_row IS 'Always true: the key of the one row';
-COMMENT ON COLUMN @extschema@.maintenance.views_are_stale IS 'Whether the materialized views no longer show what is there';
-COMMENT ON COLUMN @extschema@.maintenance.views_refreshed_at IS 'When they were refreshed';
+COMMENT ON COLUMN @extschema@.maintenance.views_refreshed_at IS 'When the materialized views were refreshed';
+
+-- One row for each change that the materialized views do not show yet; the next refresh removes it.
+CREATE TABLE @extschema@.view_changes (changed_at timestamptz NOT NULL DEFAULT now());
+COMMENT ON TABLE @extschema@.view_changes IS 'Changes that the materialized views do not show yet; at most some thousand';
+COMMENT ON COLUMN @extschema@.view_changes.changed_at IS 'When';
 
 -- Which detectors' logs a role may read: its own, all for an administrator, and those on relations that it may
 -- SELECT, unless these show each role other rows.
@@ -30,6 +33,9 @@ LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_te
     SELECT d.name FROM @extschema@.detectors AS d LEFT JOIN pg_catalog.pg_class AS c ON c.oid = d.relation
     WHERE pg_has_role(role, 'logintel_admin', 'USAGE')
        OR EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = d.owner AND pg_has_role(role, r.oid, 'USAGE'))
-       OR (c.oid IS NOT NULL AND NOT c.relrowsecurity AND has_table_privilege(role, c.oid, 'SELECT'))
+       OR (c.oid IS NOT NULL AND has_table_privilege(role, c.oid, 'SELECT') AND NOT c.relrowsecurity
+           -- A view that reads with its reader's rights.
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions)
+                           WHERE option_name = 'security_invoker' AND option_value::bool))
 $$;
 COMMENT ON FUNCTION @extschema@.readable_detectors(name) IS 'names of the detectors whose logs a role may read';

@@ -13,7 +13,7 @@ COMMENT ON FUNCTION @extschema@.ingest(text, text, text, text, timestamptz) IS
     'stores one line in the table logs and says whether it is an anomaly, and why';
 
 -- Times without zone are read in UTC.
-CREATE FUNCTION @extschema@.ingest(body jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC'
+CREATE FUNCTION @extschema@.ingest(body jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     moment pg_catalog.timestamptz;
@@ -44,11 +44,12 @@ COMMENT ON FUNCTION @extschema@.ingest(jsonb) IS
 
 INSERT INTO @extschema@.detectors (name, relation, owner, message, ts, level, component, source)
 VALUES ('logs', '@extschema@.logs', current_user::regrole, 'message', 'ts', 'level', 'component', 'source');
+-- Rows that a dump brings have been scored before; theirs is another transaction's time.
 CREATE TRIGGER logintel_logs_fill BEFORE INSERT ON @extschema@.logs
-    FOR EACH ROW EXECUTE FUNCTION @extschema@.score_row('logs');
+    FOR EACH ROW WHEN (NEW.recorded_at = now()) EXECUTE FUNCTION @extschema@.score_row('logs');
 COMMENT ON TRIGGER logintel_logs_fill ON @extschema@.logs IS 'fills the judgement';
 CREATE TRIGGER logintel_logs_row AFTER INSERT ON @extschema@.logs
-    FOR EACH ROW EXECUTE FUNCTION @extschema@.score_row('logs');
+    FOR EACH ROW WHEN (NEW.recorded_at = now()) EXECUTE FUNCTION @extschema@.score_row('logs');
 COMMENT ON TRIGGER logintel_logs_row ON @extschema@.logs IS 'records anomalies';
 
 -- CREATE EXTENSION makes the detector logs, and a dump brings it too: what the dump brings wins.

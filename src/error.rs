@@ -24,14 +24,25 @@ fn sqlstate(error: &Error) -> PgSqlErrorCode {
     }
 }
 
+/// A message in characters that every server encoding has: PostgreSQL takes it for text in its own.
+fn plain(text: impl Into<String>) -> String {
+    let text = text.into();
+    // SAFETY: reads a global.
+    let is_utf8 = unsafe { pgrx::pg_sys::GetDatabaseEncoding() == pgrx::pg_sys::pg_enc::PG_UTF8 as i32 };
+    if is_utf8 || text.is_ascii() {
+        return text;
+    }
+    text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
+}
+
 /// Raises an engine error as a PostgreSQL ERROR.
 pub fn raise(error: &Error) -> ! {
-    let mut report = ErrorReport::new(sqlstate(error), error.to_string(), "logintel");
+    let mut report = ErrorReport::new(sqlstate(error), plain(error.to_string()), "logintel");
     if let Some(detail) = error.detail() {
-        report = report.set_detail(detail);
+        report = report.set_detail(plain(detail));
     }
     if let Some(hint) = error.hint() {
-        report = report.set_hint(hint);
+        report = report.set_hint(plain(hint));
     }
     report.report(PgLogLevel::ERROR);
     unreachable!("ereport(ERROR) does not return")
@@ -51,16 +62,16 @@ impl<T> OrRaise<T> for logintel_core::Result<T> {
 
 /// Gives a WARNING: message and hint.
 pub fn warn(message: impl Into<String>, hint: impl Into<String>) {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.into(), "logintel")
-        .set_hint(hint)
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, plain(message), "logintel")
+        .set_hint(plain(hint))
         .report(PgLogLevel::WARNING);
 }
 
 /// Raises an ERROR of the surface's own: SQLSTATE, message and hint.
 pub fn fail(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) -> ! {
-    let mut report = ErrorReport::new(code, message.into(), "logintel");
+    let mut report = ErrorReport::new(code, plain(message), "logintel");
     if !hint.is_empty() {
-        report = report.set_hint(hint);
+        report = report.set_hint(plain(hint));
     }
     report.report(PgLogLevel::ERROR);
     unreachable!("ereport(ERROR) does not return")

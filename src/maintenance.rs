@@ -11,25 +11,39 @@ use crate::call::Raw;
 use crate::detector::Detector;
 use crate::error::warn;
 use crate::security::RunAs;
-use crate::spi::{Connection, arg};
+use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
+use crate::text::Text;
 
 /// New anomalies that one step takes in.
 const BATCH: i64 = 20_000;
 /// First number of our advisory locks.
 const LOCK_CLASS: i32 = 0x6c69_6e74;
+/// The same for the views.
+const VIEWS_LOCK_CLASS: i32 = LOCK_CLASS + 1;
 
-/// Says that the materialized views no longer show what is there.
+/// Says that the materialized views no longer show what is there. A row of its own for each call: who changed one
+/// shared row would wait for the transactions of others, and they perhaps for his.
 pub fn mark_views_stale(spi: &Connection) {
-    spi.write("UPDATE logintel.maintenance SET views_are_stale = true WHERE NOT views_are_stale", &[]);
+    // Beyond a thousand there is nobody who refreshes.
+    spi.write(
+        "INSERT INTO logintel.view_changes SELECT \
+         WHERE (SELECT count(*) FROM (SELECT FROM logintel.view_changes LIMIT 1000) AS few) < 1000",
+        &[],
+    );
 }
 
-/// Lets one transaction at a time change a detector's incidents and replace its anomalies.
+/// Lets one transaction at a time refresh the views.
+fn lock_views() {
+    Connection::open().read("SELECT pg_catalog.pg_advisory_xact_lock($1, 0)", &[arg(VIEWS_LOCK_CLASS)]);
+}
+
+/// Lets one transaction at a time change a detector's incidents, and replace or remove its anomalies.
 pub fn lock_detector(detector: &str) {
     let _owner = RunAs::extension_owner();
     Connection::open().read(
         "SELECT pg_catalog.pg_advisory_xact_lock($1, pg_catalog.hashtext($2))",
-        &[arg(LOCK_CLASS), arg(detector)],
+        &[arg(LOCK_CLASS), text_arg(detector)],
     );
 }
 
@@ -51,7 +65,11 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         }
         commit(is_atomic);
     }
-    step("removing what is old", retire);
+    for detector in step("listing the detectors", all_names).unwrap_or_default() {
+        step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
+        commit(is_atomic);
+    }
+    step("removing old failures", retire_failures);
     commit(is_atomic);
     step("refreshing the views", refresh);
     commit(is_atomic);
@@ -79,26 +97,6 @@ fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// A snapshot of its own for a step. After an error the abort of the subtransaction pops it.
-struct ActiveSnapshot(());
-
-impl ActiveSnapshot {
-    fn push() -> Self {
-        // SAFETY: popped in drop, or by the abort.
-        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
-        ActiveSnapshot(())
-    }
-}
-
-impl Drop for ActiveSnapshot {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: pushed by `push`.
-            unsafe { pg_sys::PopActiveSnapshot() };
-        }
-    }
-}
-
 fn commit(is_atomic: bool) {
     if !is_atomic {
         // SAFETY: a non-atomic connection is opened for the commit and closed after it.
@@ -112,10 +110,18 @@ fn commit(is_atomic: bool) {
 
 /// Detectors with something to do.
 fn names() -> Vec<String> {
+    list("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id")
+}
+
+fn all_names() -> Vec<String> {
+    list("SELECT name FROM logintel.detectors ORDER BY detector_id")
+}
+
+fn list(sql: &str) -> Vec<String> {
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
-    let rows = spi.read("SELECT name FROM logintel.detectors WHERE enabled ORDER BY detector_id", &[]);
-    (0..rows.len()).map(|row| rows.must(row, 1)).collect()
+    let rows = spi.read(sql, &[]);
+    (0..rows.len()).filter_map(|row| rows.text(row, 1)).collect()
 }
 
 /// Groups a batch of a detector's new anomalies into incidents; whether there may be more.
@@ -128,8 +134,8 @@ fn group(name: &str) -> bool {
         "WITH batch AS (SELECT anomaly_id FROM logintel.anomalies WHERE detector = $1 AND NOT is_grouped \
                         ORDER BY anomaly_id LIMIT $2) \
          UPDATE logintel.anomalies AS a SET is_grouped = true FROM batch WHERE a.anomaly_id = batch.anomaly_id \
-         RETURNING a.ts",
-        &[arg(name), arg(BATCH)],
+         RETURNING CASE WHEN isfinite(a.ts) THEN a.ts END",
+        &[text_arg(name), arg(BATCH)],
     );
     let times: Vec<i64> =
         (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 1)).map(micros).collect();
@@ -145,10 +151,14 @@ fn micros(ts: TimestampWithTimeZone) -> i64 {
     since_2000.saturating_add(946_684_800_000_000)
 }
 
-/// What of the past can reach an event: a gap, or a window.
-fn reach(window: Window) -> i64 {
+/// How far from an event that can be which it is grouped with. A chain of older single events is shorter than
+/// `min_events`, or it would be an incident; one more gap leads from its end to an incident.
+fn margin(window: Window, min_events: u32) -> i64 {
+    /// Longer chains of single events are not followed to their ends.
+    const MAX_CHAIN: i64 = 1000;
     match window {
-        Window::Session(length) | Window::Tumbling(length) => length,
+        Window::Session(gap) => gap.saturating_mul(i64::from(min_events).clamp(2, MAX_CHAIN)),
+        Window::Tumbling(length) => length,
     }
 }
 
@@ -156,7 +166,7 @@ fn reach(window: Window) -> i64 {
 fn regroup(spi: &Connection, detector: &Detector, times: &[i64]) -> Grouping {
     let options = &detector.options;
     let (mut events, mut spans) = (HashMap::new(), HashMap::new());
-    for (from, to) in stretches(times, reach(options.window)) {
+    for (from, to) in stretches(times, margin(options.window, options.min_events)) {
         load_around(spi, &detector.name, from, to, &mut events, &mut spans);
     }
     let events: Vec<Event> = events.into_values().collect();
@@ -164,13 +174,10 @@ fn regroup(spi: &Connection, detector: &Detector, times: &[i64]) -> Grouping {
     incident::group(&events, &spans, options.window, options.min_events)
 }
 
-/// The stretches of time that hold all new events and, around each of them, all that it can be grouped with:
-/// a chain of older single events is at most `min_events` long, or it would be an incident, so it is followed
-/// by one reach on each side beyond the reach of the event itself.
-fn stretches(times: &[i64], reach: i64) -> Vec<(i64, i64)> {
+/// The stretches of time that hold all new events and, around each of them, all that it can be grouped with.
+fn stretches(times: &[i64], margin: i64) -> Vec<(i64, i64)> {
     let mut times = times.to_vec();
     times.sort_unstable();
-    let margin = reach.saturating_mul(2);
     let mut stretches: Vec<(i64, i64)> = Vec::new();
     for time in times {
         let (from, to) = (time.saturating_sub(margin), time.saturating_add(margin));
@@ -190,10 +197,10 @@ fn load_around(
     events: &mut HashMap<i64, Event>,
     spans: &mut HashMap<i64, Span>,
 ) {
-    let bounds = [arg(detector), arg(timestamp(from)), arg(timestamp(to))];
+    let bounds = [text_arg(detector), arg(timestamp(from)), arg(timestamp(to))];
     let rows = spi.write(
         "SELECT anomaly_id, ts FROM logintel.anomalies \
-         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND incident_id IS NULL AND is_grouped",
+         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NULL AND is_grouped",
         &bounds,
     );
     for row in 0..rows.len() {
@@ -233,7 +240,7 @@ fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64>
                  event_count, sources, components, levels, messages) \
              SELECT $1, '', '', 'LOW', 0, min(ts), max(ts), count(*), '{}', '{}', '{}', '{}' \
              FROM logintel.anomalies WHERE anomaly_id = ANY ($2) RETURNING incident_id",
-            &[arg(detector.name.as_str()), arg(group.clone())],
+            &[text_arg(&detector.name), arg(group.clone())],
         );
         let incident: i64 = rows.must(0, 1);
         events.extend(group);
@@ -263,7 +270,7 @@ fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
              RETURNING incident_id) \
          SELECT incident_id, (SELECT count(*) FROM gone) FROM stale \
          UNION ALL SELECT NULL, count(*) FROM gone",
-        &[arg(detector.name.as_str()), arg(i64::from(detector.options.min_events))],
+        &[text_arg(&detector.name), arg(i64::from(detector.options.min_events))],
     );
     let gone: i64 = rows.get(0, 2).unwrap_or(0);
     let mut touched = touched;
@@ -280,21 +287,32 @@ fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
 }
 
 fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
+    // One row for each element of each list: texts are converted from the server's encoding one by one.
     let rows = spi.write(
-        "SELECT count(*), \
-                coalesce(array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL), '{}'), \
-                coalesce(array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL), '{}'), \
-                coalesce(array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL), '{}'), \
-                ARRAY(SELECT coalesce(m.message, '') FROM logintel.anomalies AS m WHERE m.incident_id = $1 \
-                      ORDER BY m.ts, m.anomaly_id LIMIT 5), \
-                mode() WITHIN GROUP (ORDER BY template COLLATE \"C\") \
-         FROM logintel.anomalies WHERE incident_id = $1",
+        "WITH i AS ( \
+             SELECT count(*) AS events, mode() WITHIN GROUP (ORDER BY template COLLATE \"C\") AS template, \
+                    array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL) AS sources, \
+                    array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL) AS components, \
+                    array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL) AS levels, \
+                    ARRAY(SELECT coalesce(m.message, '') FROM logintel.anomalies AS m WHERE m.incident_id = $1 \
+                          ORDER BY m.ts, m.anomaly_id LIMIT 5) AS messages \
+             FROM logintel.anomalies WHERE incident_id = $1) \
+         SELECT i.events, i.template, l.list, l.element \
+         FROM i LEFT JOIN LATERAL ( \
+             SELECT 0, u.* FROM unnest(i.sources) WITH ORDINALITY AS u \
+             UNION ALL SELECT 1, u.* FROM unnest(i.components) WITH ORDINALITY AS u \
+             UNION ALL SELECT 2, u.* FROM unnest(i.levels) WITH ORDINALITY AS u \
+             UNION ALL SELECT 3, u.* FROM unnest(i.messages) WITH ORDINALITY AS u \
+         ) AS l (list, element, at) ON true ORDER BY l.list, l.at",
         &[arg(incident)],
     );
     let events: i64 = rows.must(0, 1);
-    let list = |column| rows.get::<Vec<String>>(0, column).unwrap_or_default();
-    let (sources, components, levels, messages) = (list(2), list(3), list(4), list(5));
-    let template = rows.get::<String>(0, 6).unwrap_or_default();
+    let template = rows.text(0, 2).unwrap_or_default();
+    let list = |number: i32| -> Vec<String> {
+        let elements = (0..rows.len()).filter(|&row| rows.get(row, 3) == Some(number));
+        elements.filter_map(|row| rows.text(row, 4)).collect()
+    };
+    let (sources, components, levels, messages) = (list(0), list(1), list(2), list(3));
     let preset = detector.options.preset;
     let (score, severity) = incident::severity(preset, events, &levels);
     let suppressed = match preset {
@@ -310,59 +328,70 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
          WHERE incident_id = $1",
         &[
             arg(incident),
-            arg(sources),
-            arg(components.clone()),
-            arg(levels),
-            arg(messages),
+            arg(texts(&sources)),
+            arg(texts(&components)),
+            arg(texts(&levels)),
+            arg(texts(&messages)),
             arg(severity.as_str()),
             arg(score),
             arg(suppressed),
-            arg(incident::title(events, &components, &template)),
-            arg(template),
+            text_arg(&incident::title(events, &components, &template)),
+            text_arg(&template),
         ],
     );
 }
 
-/// Removes what is older than each detector keeps, and failures after a week.
-fn retire() {
-    let names = names();
-    for name in names {
-        let Some(detector) = Detector::find(&name) else { continue };
-        let _owner = RunAs::extension_owner();
-        let spi = Connection::open();
-        let seconds = detector.options.retention as f64 / 1e6;
-        let args = [arg(name.as_str()), arg(seconds)];
-        let limit = "now() - make_interval(secs => $2)";
-        let anomalies = format!(
-            "DELETE FROM logintel.anomalies WHERE anomaly_id IN (SELECT anomaly_id FROM logintel.anomalies \
-             WHERE detector = $1 AND recorded_at < {limit} LIMIT 50000)"
-        );
-        let incidents =
-            format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
-        let gone = spi.write(&anomalies, &args).len() + spi.write(&incidents, &args).len();
-        if name == "logs" {
-            spi.write(
-                "DELETE FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1)",
-                &[arg(seconds)],
-            );
-        }
-        if gone > 0 {
-            mark_views_stale(&spi);
-        }
-    }
+/// As values of the server.
+fn texts(list: &[String]) -> Vec<Text> {
+    list.iter().cloned().map(Text).collect()
+}
+
+/// Removes what is older than a detector keeps.
+fn retire(name: &str) {
+    lock_detector(name);
+    let Some(detector) = Detector::find(name) else { return };
     let _owner = RunAs::extension_owner();
-    Connection::open()
-        .write("DELETE FROM logintel.scoring_failures WHERE recorded_at < now() - interval '7 days'", &[]);
+    let spi = Connection::open();
+    let seconds = detector.options.retention as f64 / 1e6;
+    let args = [text_arg(name), arg(seconds)];
+    let limit = "now() - make_interval(secs => $2)";
+    let anomalies = format!(
+        "DELETE FROM logintel.anomalies WHERE anomaly_id IN (SELECT anomaly_id FROM logintel.anomalies \
+         WHERE detector = $1 AND recorded_at < {limit} LIMIT 50000)"
+    );
+    let incidents = format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
+    let gone = spi.write(&anomalies, &args).len() + spi.write(&incidents, &args).len();
+    if name == "logs" {
+        spi.write(
+            "DELETE FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1)",
+            &[arg(seconds)],
+        );
+    }
+    if gone > 0 {
+        mark_views_stale(&spi);
+    }
+}
+
+/// Removes failures after a week.
+fn retire_failures() {
+    let _owner = RunAs::extension_owner();
+    Connection::open().write(
+        "DELETE FROM logintel.scoring_failures WHERE failure_id IN (SELECT failure_id FROM logintel.scoring_failures \
+         WHERE recorded_at < now() - interval '7 days' FOR UPDATE SKIP LOCKED)",
+        &[],
+    );
 }
 
 /// Refreshes the materialized views if something changed since, or an hour has passed.
 fn refresh() {
     let _owner = RunAs::extension_owner_unrestricted();
     let spi = Connection::open();
+    lock_views();
+    let changes = spi.write("DELETE FROM logintel.view_changes", &[]).len();
     let stale = spi.write(
-        "UPDATE logintel.maintenance SET views_are_stale = false, views_refreshed_at = clock_timestamp() \
-         WHERE views_are_stale OR views_refreshed_at IS NULL OR views_refreshed_at < now() - interval '1 hour' RETURNING 1",
-        &[],
+        "UPDATE logintel.maintenance SET views_refreshed_at = clock_timestamp() \
+         WHERE $1 OR views_refreshed_at IS NULL OR views_refreshed_at < now() - interval '1 hour' RETURNING 1",
+        &[arg(changes > 0)],
     );
     if stale.len() > 0 {
         for view in ["incident_summary", "incident_timeline", "cluster_summary", "component_health"] {

@@ -36,6 +36,11 @@ impl RunAs {
         guard
     }
 
+    /// The owner of a table, for what a detector's owner may do to it in the owner's place.
+    pub fn table_owner(owner: pg_sys::Oid) -> Self {
+        Self::role(owner, pg_sys::SECURITY_RESTRICTED_OPERATION)
+    }
+
     fn role(role: pg_sys::Oid, restriction: u32) -> Self {
         let (mut user, mut context) = (pg_sys::Oid::INVALID, 0);
         // SAFETY: restored in drop, or by the abort.
@@ -141,10 +146,15 @@ pub fn is_admin(user: pg_sys::Oid) -> bool {
     admin != pg_sys::Oid::INVALID && has_role(user, admin) || unsafe { pg_sys::superuser_arg(user) }
 }
 
+/// Whether a role has the rights of a detector's owner, or of an administrator.
+pub fn may_administer(user: pg_sys::Oid, owner: pg_sys::Oid) -> bool {
+    has_role(user, owner) || is_admin(user)
+}
+
 /// Refuses who neither owns a detector nor administers all of them.
 pub fn require_owner(detector: &str, owner: pg_sys::Oid) {
     let user = current_user();
-    if !has_role(user, owner) && !is_admin(user) {
+    if !may_administer(user, owner) {
         fail(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("must be owner of detector \"{detector}\""),
@@ -156,7 +166,7 @@ pub fn require_owner(detector: &str, owner: pg_sys::Oid) {
 /// Whether a role may see what a detector of `owner` says about a relation: as its owner or administrator, or with
 /// SELECT on a relation that shows everybody the same rows.
 pub fn may_read(user: pg_sys::Oid, owner: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
-    has_role(user, owner) || is_admin(user) || may_select(user, relation) && !has_row_security(relation)
+    may_administer(user, owner) || may_select(user, relation) && !shows_each_role_other_rows(relation)
 }
 
 fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
@@ -168,16 +178,33 @@ fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
     !is_missing && granted == pg_sys::AclResult::ACLCHECK_OK
 }
 
-fn has_row_security(relation: pg_sys::Oid) -> bool {
+/// Row-level security, or a view that reads with its reader's rights.
+fn shows_each_role_other_rows(relation: pg_sys::Oid) -> bool {
     // SAFETY: catalog look-up.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
         if tuple.is_null() {
             return true;
         }
-        let secured = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relrowsecurity;
+        let class = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+        let (secured, is_view) = (class.relrowsecurity, class.relkind as u8 == b'v');
         pg_sys::ReleaseSysCache(tuple);
-        secured
+        secured || is_view && reads_as_invoker(relation)
+    }
+}
+
+fn reads_as_invoker(view: pg_sys::Oid) -> bool {
+    // SAFETY: the options of an open view are NULL or of this type.
+    unsafe {
+        let lock = pg_sys::AccessShareLock as i32;
+        let relation = pg_sys::try_relation_open(view, lock);
+        if relation.is_null() {
+            return true;
+        }
+        let options = (*relation).rd_options.cast::<pg_sys::ViewOptions>();
+        let invoker = !options.is_null() && (*options).security_invoker;
+        pg_sys::relation_close(relation, lock);
+        invoker
     }
 }
 

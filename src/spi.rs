@@ -9,12 +9,19 @@ use std::marker::PhantomData;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::text::Text;
+
 /// A parameter: its type and value.
 pub type Arg = (pg_sys::Oid, Option<pg_sys::Datum>);
 
 /// A parameter of the type that the value has in SQL.
 pub fn arg<T: IntoDatum>(value: T) -> Arg {
     (T::type_oid(), value.into_datum())
+}
+
+/// A text parameter, in the server's encoding.
+pub fn text_arg(value: &str) -> Arg {
+    arg(Text(value.to_owned()))
 }
 
 /// A connection to the SQL engine, for as long as the value lives. PostgreSQL keeps which one it is, so its methods
@@ -143,7 +150,7 @@ impl Rows<'_> {
 
     /// A text, whatever the server's encoding.
     pub fn text(&self, row: u64, column: i32) -> Option<String> {
-        self.get::<crate::text::Text>(row, column).map(|text| text.0)
+        self.get::<Text>(row, column).map(|text| text.0)
     }
 
     /// A value that is never NULL.
@@ -161,8 +168,30 @@ impl Drop for Rows<'_> {
     }
 }
 
+/// A snapshot that what only reads looks through, until dropped. After an error the abort of the subtransaction pops it.
+#[derive(Debug)]
+pub struct ActiveSnapshot(());
+
+impl ActiveSnapshot {
+    /// One of this moment; in a repeatable-read transaction, the transaction's.
+    pub fn push() -> Self {
+        // SAFETY: popped in drop, or by the abort.
+        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+        ActiveSnapshot(())
+    }
+}
+
+impl Drop for ActiveSnapshot {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: pushed by `push`.
+            unsafe { pg_sys::PopActiveSnapshot() };
+        }
+    }
+}
+
 fn c_string(sql: &str) -> CString {
-    CString::new(sql).unwrap_or_else(|_| pgrx::error!("a query holds a NUL byte"))
+    crate::text::to_c_string(sql).unwrap_or_else(|| pgrx::error!("a query holds a NUL byte"))
 }
 
 fn split(args: &[Arg]) -> (Vec<pg_sys::Oid>, Vec<pg_sys::Datum>, Vec<std::ffi::c_char>) {

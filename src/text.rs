@@ -2,8 +2,14 @@
 //!
 //! Log lines come as they are: bytes that are no text in the server's encoding become U+FFFD instead of an error.
 use std::borrow::Cow;
+use std::ffi::{CStr, CString};
 
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::UnboxDatum;
 use pgrx::pg_sys;
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
 use pgrx::{FromDatum, IntoDatum};
 
 /// A text value, in either direction.
@@ -24,6 +30,53 @@ impl IntoDatum for Text {
 
     fn type_oid() -> pg_sys::Oid {
         pg_sys::TEXTOID
+    }
+}
+
+// SAFETY: a datum of a text type becomes a value of its own.
+unsafe impl UnboxDatum for Text {
+    type As<'src> = Text;
+
+    unsafe fn unbox<'src>(datum: pgrx::datum::Datum<'src>) -> Self::As<'src>
+    where
+        Self: 'src,
+    {
+        // SAFETY: the caller gives a datum of a text type.
+        unsafe { with_text(datum.sans_lifetime(), |text| Text(text.to_owned())) }
+    }
+}
+
+// SAFETY: reads a text argument.
+unsafe impl<'fcx> ArgAbi<'fcx> for Text {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        let index = arg.index();
+        // SAFETY: the caller gives a text argument.
+        unsafe { arg.unbox_arg_using_from_datum() }
+            .unwrap_or_else(|| panic!("argument {index} must not be null"))
+    }
+}
+
+// SAFETY: the datum is a text in the caller's memory context.
+unsafe impl BoxRet for Text {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+        // SAFETY: as above.
+        unsafe { fcinfo.return_raw_datum(to_datum(&self.0)) }
+    }
+}
+
+// SAFETY: it is the SQL type text.
+unsafe impl SqlTranslatable for Text {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Text);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("text"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("text")));
+}
+
+impl std::ops::Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -51,7 +104,7 @@ fn encoding() -> i32 {
 }
 
 /// Text of the server as UTF-8.
-fn to_utf8(bytes: &[u8]) -> Cow<'_, str> {
+pub fn to_utf8(bytes: &[u8]) -> Cow<'_, str> {
     let (utf8, ascii) = (pg_sys::pg_enc::PG_UTF8 as i32, pg_sys::pg_enc::PG_SQL_ASCII as i32);
     if bytes.is_ascii() || encoding() == utf8 || encoding() == ascii {
         return String::from_utf8_lossy(bytes);
@@ -93,15 +146,104 @@ fn convert(bytes: &[u8], from: i32, to: i32) -> Option<Vec<u8>> {
     (converted == length).then_some(out)
 }
 
-/// UTF-8 as a text datum of the server; characters that its encoding lacks become question marks.
-pub fn to_datum(text: &str) -> pg_sys::Datum {
+/// UTF-8 in the server's encoding; characters that it lacks become question marks.
+pub fn to_server(text: &str) -> Cow<'_, [u8]> {
     let (utf8, ascii) = (pg_sys::pg_enc::PG_UTF8 as i32, pg_sys::pg_enc::PG_SQL_ASCII as i32);
-    let bytes = if text.is_ascii() || encoding() == utf8 || encoding() == ascii {
-        Cow::Borrowed(text.as_bytes())
-    } else {
-        let plain = || text.chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' }).collect();
-        Cow::Owned(convert(text.as_bytes(), utf8, encoding()).unwrap_or_else(plain))
+    if text.is_ascii() || encoding() == utf8 || encoding() == ascii {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let each = || {
+        let one = |c: char| convert(c.encode_utf8(&mut [0; 4]).as_bytes(), utf8, encoding());
+        text.chars().flat_map(|c| one(c).unwrap_or_else(|| vec![b'?'])).collect()
     };
+    Cow::Owned(convert(text.as_bytes(), utf8, encoding()).unwrap_or_else(each))
+}
+
+/// UTF-8 as a text datum of the server.
+pub fn to_datum(text: &str) -> pg_sys::Datum {
+    let bytes = to_server(text);
     // SAFETY: copies as many bytes as there are.
     unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32).into() }
+}
+
+/// UTF-8 as a C string of the server; `None` where it holds a zero byte.
+pub fn to_c_string(text: &str) -> Option<CString> {
+    CString::new(to_server(text)).ok()
+}
+
+/// A C string of the server.
+///
+/// # Safety
+/// The pointer is to a C string.
+pub unsafe fn from_c_string(text: *const std::ffi::c_char) -> String {
+    // SAFETY: the caller's.
+    to_utf8(unsafe { CStr::from_ptr(text) }.to_bytes()).into_owned()
+}
+
+/// A name from the catalogs.
+pub fn from_name(name: &pg_sys::NameData) -> String {
+    // SAFETY: a name ends in a zero byte.
+    unsafe { from_c_string(name.data.as_ptr()) }
+}
+
+/// The name of a relation.
+pub fn relation_name(relation: &pgrx::PgRelation) -> String {
+    // SAFETY: the relation is open.
+    unsafe { from_name(&(*relation.rd_rel).relname) }
+}
+
+/// A jsonb, whose text is in the server's encoding.
+#[derive(Debug)]
+pub struct Jsonb(pub serde_json::Value);
+
+impl FromDatum for Jsonb {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: jsonb_out takes a jsonb and gives a C string.
+        unsafe {
+            let (mut output, mut is_varlena) = (pg_sys::Oid::INVALID, false);
+            pg_sys::getTypeOutputInfo(pg_sys::JSONBOID, &raw mut output, &raw mut is_varlena);
+            let text = pg_sys::OidOutputFunctionCall(output, datum);
+            let json = serde_json::from_str(&from_c_string(text));
+            pg_sys::pfree(text.cast());
+            // A number that no float64 holds is the one thing that jsonb has and JSON here has not.
+            Some(Jsonb(json.unwrap_or_else(|error| pgrx::error!("jsonb cannot be read: {error}"))))
+        }
+    }
+}
+
+impl IntoDatum for Jsonb {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let text = to_c_string(&self.0.to_string())?;
+        // SAFETY: jsonb_in takes a C string.
+        unsafe {
+            let (mut input, mut parameter) = (pg_sys::Oid::INVALID, pg_sys::Oid::INVALID);
+            pg_sys::getTypeInputInfo(pg_sys::JSONBOID, &raw mut input, &raw mut parameter);
+            Some(pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), parameter, -1))
+        }
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::JSONBOID
+    }
+}
+
+// SAFETY: reads a jsonb argument.
+unsafe impl<'fcx> ArgAbi<'fcx> for Jsonb {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        let index = arg.index();
+        // SAFETY: the caller gives a jsonb argument.
+        unsafe { arg.unbox_arg_using_from_datum() }
+            .unwrap_or_else(|| panic!("argument {index} must not be null"))
+    }
+}
+
+// SAFETY: it is the SQL type jsonb.
+unsafe impl SqlTranslatable for Jsonb {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Jsonb);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
 }

@@ -12,15 +12,15 @@ use logintel_core::limits::MAX_MODEL_BYTES;
 use logintel_core::options::TfidfOptions;
 use logintel_core::tfidf::{Scratch, TermCounts, TfidfModel, Vectorizer};
 use logintel_core::{Error, sparse::SparseVec};
+use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{JsonB, PgMemoryContexts};
 
 use crate::call::{Raw, argument, given};
 use crate::error::{OrRaise, fail, raise};
 use crate::logvec::LogVec;
 use crate::settings;
-use crate::text::{to_datum, with_text};
+use crate::text::{Jsonb, Text, to_datum, with_text};
 use crate::tuples::ResultSet;
 
 /// Lends the bytes of a varlena datum.
@@ -170,7 +170,7 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             state.cast_mut_ptr::<FitState>()
         } else {
             let json = given
-                .and_then(|json| JsonB::from_datum(json, false))
+                .and_then(|json| Jsonb::from_datum(json, false))
                 .map_or(serde_json::Value::Null, |json| json.0);
             let options = TfidfOptions::default().merge(&json).or_raise();
             let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
@@ -361,8 +361,8 @@ fn logvec_datum(vector: &SparseVec) -> Option<pg_sys::Datum> {
 
 /// The vector of a message in a detector's active model.
 #[pg_extern(name = "log_embed", stable, strict, parallel_restricted, cost = 500, requires = ["detector"])]
-fn log_embed_detector(detector: &str, message: &str) -> LogVec<'static> {
-    crate::detector::embed(detector, message).as_ref().into()
+fn log_embed_detector(detector: Text, message: Text) -> LogVec<'static> {
+    crate::detector::embed(&detector, &message).as_ref().into()
 }
 
 // Looking inside --------------------------------------------------------------------------------------------------
@@ -406,5 +406,5 @@ unsafe fn tfidf_summary(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         "bytes": bytes,
         "options": model.options.to_json(),
     });
-    Raw(JsonB(summary).into_datum())
+    Raw(Jsonb(summary).into_datum())
 }

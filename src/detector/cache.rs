@@ -15,7 +15,7 @@ use super::Active;
 use crate::error::OrRaise;
 use crate::security::RunAs;
 use crate::settings;
-use crate::spi::{Connection, arg};
+use crate::spi::{Connection, arg, text_arg};
 
 thread_local! {
     /// Most recently used last.
@@ -43,7 +43,7 @@ fn load(detector: &str, version: i32) -> Model {
     let spi = Connection::open();
     let rows = spi.read(
         "SELECT artifact FROM logintel.model_versions WHERE detector = $1 AND version = $2",
-        &[arg(detector), arg(version)],
+        &[text_arg(detector), arg(version)],
     );
     let bytes: Vec<u8> = rows.must(0, 1);
     Model::new(artifact::decode::<Baseline>(&bytes).or_raise()).or_raise()

@@ -7,6 +7,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::error::fail;
+use crate::text::{from_name, relation_name};
 
 /// The parts of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,13 +182,13 @@ impl Columns {
     /// Those of the relation, dropped ones left out.
     pub fn of(relation: &PgRelation) -> Self {
         let column = |attribute: &pg_sys::FormData_pg_attribute| Column {
-            name: attribute.name().to_owned(),
+            name: from_name(&attribute.attname),
             number: attribute.attnum,
             oid: attribute.atttypid,
         };
         let columns =
             relation.tuple_desc().iter().filter(|attribute| !attribute.is_dropped()).map(column).collect();
-        Columns { relation: relation.name().to_owned(), columns }
+        Columns { relation: relation_name(relation), columns }
     }
 
     /// The path of a part: as given; none for `''`; by its usual names for NULL. Returned with the text to
@@ -329,6 +330,11 @@ pub fn quote_identifier(name: &str) -> String {
 }
 
 /// A literal as SQL, whatever `standard_conforming_strings` says.
-fn quote_literal(text: &str) -> String {
-    pgrx::spi::quote_literal(text)
+pub fn quote_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') {
+        format!(" E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
 }

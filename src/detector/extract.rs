@@ -1,12 +1,11 @@
 //! The parts of a log line, read from a tuple in a trigger without SQL.
-use std::ffi::CStr;
-
 use pgrx::PgRelation;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::Detector;
 use super::columns::{Columns, Part, Path};
+use crate::text::{Text, from_c_string, to_c_string};
 
 /// A log line.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +81,7 @@ impl Field {
                 return Some(crate::text::with_text(datum, str::to_owned));
             }
             let text = pg_sys::OidOutputFunctionCall(self.output, datum);
-            let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+            let owned = from_c_string(text);
             pg_sys::pfree(text.cast());
             Some(owned)
         }
@@ -94,14 +93,15 @@ impl Field {
 /// # Safety
 /// The datum is of type json or jsonb.
 unsafe fn json_text(oid: pg_sys::Oid, datum: pg_sys::Datum, path: &[String]) -> Option<String> {
-    let keys = path.to_vec().into_datum();
+    let keys = path.iter().map(|key| Text(key.clone())).collect::<Vec<_>>().into_datum();
     // SAFETY: both functions take the document and a text array.
     unsafe {
         if oid == pg_sys::JSONBOID {
-            pgrx::direct_function_call::<String>(pg_sys::jsonb_extract_path_text, &[Some(datum), keys])
+            pgrx::direct_function_call::<Text>(pg_sys::jsonb_extract_path_text, &[Some(datum), keys])
         } else {
-            pgrx::direct_function_call::<String>(pg_sys::json_extract_path_text, &[Some(datum), keys])
+            pgrx::direct_function_call::<Text>(pg_sys::json_extract_path_text, &[Some(datum), keys])
         }
+        .map(|text| text.0)
     }
 }
 
@@ -159,7 +159,7 @@ impl Extractor {
                     pgrx::direct_function_call(pg_sys::timestamp_zone, &[zone(), midnight.into_datum()])
                 }
                 _ => {
-                    let text = std::ffi::CString::new(field.text(slot)?).ok()?;
+                    let text = to_c_string(&field.text(slot)?)?;
                     let args = [
                         text.as_c_str().into_datum(),
                         pg_sys::Oid::INVALID.into_datum(),

@@ -4,20 +4,20 @@ use logintel_core::detect::{Judgement, Mode};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::Detector;
 use super::columns::{Columns, Part};
 use super::extract::Line;
 use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
 use super::train::{qualified, range_args, range_sql};
 use super::trigger::judge;
+use super::{Detector, required};
 use crate::call::{Raw, argument, text_argument};
 use crate::control::Session;
 use crate::error::fail;
 use crate::maintenance::{lock_detector, mark_views_stale};
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
-use crate::spi::{Connection, arg};
+use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::text::Text;
 use crate::tuples::ResultSet;
 
@@ -71,15 +71,19 @@ fn for_each_line(
 /// Scores rows that are there already and replaces the detector's anomalies of that range; returns the rows scored.
 #[pg_extern(requires = ["detector"])]
 fn score_history(
-    detector: &str,
+    detector: Option<Text>,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
     until: default!(Option<TimestampWithTimeZone>, "NULL"),
 ) -> i64 {
-    let resolved = resolve(detector, |detector| security::require_owner(&detector.name, detector.owner));
+    let detector = required(detector);
+    let resolved = resolve(&detector, |detector| security::require_owner(&detector.name, detector.owner));
     require_model(&resolved);
     let _progress = Progress::begin("score_history");
-    lock_detector(detector);
-    forget(detector, since, until);
+    lock_detector(&detector);
+    // The anomalies that go are those of the rows that are read, and of no other: what commits meanwhile keeps the
+    // anomalies that its trigger has written.
+    let snapshot = ActiveSnapshot::push();
+    forget(&detector, since, until);
     let mut recorder = Recorder::new(&resolved.detector);
     let mut scored = 0;
     for_each_line(&resolved, since, until, |line, judgement| {
@@ -89,6 +93,7 @@ fn score_history(
         }
     });
     recorder.write();
+    drop(snapshot);
     scored
 }
 
@@ -115,15 +120,21 @@ fn forget(detector: &str, since: Option<TimestampWithTimeZone>, until: Option<Ti
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     let [since, until] = range_args(since, until);
-    let condition = format!("detector = $3 AND {}", range_sql("ts"));
-    spi.write(
-        &format!(
-            "WITH gone AS (DELETE FROM logintel.anomalies WHERE {condition} RETURNING incident_id) \
-             UPDATE logintel.incidents SET is_stale = true \
-             WHERE incident_id IN (SELECT incident_id FROM gone WHERE incident_id IS NOT NULL)"
-        ),
-        &[since, until, arg(detector)],
+    let mut gone: Vec<i64> = Vec::new();
+    spi.for_each(
+        &format!("SELECT anomaly_id FROM logintel.anomalies WHERE detector = $3 AND {}", range_sql("ts")),
+        &[since, until, text_arg(detector)],
+        |rows, row| gone.push(rows.must(row, 1)),
     );
+    for some in gone.chunks(50_000) {
+        pgrx::check_for_interrupts!();
+        spi.write(
+            "WITH gone AS (DELETE FROM logintel.anomalies WHERE anomaly_id = ANY ($1) RETURNING incident_id) \
+             UPDATE logintel.incidents SET is_stale = true \
+             WHERE NOT is_stale AND incident_id IN (SELECT incident_id FROM gone WHERE incident_id IS NOT NULL)",
+            &[arg(some.to_vec())],
+        );
+    }
     mark_views_stale(&spi);
 }
 

@@ -1,14 +1,15 @@
 //! Making, changing and dropping detectors, and choosing their models.
 use pgrx::PgRelation;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{JsonB, pg_sys};
 
 use super::columns::Columns;
-use super::{Detector, PARTS, check_options};
+use super::{Detector, PARTS, check_options, required};
 use crate::error::fail;
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
-use crate::spi::{Connection, arg};
+use crate::spi::{Connection, arg, text_arg};
+use crate::text::{Jsonb, Text, relation_name};
 
 /// Longest name of a detector, bytes.
 const MAX_NAME: usize = 200;
@@ -17,18 +18,18 @@ const MAX_NAME: usize = 200;
 #[pg_extern(requires = ["detector"])]
 #[allow(clippy::too_many_arguments, reason = "the contract's arguments")]
 fn create_detector(
-    name: Option<&str>,
+    name: Option<Text>,
     relation: Option<PgRelation>,
-    message: default!(Option<&str>, "NULL"),
-    ts: default!(Option<&str>, "NULL"),
-    level: default!(Option<&str>, "NULL"),
-    component: default!(Option<&str>, "NULL"),
-    source: default!(Option<&str>, "NULL"),
-    session: default!(Option<&str>, "NULL"),
-    template: default!(Option<&str>, "NULL"),
-    options: default!(Option<JsonB>, "NULL"),
+    message: default!(Option<Text>, "NULL"),
+    ts: default!(Option<Text>, "NULL"),
+    level: default!(Option<Text>, "NULL"),
+    component: default!(Option<Text>, "NULL"),
+    source: default!(Option<Text>, "NULL"),
+    session: default!(Option<Text>, "NULL"),
+    template: default!(Option<Text>, "NULL"),
+    options: default!(Option<Jsonb>, "NULL"),
 ) -> i32 {
-    let name = valid_name(name);
+    let name = valid_name(name.as_deref());
     let Some(relation) = relation else {
         fail(
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
@@ -37,17 +38,18 @@ fn create_detector(
         )
     };
     check_kind(&relation);
-    security::require_select(relation.oid(), relation.name());
+    security::require_select(relation.oid(), &relation_name(&relation));
     let columns = Columns::of(&relation);
     let given = [message, ts, level, component, source, session, template];
-    let parts: Vec<_> = PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given)).collect();
+    let parts: Vec<_> =
+        PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given.as_deref())).collect();
     let json = options.map_or_else(|| serde_json::json!({}), |options| options.0);
     check_timezone(&check_options(&json).timezone);
     let owner = security::current_user();
 
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
-    let taken = spi.read("SELECT FROM logintel.detectors WHERE name = $1", &[arg(name)]);
+    let taken = spi.read("SELECT FROM logintel.detectors WHERE name = $1", &[text_arg(name)]);
     if taken.len() > 0 {
         fail(
             PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
@@ -55,8 +57,10 @@ fn create_detector(
             "Choose another name, or drop it first: SELECT logintel.drop_detector(name).",
         );
     }
-    let mut args = vec![arg(name), arg(relation.oid()), arg(owner), arg(JsonB(json))];
-    args.extend(parts.iter().map(|part| (pg_sys::TEXTOID, part.as_deref().and_then(IntoDatum::into_datum))));
+    let mut args = vec![text_arg(name), arg(relation.oid()), arg(owner), arg(Jsonb(json))];
+    args.extend(
+        parts.into_iter().map(|part| (pg_sys::TEXTOID, part.map(Text).and_then(IntoDatum::into_datum))),
+    );
     let rows = spi.write(
         "INSERT INTO logintel.detectors \
              (name, relation, owner, options, message, ts, level, component, source, session, template) \
@@ -67,14 +71,15 @@ fn create_detector(
 }
 
 fn valid_name(name: Option<&str>) -> &str {
-    let valid = name.filter(|name| !name.trim().is_empty() && name.len() <= MAX_NAME);
-    valid.unwrap_or_else(|| {
-        fail(
-            PgSqlErrorCode::ERRCODE_INVALID_NAME,
-            "a detector's name must not be empty or NULL",
-            &format!("Give a name of up to {MAX_NAME} bytes."),
-        )
-    })
+    let refuse = |why: &str| {
+        let hint = format!("Give a name of up to {MAX_NAME} bytes.");
+        fail(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("a detector's name must not be {why}"), &hint)
+    };
+    match name {
+        Some(name) if name.len() > MAX_NAME => refuse("so long"),
+        Some(name) if !name.trim().is_empty() => name,
+        _ => refuse("empty or NULL"),
+    }
 }
 
 /// Tables of any kind, views and materialized views hold rows.
@@ -84,7 +89,7 @@ fn check_kind(relation: &PgRelation) {
     if !matches!(kind, b'r' | b'p' | b'v' | b'm' | b'f') {
         fail(
             PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-            format!("\"{}\" is not a table or view", relation.name()),
+            format!("\"{}\" is not a table or view", relation_name(relation)),
             "Name the table or view that holds the logs.",
         );
     }
@@ -94,7 +99,7 @@ fn check_kind(relation: &PgRelation) {
 fn check_timezone(timezone: &str) {
     let known = crate::subtransaction::attempt(|| {
         let spi = Connection::open();
-        spi.read("SELECT pg_catalog.timezone($1, pg_catalog.now())", &[arg(timezone)]).len()
+        spi.read("SELECT pg_catalog.timezone($1, pg_catalog.now())", &[text_arg(timezone)]).len()
     });
     if known.is_err() {
         fail(
@@ -108,15 +113,16 @@ fn check_timezone(timezone: &str) {
 /// Changes a detector's options (all of them at once) or its name; NULL leaves them.
 #[pg_extern(requires = ["detector"])]
 fn alter_detector(
-    name: &str,
-    options: default!(Option<JsonB>, "NULL"),
-    new_name: default!(Option<&str>, "NULL"),
+    name: Option<Text>,
+    options: default!(Option<Jsonb>, "NULL"),
+    new_name: default!(Option<Text>, "NULL"),
 ) {
+    let name = &*required(name);
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
     let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
     check_timezone(&check_options(&json).timezone);
-    let new_name = valid_name(Some(new_name.unwrap_or(name)));
+    let new_name = valid_name(Some(new_name.as_deref().unwrap_or(name)));
     if new_name != name && detector.is_watched() {
         fail(
             PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
@@ -135,35 +141,39 @@ fn alter_detector(
     let spi = Connection::open();
     spi.write(
         "UPDATE logintel.detectors SET name = $2, options = $3 WHERE name = $1",
-        &[arg(name), arg(new_name), arg(JsonB(json))],
+        &[text_arg(name), text_arg(new_name), arg(Jsonb(json))],
     );
     mark_views_stale(&spi);
 }
 
 /// Drops a detector with its models, anomalies, incidents and triggers.
 #[pg_extern(requires = ["detector"])]
-fn drop_detector(name: &str) {
+fn drop_detector(name: Text) {
+    let name = &*name;
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
     detector.drop_triggers();
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
-    spi.write("DELETE FROM logintel.detectors WHERE name = $1", &[arg(name)]);
+    spi.write("DELETE FROM logintel.detectors WHERE name = $1", &[text_arg(name)]);
     mark_views_stale(&spi);
 }
 
 /// Makes a version the one that judges; an older one is the rollback.
 #[pg_extern(requires = ["detector"])]
-fn activate_model(detector: &str, version: i32) {
+fn activate_model(detector: Text, version: i32) {
+    let detector = &*detector;
     let found = Detector::get(detector);
     security::require_owner(detector, found.owner);
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
+    // A training that ends now may remove the version: first wait for it, then look.
+    spi.write("SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE", &[text_arg(detector)]);
     let rows = spi.write(
         "UPDATE logintel.detectors AS d SET active_version = m.version \
          FROM logintel.model_versions AS m \
          WHERE d.name = $1 AND m.detector = d.name AND m.version = $2 RETURNING 1",
-        &[arg(detector), arg(version)],
+        &[text_arg(detector), arg(version)],
     );
     if rows.len() == 0 {
         fail(

@@ -1,16 +1,19 @@
 //! Detectors: what is registered, and who may touch it.
 use std::rc::Rc;
 
+use logintel_core::baseline::Trainer;
 use logintel_core::config::DetectorOptions;
 use logintel_core::detect::Detector as Model;
 use pgrx::PgRelation;
+use pgrx::Uuid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid};
 
 use crate::error::{OrRaise, fail};
 use crate::security::{self, RunAs};
-use crate::spi::{Connection, arg};
+use crate::spi::{Connection, text_arg};
+use crate::text::Jsonb;
+use crate::text::Text;
 
 pub mod cache;
 pub mod columns;
@@ -71,18 +74,18 @@ impl Detector {
              FROM logintel.detectors AS d LEFT JOIN logintel.model_versions AS m \
                ON m.detector = d.name AND m.version = d.active_version \
              WHERE d.name = $1",
-            &[arg(name)],
+            &[text_arg(name)],
         );
         if rows.len() == 0 {
             return None;
         }
-        let json = rows.must::<JsonB>(0, 10).0;
+        let json = rows.must::<Jsonb>(0, 10).0;
         let active = rows.get(0, 12).map(|version| Active { version, model_id: rows.must(0, 13) });
         Some(Detector {
             name: name.to_owned(),
             relation: rows.must(0, 1),
             owner: rows.must(0, 2),
-            parts: std::array::from_fn(|part| rows.get(0, 3 + part as i32)),
+            parts: std::array::from_fn(|part| rows.text(0, 3 + part as i32)),
             options: parse_options(&json),
             json,
             enabled: rows.must(0, 11),
@@ -126,6 +129,17 @@ impl Detector {
     }
 }
 
+/// The name that a caller gave; NULL is an error.
+pub fn required(name: Option<Text>) -> Text {
+    name.unwrap_or_else(|| {
+        fail(
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            "the detector's name must not be NULL",
+            "SELECT name FROM logintel.detectors lists what there is.",
+        )
+    })
+}
+
 /// Opens a relation by OID.
 trait OpenChecked: Sized {
     /// # Safety
@@ -153,7 +167,10 @@ impl OpenChecked for PgRelation {
 /// Reads options as they were given; an error names what is wrong with them.
 fn check_options(json: &serde_json::Value) -> DetectorOptions {
     let interval = |text: &str| crate::subtransaction::attempt(|| interval_micros(text)).ok().flatten();
-    DetectorOptions::parse(json, &interval).or_raise()
+    let options = DetectorOptions::parse(json, &interval).or_raise();
+    // Compiles the patterns, so that training does not have to refuse them.
+    Trainer::new(&options, u64::MAX).or_raise();
+    options
 }
 
 /// Reads options that were checked before they were stored: without subtransaction, which a parallel plan may not

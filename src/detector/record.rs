@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use super::Detector;
 use super::extract::Line;
 use crate::security::RunAs;
-use crate::spi::{Connection, arg};
+use crate::spi::{Connection, arg, text_arg};
 use crate::subtransaction::Failure;
 use crate::text::Text;
 
@@ -70,7 +70,7 @@ impl<'a> Recorder<'a> {
                  (detector, version, ts, source, component, level, message, template, cluster_id, anomaly_score, reason) \
              SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &[
-                arg(self.detector.name.as_str()),
+                text_arg(&self.detector.name),
                 arg(self.detector.active.map(|active| active.version)),
                 arg(batch.ts),
                 arg(batch.source),
@@ -96,6 +96,11 @@ pub fn record_failure(detector: &str, rows: u64, failure: &Failure) {
     let _owner = RunAs::extension_owner();
     Connection::open().write(
         "INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ($1, $2, $3, $4)",
-        &[arg(detector), arg(rows as i64), arg(failure.sqlstate.as_str()), arg(cut(&failure.message))],
+        &[
+            text_arg(detector),
+            arg(rows as i64),
+            arg(failure.sqlstate.as_str()),
+            text_arg(&cut(&failure.message)),
+        ],
     );
 }

@@ -68,8 +68,8 @@ thread_local! {
 /// Detectors that one statement may use without reading the table again.
 const KEPT: usize = 8;
 
-/// The detector of that name; an error if there is none. `check` is asked once for each statement whether the
-/// role may use it.
+/// The detector of that name; an error if there is none. `check` is asked at each call whether the role may
+/// use it for what the call does.
 pub fn resolve(name: &str, check: impl FnOnce(&Detector)) -> Rc<Resolved> {
     let sight = Sight::now();
     let kept = LAST.with_borrow(|last| {
@@ -78,7 +78,12 @@ pub fn resolve(name: &str, check: impl FnOnce(&Detector)) -> Rc<Resolved> {
             .find(|(seen, resolved)| resolved.detector.name == name && Some(seen) == sight.as_ref());
         found.map(|(_, resolved)| Rc::clone(resolved))
     });
-    kept.unwrap_or_else(|| {
+    if let Some(kept) = kept {
+        check(&kept.detector);
+        return kept;
+    }
+    forget_at_the_end();
+    {
         let detector = Detector::get(name);
         check(&detector);
         let model = detector.model();
@@ -90,5 +95,40 @@ pub fn resolve(name: &str, check: impl FnOnce(&Detector)) -> Rc<Resolved> {
             }
         });
         resolved
-    })
+    }
+}
+
+/// Lets nothing that was resolved outlive its transaction, or a subtransaction that is rolled back: both may have
+/// changed what the same snapshot shows.
+fn forget_at_the_end() {
+    thread_local! {
+        static REGISTERED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+    if !REGISTERED.replace(true) {
+        // SAFETY: the callbacks raise no ERROR and live as long as the process.
+        unsafe {
+            pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
+            pg_sys::RegisterSubXactCallback(Some(at_subtransaction_end), std::ptr::null_mut());
+        }
+    }
+}
+
+fn forget() {
+    // Not while the process ends, and not where an error came out of the list itself.
+    let _ = LAST.try_with(|last| last.try_borrow_mut().map(|mut last| last.clear()));
+}
+
+unsafe extern "C-unwind" fn at_transaction_end(_: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
+    forget();
+}
+
+unsafe extern "C-unwind" fn at_subtransaction_end(
+    event: pg_sys::SubXactEvent::Type,
+    _: pg_sys::SubTransactionId,
+    _: pg_sys::SubTransactionId,
+    _: *mut std::ffi::c_void,
+) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        forget();
+    }
 }

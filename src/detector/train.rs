@@ -2,19 +2,18 @@
 use logintel_core::artifact;
 use logintel_core::baseline::{Baseline, Trainer};
 use logintel_core::control::Control;
-use pgrx::JsonB;
 use pgrx::PgRelation;
 use pgrx::prelude::*;
 
-use super::Detector;
 use super::columns::{Columns, Part};
+use super::{Detector, required};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
 use crate::maintenance::mark_views_stale;
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
-use crate::spi::{Arg, Connection, arg};
-use crate::text::Text;
+use crate::spi::{Arg, Connection, arg, text_arg};
+use crate::text::{Jsonb, Text, from_c_string, relation_name};
 
 /// Versions kept for each detector, the active one beside them.
 const KEPT_VERSIONS: i32 = 10;
@@ -22,12 +21,12 @@ const KEPT_VERSIONS: i32 = 10;
 /// Learns what is ordinary from the rows of a time range, stores it as a new version and activates it.
 #[pg_extern(requires = ["detector"])]
 fn train(
-    detector: &str,
+    detector: Option<Text>,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
     until: default!(Option<TimestampWithTimeZone>, "NULL"),
-    activate: default!(bool, true),
+    activate: default!(Option<bool>, true),
 ) -> i32 {
-    let detector = Detector::get(detector);
+    let detector = Detector::get(&required(detector));
     security::require_owner(&detector.name, detector.owner);
     let _progress = Progress::begin("train");
     let baseline = learn(&detector, since, until);
@@ -42,7 +41,7 @@ fn train(
             "Until it is trained on more history, only what is stranger than all of it is flagged.",
         );
     }
-    store(&detector, &baseline, since, until, activate)
+    store(&detector, &baseline, since, until, activate.unwrap_or(true))
 }
 
 /// Reads history with the owner's rights.
@@ -102,7 +101,9 @@ pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampW
 /// The relation's name as SQL.
 pub fn qualified(relation: &PgRelation) -> String {
     use super::columns::quote_identifier;
-    format!("{}.{}", quote_identifier(relation.namespace()), quote_identifier(relation.name()))
+    // SAFETY: the relation is open; its schema has a name.
+    let schema = unsafe { from_c_string(pgrx::pg_sys::get_namespace_name((*relation.rd_rel).relnamespace)) };
+    format!("{}.{}", quote_identifier(&schema), quote_identifier(&relation_name(relation)))
 }
 
 impl Detector {
@@ -130,7 +131,7 @@ fn store(
     // can still be written.
     spi.write(
         "SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE",
-        &[arg(detector.name.as_str())],
+        &[text_arg(&detector.name)],
     );
     let summary = &baseline.summary;
     let [since, until] = range_args(since, until);
@@ -140,7 +141,7 @@ fn store(
          SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 \
          FROM logintel.model_versions WHERE detector = $1 RETURNING version",
         &[
-            arg(detector.name.as_str()),
+            text_arg(&detector.name),
             since,
             until,
             arg(summary.training_rows as i64),
@@ -150,7 +151,7 @@ fn store(
             arg(summary.noise_rows as i64),
             arg(baseline.threshold),
             arg(summary.flagged_share),
-            arg(JsonB(detector.json.clone())),
+            arg(Jsonb(detector.json.clone())),
             arg(bytes),
         ],
     );
@@ -159,13 +160,13 @@ fn store(
     if activate {
         spi.write(
             "UPDATE logintel.detectors SET active_version = $2 WHERE name = $1",
-            &[arg(detector.name.as_str()), arg(version)],
+            &[text_arg(&detector.name), arg(version)],
         );
     }
     spi.write(
         "DELETE FROM logintel.model_versions AS m USING logintel.detectors AS d \
          WHERE m.detector = $1 AND d.name = $1 AND m.version <= $2 - $3 AND m.version IS DISTINCT FROM d.active_version",
-        &[arg(detector.name.as_str()), arg(version), arg(KEPT_VERSIONS)],
+        &[text_arg(&detector.name), arg(version), arg(KEPT_VERSIONS)],
     );
     mark_views_stale(&spi);
     version
@@ -178,7 +179,7 @@ fn store_clusters(spi: &Connection, detector: &Detector, version: i32, baseline:
         "INSERT INTO logintel.model_clusters (detector, version, cluster_id, rows, templates, template) \
          SELECT $1, $2, * FROM unnest($3, $4, $5, $6)",
         &[
-            arg(detector.name.as_str()),
+            text_arg(&detector.name),
             arg(version),
             arg(clusters.iter().map(|cluster| cluster.id as i32).collect::<Vec<_>>()),
             arg(clusters.iter().map(|cluster| cluster.rows as i64).collect::<Vec<_>>()),

@@ -12,8 +12,11 @@ use super::record::{Recorder, record_failure};
 use super::resolve::{Resolved, resolve};
 use crate::call::Raw;
 use crate::error::{OrRaise, fail, warn};
+use crate::security;
 use crate::settings::{self, OnError};
+use crate::spi::Connection;
 use crate::subtransaction::{Failure, attempt};
+use crate::text::{from_c_string, from_name};
 
 thread_local! {
     /// Kept for its allocations.
@@ -131,7 +134,7 @@ impl Call {
                     "SELECT logintel.watch('detector') installs the trigger.",
                 );
             }
-            let detector = std::ffi::CStr::from_ptr(*trigger.tgargs).to_string_lossy().into_owned();
+            let detector = from_c_string(*trigger.tgargs);
             Call { data, detector }
         }
     }
@@ -184,8 +187,29 @@ impl Call {
 
     /// The detector, unless it is switched off or gone.
     fn resolved(&self) -> Option<std::rc::Rc<Resolved>> {
-        let resolved = resolve(&self.detector, |_| {});
+        let resolved = resolve(&self.detector, |detector| self.require_feed(detector));
         resolved.detector.enabled.then_some(resolved)
+    }
+
+    /// Refuses a trigger by which somebody feeds the detector of somebody else: on the detector's relation and its
+    /// partitions anybody may have one who may make triggers there, elsewhere who has the owner's rights.
+    fn require_feed(&self, detector: &super::Detector) {
+        // SAFETY: the relation of the running call.
+        let (relation, owner, is_partition) = unsafe {
+            let relation = (*self.data).tg_relation;
+            let class = &*(*relation).rd_rel;
+            ((*relation).rd_id, class.relowner, class.relispartition)
+        };
+        let is_ours = relation == detector.relation
+            || security::may_administer(owner, detector.owner)
+            || is_partition && ancestors(relation).contains(&detector.relation);
+        if !is_ours {
+            fail(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("the trigger is on a table that detector \"{}\" is not for", detector.name),
+                "Its owner may feed it from another table that belongs to him.",
+            );
+        }
     }
 
     /// # Safety
@@ -241,12 +265,14 @@ impl Call {
             let extractor = Extractor::new(&resolved.detector, &relation);
             let line = extractor.line((*self.data).tg_trigslot);
             let judgement = judge(&resolved, line.judged.as_deref(), line.level.as_deref(), Mode::Live);
+            // As in `detect`, there is none before the first training.
+            let score = resolved.model.is_some().then_some(judgement.score);
             let (mut numbers, mut values, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
             for attribute in description.iter().filter(|attribute| !attribute.is_dropped()) {
-                let value = match (attribute.name(), attribute.atttypid) {
+                let value = match (&*from_name(&attribute.attname), attribute.atttypid) {
                     ("is_anomaly", pg_sys::BOOLOID) => judgement.is_anomaly.into_datum(),
-                    ("anomaly_score", pg_sys::FLOAT8OID) => judgement.score.into_datum(),
-                    ("anomaly_score", pg_sys::FLOAT4OID) => (judgement.score as f32).into_datum(),
+                    ("anomaly_score", pg_sys::FLOAT8OID) => score.into_datum(),
+                    ("anomaly_score", pg_sys::FLOAT4OID) => score.map(|score| score as f32).into_datum(),
                     ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => {
                         judgement.reason.to_string().into_datum()
                     }
@@ -273,6 +299,16 @@ impl Call {
             )
         }
     }
+}
+
+/// The partition itself and the partitioned tables that it belongs to.
+fn ancestors(partition: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let spi = Connection::open();
+    let rows = spi.read(
+        "SELECT a.relid::pg_catalog.oid FROM pg_catalog.pg_partition_ancestors($1) AS a",
+        &[(pg_sys::REGCLASSOID, Some(partition.into()))],
+    );
+    (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
 
 fn judge_into(resolved: &Resolved, recorder: &mut Recorder<'_>, line: &Line) {

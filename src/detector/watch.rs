@@ -4,23 +4,24 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::Detector;
-use super::columns::quote_identifier;
+use super::columns::{quote_identifier, quote_literal};
 use super::train::qualified;
 use crate::error::fail;
-use crate::security;
-use crate::spi::{Connection, arg};
+use crate::security::{self, RunAs};
+use crate::spi::{Connection, text_arg};
+use crate::text::{Text, from_name, relation_name};
 
 /// Scores every row that is inserted from now on.
 #[pg_extern(requires = ["detector"])]
-fn watch(detector: &str, mode: default!(&str, "'statement'")) {
-    let detector = Detector::get(detector);
+fn watch(detector: Text, mode: default!(Text, "'statement'")) {
+    let detector = Detector::get(&detector);
     security::require_owner(&detector.name, detector.owner);
-    let row = match mode {
+    let row = match &*mode {
         "statement" => false,
         "row" => true,
         _ => fail(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("invalid mode \"{mode}\""),
+            format!("invalid mode \"{}\"", mode.0),
             "It is 'statement' (one call for each statement) or 'row' (one for each row, which can also fill columns).",
         ),
     };
@@ -28,7 +29,7 @@ fn watch(detector: &str, mode: default!(&str, "'statement'")) {
     check_kind(&detector, &relation, row);
     detector.drop_triggers();
     let table = qualified(&relation);
-    let argument = pgrx::spi::quote_literal(&detector.name);
+    let argument = quote_literal(&detector.name);
     let name = |suffix: &str| quote_identifier(&trigger_name(&detector.name, suffix));
     let spi = Connection::open();
     if row {
@@ -46,8 +47,8 @@ fn watch(detector: &str, mode: default!(&str, "'statement'")) {
 
 /// Removes what `watch` installed.
 #[pg_extern(requires = ["detector"])]
-fn unwatch(detector: &str) {
-    let detector = Detector::get(detector);
+fn unwatch(detector: Text) {
+    let detector = Detector::get(&detector);
     security::require_owner(&detector.name, detector.owner);
     detector.drop_triggers();
 }
@@ -56,14 +57,20 @@ fn unwatch(detector: &str) {
 fn has_score_columns(relation: &PgRelation) -> bool {
     let names = ["is_anomaly", "anomaly_score", "anomaly_reason", "cluster_id"];
     let description = relation.tuple_desc();
-    description.iter().any(|attribute| !attribute.is_dropped() && names.contains(&attribute.name()))
+    description
+        .iter()
+        .any(|attribute| !attribute.is_dropped() && names.contains(&&*from_name(&attribute.attname)))
 }
 
 fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
     // SAFETY: the relation is open.
     let kind = unsafe { (*(*relation.as_ptr()).rd_rel).relkind } as u8;
     let refuse = |what: &str, hint: &str| {
-        fail(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, format!("\"{}\" is {what}", relation.name()), hint)
+        fail(
+            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            format!("\"{}\" is {what}", relation_name(relation)),
+            hint,
+        )
     };
     match kind {
         b'v' | b'm' => refuse(
@@ -87,15 +94,16 @@ fn trigger_name(detector: &str, suffix: &str) -> String {
 impl Detector {
     /// Triggers of this detector on any table: those that call our functions with its name.
     fn triggers(&self) -> Vec<(pg_sys::Oid, String)> {
+        let _owner = RunAs::extension_owner();
         let spi = Connection::open();
-        // The argument is kept as bytes that end in a zero byte.
-        let rows = spi.read(
+        // The argument is kept as bytes that end in a zero byte. Not only read: the statement may have made one itself.
+        let rows = spi.write(
             "SELECT t.tgrelid, t.tgname::pg_catalog.text FROM pg_catalog.pg_trigger AS t \
              WHERE t.tgfoid = ANY (ARRAY['logintel.score_row()'::pg_catalog.regprocedure, 'logintel.score_rows()'::pg_catalog.regprocedure]::pg_catalog.oid[]) \
                AND t.tgparentid = 0 AND t.tgargs = pg_catalog.convert_to($1, pg_catalog.getdatabaseencoding()) || '\\x00'::pg_catalog.bytea",
-            &[arg(self.name.as_str())],
+            &[text_arg(&self.name)],
         );
-        (0..rows.len()).map(|row| (rows.must(row, 1), rows.must(row, 2))).collect()
+        (0..rows.len()).map(|row| (rows.must(row, 1), rows.text(row, 2).unwrap_or_default())).collect()
     }
 
     /// Whether any table has a trigger of this detector.
@@ -103,11 +111,13 @@ impl Detector {
         !self.triggers().is_empty()
     }
 
-    /// Removes them.
+    /// Removes them, for an owner of the detector.
     pub(super) fn drop_triggers(&self) {
         for (table, trigger) in self.triggers() {
             // SAFETY: the lock that DROP TRIGGER takes is held to the end of the transaction.
             let relation = unsafe { PgRelation::with_lock(table, pg_sys::AccessExclusiveLock as i32) };
+            // Who had the right to make the trigger has not always the right to drop it.
+            let _owner = RunAs::table_owner(unsafe { (*relation.rd_rel).relowner });
             let sql = format!("DROP TRIGGER {} ON {}", quote_identifier(&trigger), qualified(&relation));
             Connection::open().write(&sql, &[]);
         }

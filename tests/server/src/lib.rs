@@ -16,9 +16,11 @@
 //! installed into the PostgreSQL of `tools/cluster.sh` (`PG_CONFIG`, else the copy that `make test` builds into).
 //!
 //! Nothing here asserts a time. [`eventually`] waits for what must happen, and gives up after a minute.
+mod ask;
 mod cluster;
 mod database;
 
+pub use ask::{Ask, fill};
 pub use cluster::{Cluster, Mode};
 pub use database::Database;
 pub use postgres;

@@ -1,0 +1,299 @@
+//! Many sessions at once: no deadlock, no INSERT that fails, no anomaly lost or doubled, and each statement judges by the
+//! model that its snapshot shows.
+use logintel_server_tests::postgres::Client;
+use logintel_server_tests::postgres::error::SqlState;
+use logintel_server_tests::{Ask, Cluster, Database, eventually, fill};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+const LOG: &str = "(id bigint GENERATED ALWAYS AS IDENTITY, ts timestamptz, level text, component text, source text, message text)";
+
+fn watched<'a>(cluster: &'a Cluster, name: &str) -> Database<'a> {
+    let db = cluster.database(name);
+    db.execute(&format!(
+        "CREATE TABLE app_log {LOG};
+         CREATE TABLE other_log {LOG};
+         {};
+         INSERT INTO other_log (ts, level, component, source, message) SELECT ts, level, component, source, message FROM app_log;
+         SELECT logintel.create_detector('app', 'app_log'), logintel.create_detector('other', 'other_log');
+         SELECT logintel.train('app'), logintel.train('other');
+         SELECT logintel.watch('app'), logintel.watch('other', 'row')",
+        fill("app_log", 300)
+    ));
+    db
+}
+
+/// Insert statements of one client: ordinary and faulty lines, some rolled back, some committed late.
+fn insert(db: &Database, client: usize, rounds: usize) -> i64 {
+    let mut session = db.client();
+    let mut faults = 0;
+    for round in 0..rounds {
+        let table = if round % 2 == 0 { "app_log" } else { "other_log" };
+        let statement = format!(
+            "INSERT INTO {table} (ts, level, component, source, message)
+             SELECT clock_timestamp(), CASE WHEN i % 4 = 0 THEN 'ERROR' ELSE 'INFO' END, 'c{client}', 'client {client}',
+                    CASE WHEN i % 4 = 0 THEN 'fault {client}-{round}-' || i ELSE 'user ' || i || ' logged in' END
+             FROM generate_series(1, 12) AS i"
+        );
+        let mut transaction = session.transaction().unwrap();
+        transaction.ask(&statement);
+        match round % 5 {
+            1 => {
+                transaction.rollback().unwrap();
+                continue;
+            }
+            2 => {
+                transaction.ask(&format!("SAVEPOINT s; {statement}; ROLLBACK TO s"));
+            }
+            3 => {
+                transaction.ask("SELECT pg_sleep(0.05)");
+            }
+            _ => {}
+        }
+        transaction.commit().unwrap();
+        faults += 3;
+    }
+    faults
+}
+
+/// What must hold once everybody is done.
+fn check(db: &Database, faults: i64) {
+    let mut session = db.client();
+    session.ask("CALL logintel.run_maintenance()");
+    assert_eq!(session.ask("SELECT count(*) FROM logintel.scoring_failures"), "0");
+    // The active version is there.
+    assert_eq!(session.ask("SELECT detector FROM logintel.models WHERE is_active ORDER BY 1"), "app\nother");
+    assert_eq!(
+        session.count("SELECT count(*) FROM (SELECT FROM app_log WHERE level = 'ERROR' UNION ALL SELECT FROM other_log WHERE level = 'ERROR') AS f"),
+        faults
+    );
+    // Rows with the level ERROR are flagged whatever the model; each once.
+    let pairs = "
+        FROM (SELECT 'app' AS detector, message, ts FROM app_log WHERE level = 'ERROR'
+              UNION ALL SELECT 'other', message, ts FROM other_log WHERE level = 'ERROR') AS f
+        FULL JOIN (SELECT detector, message, ts, count(*) AS times FROM logintel.anomalies WHERE level = 'ERROR' GROUP BY 1, 2, 3) AS a
+          USING (detector, message, ts)
+        WHERE f.message IS NULL OR a.message IS NULL OR a.times <> 1";
+    let wrong = session.ask(&format!("SELECT detector, message, coalesce(times, 0) {pairs} LIMIT 10"));
+    assert_eq!(wrong, "", "lost, doubled, or without a row");
+    let wrong = session.ask(
+        "SELECT incident_id, event_count, counted FROM logintel.incidents AS i
+         FULL JOIN (SELECT incident_id, count(*) AS counted, min(ts) AS first, max(ts) AS last FROM logintel.anomalies
+                    WHERE incident_id IS NOT NULL GROUP BY 1) AS a USING (incident_id)
+         WHERE (i.event_count, i.start_time, i.end_time) IS DISTINCT FROM (a.counted, a.first, a.last)",
+    );
+    assert_eq!(wrong, "", "an incident does not sum up");
+    // Within the window of an incident nobody is left alone.
+    let alone = session.count(
+        "SELECT count(*) FROM logintel.anomalies AS a JOIN logintel.incidents AS i USING (detector)
+         WHERE a.incident_id IS NULL AND a.ts BETWEEN i.start_time AND i.end_time",
+    );
+    assert_eq!(alone, 0, "anomalies outside the incident around them");
+    assert_eq!(
+        session.ask("SELECT coalesce(sum(events), 0) FROM logintel.incident_summary"),
+        session.ask("SELECT count(incident_id) FROM logintel.anomalies")
+    );
+}
+
+#[test]
+fn everything_at_once() {
+    // With the worker ticking beside it all.
+    let db = watched(Cluster::shared(), "concurrency_all");
+    let db = &db;
+    let done = AtomicBool::new(false);
+    let until_done = |work: &dyn Fn(&mut Client)| {
+        let mut session = db.client();
+        while !done.load(Ordering::Relaxed) {
+            work(&mut session);
+        }
+    };
+    let faults = thread::scope(|scope| {
+        let inserting: Vec<_> = (0..5).map(|client| scope.spawn(move || insert(db, client, 60))).collect();
+        let helpers = [
+            scope.spawn(|| {
+                until_done(&|session| {
+                    session.ask("SELECT logintel.train('app'), logintel.train('other', activate => false)");
+                });
+            }),
+            scope.spawn(|| {
+                until_done(&|session| {
+                    let activated = session.send(
+                        "SELECT logintel.activate_model(detector, version) FROM
+                             (SELECT DISTINCT ON (detector) detector, version FROM logintel.models ORDER BY detector, random()) AS m",
+                    );
+                    // A training may have removed the version meanwhile.
+                    if let Err(error) = activated {
+                        assert_eq!(error.code().map(SqlState::code), Some("42704"), "{error}");
+                    }
+                });
+            }),
+            scope.spawn(|| until_done(&|session| drop(session.ask("CALL logintel.run_maintenance()")))),
+            scope.spawn(|| until_done(&|session| drop(session.ask("CALL logintel.run_maintenance()")))),
+            scope.spawn(|| {
+                until_done(&|session| {
+                    // Two detectors in one transaction, now in this and now in that order.
+                    session.ask("SELECT logintel.score_history('app'); SELECT logintel.score_history('other')");
+                    session.ask("SELECT logintel.score_history('other')");
+                });
+            }),
+            scope.spawn(|| until_done(&|session| drop(session.ask("SELECT logintel.score_history('app', since => now() - interval '1 hour')")))),
+            scope.spawn(|| {
+                until_done(&|session| {
+                    session.ask("REFRESH MATERIALIZED VIEW CONCURRENTLY logintel.component_health");
+                    session.ask("REFRESH MATERIALIZED VIEW logintel.incident_timeline");
+                });
+            }),
+        ];
+        let inserted: Vec<_> = inserting.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Relaxed);
+        for helper in helpers {
+            helper.join().expect("a helper");
+        }
+        inserted.into_iter().map(|faults| faults.expect("an inserting client")).sum()
+    });
+    check(db, faults);
+    assert_eq!(db.cluster().log_lines(&["deadlock detected"]), 0);
+}
+
+#[test]
+fn several_detectors_scored_in_one_transaction_do_not_deadlock_with_maintenance() {
+    let db = watched(Cluster::shared(), "concurrency_order");
+    db.execute("INSERT INTO app_log (ts, level, message) SELECT now(), 'ERROR', 'boom ' || i FROM generate_series(1, 5) AS i");
+    db.execute("INSERT INTO other_log (ts, level, message) SELECT now(), 'ERROR', 'boom ' || i FROM generate_series(1, 5) AS i");
+    let mut first = db.client();
+    let mut transaction = first.transaction().unwrap();
+    transaction.ask("SELECT logintel.score_history('app')");
+    thread::scope(|scope| {
+        let pid = {
+            let (send, receive) = std::sync::mpsc::channel();
+            let db = &db;
+            scope.spawn(move || {
+                let mut second = db.client();
+                send.send(second.ask("SELECT pg_backend_pid()")).unwrap();
+                second.ask("BEGIN; SELECT logintel.score_history('other'); COMMIT");
+            });
+            receive.recv().unwrap()
+        };
+        // The other's work is done, or it waits for ours.
+        let mut observer = db.client();
+        eventually("the other session rests", || {
+            let state = observer.ask(&format!(
+                "SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = {pid}"
+            ));
+            (state != "t").then_some(())
+        });
+        transaction.ask("SELECT logintel.score_history('other')");
+        transaction.commit().unwrap();
+    });
+    check(&db, 10);
+}
+
+#[test]
+fn rows_that_commit_while_history_is_scored_keep_their_anomaly() {
+    let db = watched(Cluster::shared(), "concurrency_history");
+    // Somebody holds the detector, so that the statement begins, takes its snapshot, and waits.
+    let mut holder = db.client();
+    let mut holding = holder.transaction().unwrap();
+    holding.ask("SELECT logintel.score_history('app')");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| db.client().count("SELECT logintel.score_history('app')"));
+        let mut observer = db.client();
+        eventually("it waits", || {
+            (observer.count("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") > 0).then_some(())
+        });
+        observer.ask("INSERT INTO app_log (ts, level, message) VALUES (now(), 'ERROR', 'between')");
+        holding.commit().unwrap();
+        waiting.join().unwrap();
+    });
+    check(&db, 1);
+}
+
+#[test]
+fn an_activated_version_holds_from_the_next_statement_on() {
+    let db = Cluster::shared().database("concurrency_activation");
+    db.execute(&format!("CREATE TABLE app_log {LOG}"));
+    let lines = |word: &str| {
+        format!(
+            "TRUNCATE app_log; INSERT INTO app_log (ts, level, message)
+             SELECT now(), 'INFO', '{word} number ' || i || ' came through door ' || i % 7 FROM generate_series(1, 300) AS i"
+        )
+    };
+    let mut admin = db.client();
+    admin.ask(&lines("elephant"));
+    admin.ask("SELECT logintel.create_detector('app', 'app_log'); SELECT logintel.train('app')");
+    admin.ask(&lines("tiger"));
+    admin.ask("SELECT logintel.train('app', activate => false); SELECT logintel.watch('app')");
+
+    let mut open = db.client();
+    open.ask("SET plan_cache_mode = force_generic_plan");
+    open.ask(
+        "PREPARE judge AS SELECT (logintel.detect('app', 'tiger number 3 came through door 1')).is_anomaly",
+    );
+    let judge = "EXECUTE judge";
+    let prepared = open
+        .prepare("INSERT INTO app_log (ts, level, message) VALUES (now(), 'INFO', $1) RETURNING id")
+        .unwrap();
+    let tiger = "tiger number 3 came through door 1";
+    let anomalies = "SELECT count(*) FROM logintel.anomalies";
+    assert_eq!(open.ask(judge), "t");
+    open.execute(&prepared, &[&tiger]).unwrap();
+    assert_eq!(open.count(anomalies), 1);
+    admin.ask("SELECT logintel.activate_model('app', 2)");
+    assert_eq!(open.ask(judge), "f");
+    open.execute(&prepared, &[&tiger]).unwrap();
+    assert_eq!(open.count(anomalies), 1);
+
+    // Read committed: the next statement. Repeatable read: what it saw first, to its end.
+    let mut transaction = open.transaction().unwrap();
+    assert_eq!(transaction.ask(judge), "f");
+    admin.ask("SELECT logintel.activate_model('app', 1)");
+    assert_eq!(transaction.ask(judge), "t");
+    transaction.commit().unwrap();
+    open.ask("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    assert_eq!(open.ask(judge), "t");
+    admin.ask("SELECT logintel.activate_model('app', 2)");
+    assert_eq!(open.ask(judge), "t");
+    open.execute(&prepared, &[&tiger]).unwrap();
+    assert_eq!(open.count(anomalies), 2);
+    open.ask("COMMIT");
+    assert_eq!(open.ask(judge), "f");
+
+    // What is rolled back was never there: neither in the whole nor in part, nor where the snapshot stays the same.
+    for isolation in ["READ COMMITTED", "REPEATABLE READ"] {
+        open.ask(&format!("BEGIN ISOLATION LEVEL {isolation}"));
+        assert_eq!(open.ask(judge), "f", "{isolation}");
+        open.ask("SAVEPOINT s; SELECT logintel.activate_model('app', 1)");
+        assert_eq!(open.ask(judge), "t", "{isolation}");
+        open.ask("ROLLBACK TO s");
+        assert_eq!(open.ask(judge), "f", "{isolation}: after ROLLBACK TO");
+        open.ask("SELECT logintel.activate_model('app', 1)");
+        assert_eq!(open.ask(judge), "t", "{isolation}");
+        open.ask("ROLLBACK");
+        assert_eq!(open.ask(judge), "f", "{isolation}: after ROLLBACK");
+    }
+}
+
+#[test]
+fn maintenance_calls_wait_for_each_other() {
+    let db = watched(Cluster::shared(), "concurrency_maintenance");
+    let db = &db;
+    db.execute("INSERT INTO app_log (ts, level, message) SELECT now() + i * interval '1 second', 'ERROR', 'boom ' || i FROM generate_series(1, 2000) AS i");
+    thread::scope(|scope| {
+        for client in 0..6 {
+            scope.spawn(move || {
+                let mut session = db.client();
+                for _ in 0..5 {
+                    if client % 2 == 0 {
+                        session.ask("CALL logintel.run_maintenance()");
+                    } else {
+                        // Several statements sent at once are one transaction.
+                        session.ask("BEGIN; CALL logintel.run_maintenance(); COMMIT");
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(db.client().ask("SELECT count(*), sum(event_count) FROM logintel.incidents"), "1|2000");
+    check(db, 2000);
+    assert_eq!(db.cluster().log_lines(&["logintel maintenance", "WARNING"]), 0);
+}

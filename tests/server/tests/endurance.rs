@@ -1,0 +1,176 @@
+//! What lasts: memory over thousands of calls, a cancel in the middle of long work, a backend that dies.
+use logintel_server_tests::postgres::Client;
+use logintel_server_tests::{Ask, Cluster, eventually, fill};
+use std::io::Write;
+use std::thread;
+
+const LOG: &str = "(ts timestamptz, level text, component text, source text, message text)";
+
+/// Resident memory of the session's backend that is its own, in kB.
+fn memory(session: &mut Client) -> i64 {
+    let pid = session.ask("SELECT pg_backend_pid()");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the status of a process");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a line RssAnon");
+    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+}
+
+#[test]
+fn memory_stays_over_thousands_of_calls() {
+    let db = Cluster::shared().database("endurance_memory");
+    db.execute(&format!(
+        "CREATE TABLE app_log {LOG}; {}; SELECT logintel.create_detector('app', 'app_log')",
+        fill("app_log", 40)
+    ));
+    let mut session = db.client();
+    session
+        .ask("SET client_min_messages = error; SELECT logintel.train('app'); SELECT logintel.watch('app')");
+    let rounds: [(&str, i64, &str); 6] = [
+        // Commits, so that a leak of one transaction's end would show.
+        ("trainings", 400, "SELECT logintel.train('app'); SELECT logintel.detect('app', 'user 7 logged in')"),
+        (
+            "trainings in one transaction",
+            6,
+            "DO $$ BEGIN FOR i IN 1 .. 100 LOOP PERFORM logintel.train('app'), logintel.detect('app', 'user 7 logged in'); END LOOP; END $$",
+        ),
+        (
+            "calls in one statement",
+            4,
+            "SELECT count(logintel.detect('app', 'user ' || i || ' logged out', 'ERROR')) + count(logintel.log_embed('app', 'user ' || i)) FROM generate_series(1, 12500) AS i",
+        ),
+        (
+            "calls in many statements",
+            4,
+            "DO $$ BEGIN FOR i IN 1 .. 2500 LOOP PERFORM logintel.detect('app', 'job ' || i), logintel.anomaly_score('app', 'x'); END LOOP; END $$",
+        ),
+        (
+            "inserts",
+            4,
+            "DO $$ BEGIN FOR i IN 1 .. 500 LOOP
+                 INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', 'boom ' || i);
+                 BEGIN PERFORM logintel.detect('no such', 'x'); EXCEPTION WHEN undefined_object THEN NULL; END;
+             END LOOP; DELETE FROM app_log WHERE level = 'ERROR'; END $$",
+        ),
+        ("histories", 40, "SELECT logintel.score_history('app'); SELECT count(*) FROM logintel.log_timeline('app'); CALL logintel.run_maintenance()"),
+    ];
+    for (what, times, statement) in rounds {
+        let mut repeat = |times| (0..times).for_each(|_| drop(session.ask(statement)));
+        // Caches fill, allocators settle.
+        repeat(times);
+        let before = memory(&mut session);
+        (0..times).for_each(|_| drop(session.ask(statement)));
+        let grown = memory(&mut session) - before;
+        assert!(grown < 2 << 10, "{what}: {grown} kB more after as many again");
+    }
+}
+
+#[test]
+fn long_work_is_cancelled() {
+    let db = Cluster::shared().database("endurance_cancel");
+    db.execute(&format!(
+        "CREATE TABLE app_log {LOG};
+         {};
+         INSERT INTO app_log SELECT ts, level, component, source, md5(i::text) || ' ' || md5((i + 1)::text) || ' ' || message
+         FROM app_log, generate_series(1, 20) AS i;
+         SELECT logintel.create_detector('app', 'app_log', options => '{{\"vectorizer\": {{\"masks\": false}}}}');
+         SELECT logintel.create_detector('small', 'app_log', options => '{{}}');
+         SELECT logintel.train('small', until => '2026-01-01 00:05Z');
+         CREATE TABLE vectors AS SELECT format('{{%s:1,%s:%s}}/100000', i % 50 + 1, i + 100, i % 97 + 1)::logintel.logvec AS v
+         FROM generate_series(1, 60000) AS i",
+        fill("app_log", 3000)
+    ));
+    let mut session = db.client();
+    let pid = session.ask("SELECT pg_backend_pid()");
+    let statements = [
+        "SELECT logintel.train('app')",
+        "SELECT logintel.score_history('small')",
+        "SELECT count(*) FROM logintel.log_timeline('small')",
+        "SELECT count(c) FROM (SELECT logintel.dbscan_cluster(v, 0.9, 5) OVER () AS c FROM vectors) AS r",
+        "SELECT count(c) FROM (SELECT logintel.standard_scale(v) OVER () AS c FROM vectors, generate_series(1, 5)) AS r",
+        "SELECT logintel.tfidf_fit(message) FROM app_log, generate_series(1, 5)",
+    ];
+    for statement in statements {
+        session.ask("SET statement_timeout = '60ms'");
+        assert_eq!(session.refused(statement), "57014", "{statement}");
+        session.ask("RESET statement_timeout");
+        // And by somebody else.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut other = db.client();
+                eventually("it runs", || {
+                    let running = format!(
+                        "SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND state = 'active' AND clock_timestamp() > query_start + interval '20 ms'"
+                    );
+                    (other.count(&running) > 0).then_some(())
+                });
+                other.ask(&format!("SELECT pg_cancel_backend({pid})"));
+            });
+            assert_eq!(session.refused(statement), "57014", "{statement}");
+        });
+    }
+    // A cancel inside the trigger is a cancel, and no failure to score.
+    session.ask("SELECT logintel.watch('small'); SET statement_timeout = '60ms'");
+    assert_eq!(
+        session.refused("INSERT INTO app_log SELECT a.* FROM app_log AS a, generate_series(1, 10)"),
+        "57014"
+    );
+    session.ask("RESET statement_timeout");
+    assert_eq!(session.ask("SELECT count(*) FROM logintel.scoring_failures"), "0");
+    assert_eq!(
+        session.ask("SELECT (logintel.detect('small', 'x y z', 'ERROR')).reason, pg_backend_pid()"),
+        format!("ERROR_level|{pid}")
+    );
+    assert_eq!(db.cluster().log_lines(&["terminated by signal"]), 0);
+}
+
+#[test]
+fn a_backend_killed_while_it_copies_leaves_rows_and_anomalies_together() {
+    let cluster = Cluster::start("crash", &["logintel.interval = '1s'", "max_worker_processes = 20"]);
+    let db = cluster.database("crash");
+    db.execute(&format!(
+        "CREATE TABLE app_log {LOG}; {}; SELECT logintel.create_detector('app', 'app_log'); SELECT logintel.train('app');
+         SELECT logintel.watch('app', 'row')",
+        fill("app_log", 300)
+    ));
+    let copy = |session: &mut Client, word: &str, end: &mut dyn FnMut(i32)| {
+        let pid = session.count("SELECT pg_backend_pid()") as i32;
+        let mut writer = session.copy_in("COPY app_log FROM STDIN").unwrap();
+        for line in 0..2000 {
+            let level = if line % 4 == 0 { "ERROR" } else { "INFO" };
+            if writeln!(writer, "2026-02-01 00:00:00Z\t{level}\tc\ts\t{word} {line}").is_err() {
+                return false;
+            }
+        }
+        if writer.flush().is_err() {
+            return false;
+        }
+        end(pid);
+        writer.finish().is_ok()
+    };
+    // One that commits before, one that dies in the middle, one after recovery.
+    assert!(copy(&mut db.client(), "before", &mut |_| ()));
+    let mut victim = db.client();
+    let finished = copy(&mut victim, "killed", &mut |pid| {
+        // In the middle of its statement, whatever has arrived.
+        cluster.signal("KILL", pid);
+    });
+    assert!(!finished);
+    drop(cluster.wait_until_up());
+    let mut session =
+        eventually("the database takes sessions", || cluster.try_connect("crash", "postgres").ok());
+    assert!(copy(&mut session, "after", &mut |_| ()));
+    let pairs = session.ask(
+        "SELECT split_part(coalesce(l.message, a.message), ' ', 1), count(*), count(l.message), count(a.message), count(DISTINCT a.message)
+         FROM (SELECT message FROM app_log WHERE level = 'ERROR') AS l
+         FULL JOIN (SELECT message FROM logintel.anomalies WHERE level = 'ERROR') AS a USING (message) GROUP BY 1 ORDER BY 1",
+    );
+    assert_eq!(pairs, "after|500|500|500|500\nbefore|500|500|500|500");
+    session.ask("CALL logintel.run_maintenance()");
+    assert_eq!(session.ask("SELECT sum(event_count) = (SELECT count(*) FROM logintel.anomalies WHERE incident_id IS NOT NULL) FROM logintel.incidents"), "t");
+    // The worker ticks again after recovery.
+    eventually("the worker ticks", || {
+        (session.count(
+            "SELECT count(*) FROM logintel.worker_state() WHERE database = 'crash' AND last_end IS NOT NULL",
+        ) > 0)
+            .then_some(())
+    });
+}

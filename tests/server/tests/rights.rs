@@ -1,0 +1,437 @@
+//! Who may do what: roles against functions and tables, copies of messages against the rights on the log, and what a
+//! hostile role may try against those who have more rights than it.
+use logintel_server_tests::postgres::Client;
+use logintel_server_tests::{Ask, Cluster, Database, fill};
+
+/// Roles of the tests, made once for the cluster.
+const ROLES: [&str; 7] = ["nobody", "reader", "writer", "administrator", "owner", "application", "mallory"];
+
+fn database<'a>(name: &str) -> Database<'a> {
+    static CLUSTER: std::sync::OnceLock<()> = std::sync::OnceLock::new();
+    let cluster = Cluster::shared();
+    let db = cluster.database(name);
+    CLUSTER.get_or_init(|| {
+        let make: Vec<_> = ROLES.iter().map(|role| format!("CREATE ROLE r_{role} LOGIN;")).collect();
+        cluster.client().ask(&make.concat());
+        cluster.client().ask(
+            "GRANT logintel_reader TO r_reader, r_application; GRANT logintel_writer TO r_writer, r_owner, r_mallory;
+             GRANT logintel_admin TO r_administrator; REVOKE logintel_reader FROM r_application",
+        );
+    });
+    let mut session = db.client();
+    session.ask(&format!(
+        "GRANT CREATE ON SCHEMA public TO r_owner, r_mallory, r_writer;
+         CREATE TABLE app_log (ts timestamptz, level text, component text, source text, message text);
+         ALTER TABLE app_log OWNER TO r_owner;
+         {};",
+        fill("app_log", 300)
+    ));
+    db.client_as("r_owner").ask(
+        "SELECT logintel.create_detector('app', 'app_log'); SELECT logintel.train('app'); SELECT logintel.watch('app');
+         INSERT INTO app_log SELECT now(), 'ERROR', 'c', 's', 'secret ' || i FROM generate_series(1, 3) AS i",
+    );
+    session.ask("SELECT logintel.ingest('s', 'ERROR', 'c', 'told ' || i) FROM generate_series(1, 3) AS i");
+    session.ask("CALL logintel.run_maintenance()");
+    db
+}
+
+const DENIED: &str = "42501";
+
+/// `ok`, or the SQLSTATE of the refusal; everything is rolled back.
+fn outcome(session: &mut Client, sql: &str) -> String {
+    session.ask("BEGIN");
+    let outcome = match session.send(sql) {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => error.code().expect("an error of the server").code().to_owned(),
+    };
+    session.ask("ROLLBACK");
+    outcome
+}
+
+#[test]
+fn who_may_do_what() {
+    let db = database("rights_matrix");
+    // The least that may: p PUBLIC, r reader, w writer, o owner of the detector, a administrator, s superuser.
+    let matrix = [
+        (
+            "SELECT logintel.log_embed(logintel.tfidf_fit(m), 'a b') FROM (VALUES ('user logged in'), ('user logged out')) AS v (m)",
+            'p',
+        ),
+        (
+            "SELECT * FROM logintel.tfidf_terms((SELECT logintel.tfidf_fit(m) FROM (VALUES ('user logged in'), ('user logged out')) AS v (m)))",
+            'p',
+        ),
+        (
+            "SELECT logintel.dbscan_cluster('{1:1}/2', 0.5, 1) OVER (), logintel.standard_scale('{1:1}/2') OVER ()",
+            'p',
+        ),
+        ("SELECT '{1:1}/2'::logintel.logvec OPERATOR(logintel.<=>) '{2:1}/2', logintel.nnz('{1:1}/2')", 'p'),
+        ("SELECT logintel.detect('logs', 'x')", 'r'),
+        ("SELECT logintel.anomaly_score('logs', 'x')", 'r'),
+        ("SELECT * FROM logintel.anomaly_explain('logs', 'x')", 'r'),
+        ("SELECT * FROM logintel.detectors", 'r'),
+        ("SELECT * FROM logintel.models", 'r'),
+        ("SELECT * FROM logintel.anomalies", 'r'),
+        ("SELECT * FROM logintel.incidents", 'r'),
+        ("SELECT * FROM logintel.logs", 'r'),
+        ("SELECT * FROM logintel.scoring_errors", 'r'),
+        (
+            "SELECT * FROM logintel.incident_summary_v, logintel.incident_timeline_v, logintel.cluster_summary_v, logintel.component_health_v",
+            'r',
+        ),
+        ("SELECT logintel.ingest('s', 'INFO', 'c', 'm')", 'w'),
+        ("SELECT logintel.ingest('{\"message\": \"m\"}')", 'w'),
+        (
+            "CREATE TEMP TABLE t (ts timestamptz, message text); SELECT logintel.create_detector('mine', 't')",
+            'w',
+        ),
+        ("SELECT logintel.detect('app', 'x')", 'o'),
+        ("SELECT logintel.log_embed('app', 'x')", 'o'),
+        ("SELECT * FROM logintel.log_timeline('app') LIMIT 1", 'o'),
+        ("SELECT logintel.train('app')", 'o'),
+        ("SELECT logintel.activate_model('app', 1)", 'o'),
+        ("SELECT logintel.score_history('app')", 'o'),
+        ("SELECT logintel.alter_detector('app', '{}')", 'o'),
+        ("SELECT logintel.unwatch('app')", 'o'),
+        ("SELECT logintel.drop_detector('app')", 'o'),
+        ("CALL logintel.run_maintenance()", 'a'),
+        ("SELECT * FROM logintel.worker_state()", 'a'),
+        ("SELECT * FROM logintel.model_versions", 'a'),
+        ("SELECT * FROM logintel.component_health", 'a'),
+        ("SELECT * FROM logintel.incident_timeline", 'a'),
+        ("INSERT INTO logintel.anomalies (detector, anomaly_score, reason) VALUES ('app', 1, 'x')", 's'),
+        ("UPDATE logintel.detectors SET owner = 'postgres'::regrole", 's'),
+        ("DELETE FROM logintel.incidents", 's'),
+        ("UPDATE logintel.model_versions SET artifact = ''", 's'),
+        ("INSERT INTO logintel.logs (message, is_anomaly) VALUES ('m', false)", 's'),
+        ("INSERT INTO logintel.logs (message, recorded_at) VALUES ('m', now() - interval '1 day')", 's'),
+        ("TRUNCATE logintel.logs", 's'),
+        ("CREATE TABLE logintel.mine ()", 's'),
+        ("SET logintel.enabled = off", 's'),
+        ("SET logintel.on_error = error", 's'),
+        ("SET logintel.model_cache_mem = 0", 's'),
+    ];
+    for (role, may) in [
+        ("r_nobody", "p"),
+        ("r_reader", "pr"),
+        ("r_writer", "prw"),
+        ("r_owner", "prwo"),
+        ("r_administrator", "prwoa"),
+        ("postgres", "prwoas"),
+    ] {
+        let mut session = db.client_as(role);
+        for (sql, least) in matrix {
+            let expected = if may.contains(least) { "ok" } else { DENIED };
+            assert_eq!(outcome(&mut session, sql), expected, "{role}: {sql}");
+        }
+    }
+    // Nothing of the extension is granted to PUBLIC but the toolbox and what says so above.
+    let granted = db.client().ask(
+        "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'logintel'::regnamespace AND has_any_column_privilege('r_nobody', c.oid, 'SELECT, INSERT, UPDATE')
+           AND c.relkind IN ('r', 'v', 'm')
+         UNION ALL
+         SELECT p.oid::regprocedure::text FROM pg_proc AS p
+         WHERE p.pronamespace = 'logintel'::regnamespace AND has_function_privilege('r_nobody', p.oid, 'EXECUTE')
+           AND (p.prosecdef OR p.provolatile <> 'i' AND NOT p.proname ~ '^(tfidf|logvec)_|^(sum|avg)$')",
+    );
+    assert_eq!(granted, "");
+}
+
+#[test]
+fn an_application_that_may_only_insert_is_scored() {
+    let db = database("rights_insert");
+    db.execute("GRANT INSERT ON app_log TO r_application");
+    let mut application = db.client_as("r_application");
+    application.ask("INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', 'from the application')");
+    assert_eq!(application.refused("SELECT * FROM app_log"), DENIED);
+    assert_eq!(application.refused("SELECT * FROM logintel.anomalies"), DENIED);
+    assert_eq!(application.refused("SELECT logintel.detect('app', 'x')"), DENIED);
+    let mut session = db.client();
+    assert_eq!(
+        session.count("SELECT count(*) FROM logintel.anomalies WHERE message = 'from the application'"),
+        1
+    );
+    session.ask("SELECT logintel.watch('app', 'row')");
+    application.ask("INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', 'and by row')");
+    assert_eq!(session.count("SELECT count(*) FROM logintel.anomalies WHERE message = 'and by row'"), 1);
+    assert_eq!(session.count("SELECT count(*) FROM logintel.scoring_failures"), 0);
+}
+
+/// What a role sees of the messages of `app`, by each way.
+fn seen(db: &Database, role: &str) -> String {
+    db.client_as(role).ask(
+        "SELECT (SELECT count(*) FROM logintel.anomalies WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.incidents WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.incident_summary_v WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.incident_timeline_v WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.cluster_summary_v WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.component_health_v WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.scoring_errors WHERE detector = 'app')",
+    )
+}
+
+#[test]
+fn copies_are_shown_to_those_who_may_read_the_log() {
+    let db = database("rights_copies");
+    db.execute("INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 1, '22007', 'a secret')");
+    let (nothing, all) = ("0|0|0|0|f|0|0", "3|1|1|1|t|1|1");
+    let is_seen = |expected: [&str; 4]| {
+        let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
+        for (role, expected) in roles.iter().zip(expected) {
+            assert_eq!(seen(&db, role), expected, "{role}");
+        }
+    };
+    is_seen([nothing, all, all, all]);
+    db.execute("GRANT SELECT (ts, level) ON app_log TO r_reader");
+    is_seen([nothing, all, all, all]);
+    db.execute("GRANT SELECT ON app_log TO r_reader");
+    is_seen([all, all, all, all]);
+    assert_eq!(outcome(&mut db.client_as("r_reader"), "SELECT logintel.detect('app', 'x')"), "ok");
+    // Others' rows are hidden: so are the copies, from all but owner and administrator.
+    db.execute(
+        "ALTER TABLE app_log ENABLE ROW LEVEL SECURITY; CREATE POLICY everything ON app_log USING (true)",
+    );
+    is_seen([nothing, all, all, all]);
+    assert_eq!(outcome(&mut db.client_as("r_reader"), "SELECT logintel.detect('app', 'x')"), DENIED);
+    db.execute("ALTER TABLE app_log DISABLE ROW LEVEL SECURITY");
+    is_seen([all, all, all, all]);
+    // A view that reads with its reader's rights shows each role other rows, too.
+    db.execute("CREATE VIEW invoking WITH (security_invoker) AS SELECT * FROM app_log; CREATE VIEW plain AS SELECT * FROM app_log;
+                GRANT SELECT ON invoking, plain TO r_reader");
+    for (view, shown) in [("invoking", nothing), ("plain", all)] {
+        db.execute(&format!("UPDATE logintel.detectors SET relation = '{view}' WHERE name = 'app'"));
+        assert_eq!(seen(&db, "r_reader"), shown, "{view}");
+        let may = outcome(&mut db.client_as("r_reader"), "SELECT logintel.detect('app', 'x')");
+        assert_eq!(may == "ok", shown == all, "{view}");
+    }
+    db.execute("DROP VIEW invoking, plain");
+    is_seen([nothing, all, all, all]);
+}
+
+#[test]
+fn a_detector_needs_the_rights_of_its_owner() {
+    let db = database("rights_owner");
+    let mut mallory = db.client_as("r_mallory");
+    let (state, message) = mallory.refusal("SELECT logintel.create_detector('steal', 'app_log')");
+    assert_eq!((state.as_str(), message.as_str()), (DENIED, "permission denied for relation app_log"));
+    // A right that is taken away.
+    db.execute("GRANT SELECT ON app_log TO r_mallory");
+    mallory.ask("SELECT logintel.create_detector('lent', 'app_log'); SELECT logintel.train('lent')");
+    db.execute("REVOKE SELECT ON app_log FROM r_mallory");
+    for (session, who) in [(&mut mallory, "its owner"), (&mut db.client(), "a superuser")] {
+        for call in ["train", "score_history"] {
+            let (state, message) = session.refusal(&format!("SELECT logintel.{call}('lent')"));
+            assert_eq!(
+                (state.as_str(), message.as_str()),
+                (DENIED, "permission denied for table app_log"),
+                "{who}: {call}"
+            );
+        }
+    }
+    // Others' detectors: neither changed nor fed.
+    for call in
+        ["train('app')", "watch('app')", "drop_detector('app')", "alter_detector('app', new_name => 'x')"]
+    {
+        let (state, message) = mallory.refusal(&format!("SELECT logintel.{call}"));
+        assert_eq!((state.as_str(), message.as_str()), (DENIED, "must be owner of detector \"app\""));
+    }
+    mallory.ask(
+        "CREATE TABLE mine (ts timestamptz, level text, component text, source text, message text, is_anomaly bool);
+         CREATE TRIGGER feed AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION logintel.score_row('app');
+         CREATE TRIGGER look BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION logintel.score_row('app');
+         INSERT INTO mine VALUES (now(), 'ERROR', 'c', 's', 'a false alarm')",
+    );
+    let mut session = db.client();
+    assert_eq!(session.count("SELECT count(*) FROM logintel.anomalies WHERE message = 'a false alarm'"), 0);
+    assert_eq!(session.count("SELECT count(*) FROM mine WHERE is_anomaly IS NULL"), 1);
+    // By hand on a table of one's own, and on a partition: allowed.
+    db.client_as("r_owner").ask(
+        "CREATE TABLE second (LIKE app_log);
+         CREATE TRIGGER feed AFTER INSERT ON second FOR EACH ROW EXECUTE FUNCTION logintel.score_row('app');
+         INSERT INTO second VALUES (now(), 'ERROR', 'c', 's', 'a second table')",
+    );
+    assert_eq!(session.count("SELECT count(*) FROM logintel.anomalies WHERE message = 'a second table'"), 1);
+    // An administrator takes a detector away from a table that is not his.
+    db.client_as("r_administrator").ask("SELECT logintel.drop_detector('app')");
+    assert_eq!(session.ask("SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = 'app_log'::regclass"), "");
+    db.client_as("r_owner").ask("INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', 'nobody listens')");
+}
+
+#[test]
+fn a_hostile_view_gains_no_rights() {
+    let db = database("rights_view");
+    let mut mallory = db.client_as("r_mallory");
+    mallory.ask(
+        "CREATE TABLE witness (who name, session name, path text);
+         CREATE TABLE deferred (x int);
+         CREATE FUNCTION climb() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             INSERT INTO witness VALUES (current_user, session_user, 'deferred');
+             ALTER ROLE r_mallory SUPERUSER;
+             RETURN NULL;
+         END $$;
+         CREATE CONSTRAINT TRIGGER climb AFTER INSERT ON deferred DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION climb();
+         CREATE FUNCTION attack(message text) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+         DECLARE
+             attempt text;
+         BEGIN
+             INSERT INTO public.witness VALUES (current_user, session_user, current_setting('search_path'));
+             FOREACH attempt IN ARRAY ARRAY['ALTER ROLE r_mallory SUPERUSER', 'SET ROLE postgres', 'SET SESSION AUTHORIZATION postgres', 'RESET ROLE',
+                 'CREATE TEMP TABLE detectors (name text)', 'INSERT INTO public.deferred VALUES (1)', 'DELETE FROM logintel.detectors',
+                 'UPDATE logintel.logs SET message = ''x''', 'SELECT set_config(''search_path'', ''public'', false)', 'LISTEN x',
+                 'DECLARE c CURSOR WITH HOLD FOR SELECT 1'] LOOP
+                 BEGIN
+                     EXECUTE attempt;
+                 EXCEPTION WHEN OTHERS THEN NULL;
+                 END;
+             END LOOP;
+             RETURN message;
+         END $$;
+         CREATE TABLE base (ts timestamptz, level text, msg text);
+         INSERT INTO base SELECT now(), 'INFO', 'user ' || i || ' logged in' FROM generate_series(1, 40) AS i;
+         CREATE VIEW trap AS SELECT ts, level, public.attack(msg) AS message FROM base;
+         SELECT logintel.create_detector('trap', 'trap')",
+    );
+    let mut session = db.client();
+    session.ask("SET search_path = public");
+    for call in ["logintel.train('trap')", "logintel.score_history('trap')", "logintel.log_timeline('trap')"]
+    {
+        // An attempt that cannot be caught may fail the call; it must not succeed.
+        session.ask("BEGIN");
+        let _ = session.send(&format!("SELECT count(*) FROM (SELECT {call}) AS x"));
+        let _ = session.send("COMMIT");
+        session.ask("ROLLBACK");
+        assert_eq!(
+            session.ask("SELECT current_user, session_user, current_setting('search_path')"),
+            "postgres|postgres|public",
+            "{call}"
+        );
+    }
+    session.ask("CALL logintel.run_maintenance()");
+    assert_eq!(session.ask("SELECT rolsuper FROM pg_roles WHERE rolname = 'r_mallory'"), "f");
+    assert_eq!(session.ask("SELECT count(*) > 0 FROM logintel.detectors"), "t");
+    assert_eq!(session.count("SELECT count(*) FROM logintel.logs WHERE message = 'x'"), 0);
+    // It ran, and as whom.
+    assert_eq!(session.ask("SELECT DISTINCT who FROM witness"), "r_mallory");
+    assert_eq!(session.ask("SELECT path FROM witness LIMIT 1"), "pg_catalog, pg_temp");
+}
+
+#[test]
+fn names_in_hostile_schemas_are_not_looked_up() {
+    let db = database("rights_path");
+    db.client_as("r_mallory").ask(
+        "CREATE FUNCTION public.pwned(VARIADIC anyarray) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.trip2(anyelement, anyelement) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.trip_tt(text, text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.trip_oo(oid, oid) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.trip_bb(bytea, bytea) RETURNS bytea LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.trip_zz(timestamptz, timestamptz) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.trip_jt(jsonb, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.trip_tt);
+         CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = public.trip_oo);
+         CREATE OPERATOR public.|| (LEFTARG = bytea, RIGHTARG = bytea, FUNCTION = public.trip_bb);
+         CREATE OPERATOR public.>= (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = public.trip_zz);
+         CREATE OPERATOR public.< (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = public.trip_zz);
+         CREATE OPERATOR public.->> (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = public.trip_jt);
+         CREATE FUNCTION public.max(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.count() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.md5(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.hashtext(text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$;
+         CREATE FUNCTION public.pg_has_role(name, name, text) RETURNS bool LANGUAGE sql AS $$ SELECT true $$;
+         CREATE FUNCTION public.has_table_privilege(name, oid, text) RETURNS bool LANGUAGE sql AS $$ SELECT true $$;
+         CREATE FUNCTION public.unnest(anyarray) RETURNS SETOF anyelement LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'PWNED'; END $$",
+    );
+    // The superuser's own session, with a path that looks there first, and temporary tables with our names.
+    let mut session = db.client();
+    session.ask(
+        "CREATE TEMP TABLE detectors (name text, owner regrole); CREATE TEMP TABLE anomalies (x int); CREATE TEMP TABLE pg_class (x int);
+         CREATE TEMP TABLE pg_trigger (x int); CREATE TEMP TABLE pg_roles (x int); CREATE TEMP TABLE pg_matviews (x int);
+         SET search_path = pg_temp, public, pg_catalog",
+    );
+    for statement in [
+        "SELECT logintel.create_detector('other', 'public.app_log', options => '{\"window\": \"5 min\", \"timezone\": \"Europe/Berlin\"}')",
+        "SELECT logintel.train('other', since => '2000-01-01')",
+        "SELECT logintel.watch('other')",
+        "SELECT logintel.watch('other', 'row')",
+        "INSERT INTO public.app_log VALUES ('2026-02-01', 'ERROR', 'c', 's', 'boom'), ('2026-02-01', 'ERROR', 'c', 's', 'boom')",
+        "SELECT logintel.detect('other', 'x'), logintel.anomaly_score('other', 'x')",
+        "SELECT * FROM logintel.anomaly_explain('other', 'x y')",
+        "SELECT logintel.score_history('other', since => '2026-01-01', until => '2027-01-01')",
+        "SELECT * FROM logintel.log_timeline('other', since => '2026-02-01')",
+        "CALL logintel.run_maintenance()",
+        "SELECT logintel.activate_model('other', 1)",
+        "SELECT logintel.ingest('s', 'ERROR', 'c', 'm')",
+        "SELECT logintel.ingest('{\"message\": \"m\", \"level\": \"ERROR\", \"timestamp\": \"2026-01-01T00:00:00Z\"}')",
+        "SELECT * FROM logintel.models, logintel.incident_summary_v, logintel.scoring_errors",
+        "SELECT logintel.alter_detector('other', '{\"window\": \"6 min\"}')",
+        "SELECT logintel.unwatch('other')",
+        "SELECT logintel.alter_detector('other', new_name => 'renamed')",
+        "SELECT logintel.drop_detector('renamed')",
+    ] {
+        session.ask(statement);
+    }
+    assert_eq!(db.client().ask("SELECT pg_catalog.count(*) FROM logintel.scoring_failures"), "0");
+    // A reader who looks through functions of his own sees no more.
+    let mut reader = db.client_as("r_reader");
+    reader.ask("SET search_path = public, pg_catalog");
+    assert_eq!(reader.ask("SELECT pg_catalog.count(*) FROM logintel.anomalies AS a WHERE a.detector OPERATOR(pg_catalog.=) 'app'"), "0");
+}
+
+#[test]
+fn names_are_names_and_never_sql() {
+    let db = database("rights_injection");
+    let mut owner = db.client_as("r_owner");
+    let nasty = "x'; DROP TABLE app_log; -- \" \\ $1 %s $$ ☃";
+    let literal = nasty.replace('\'', "''");
+    let identifier = nasty.replace('"', "\"\"");
+    let quoted = identifier.replace('\'', "''");
+    owner.ask(&format!(
+        "CREATE TABLE \"t {identifier}\" (\"ts {identifier}\" timestamptz, \"m {identifier}\" text, \"l {identifier}\" text, data jsonb);
+         INSERT INTO \"t {identifier}\" SELECT now(), 'user ' || i || ' logged in', 'INFO',
+             jsonb_build_object('{literal}', jsonb_build_object('deep', 'user ' || i || ' logged in'), 'l', 'INFO') FROM generate_series(1, 50) AS i;
+         SELECT logintel.create_detector('{literal}', '\"t {quoted}\"', message => 'm {literal}', ts => 'ts {literal}', level => 'l {literal}');
+         SELECT logintel.create_detector('json {literal}', '\"t {quoted}\"', message => 'data->''{}''->>''deep''', ts => 'ts {literal}', level => 'data->>''l''')",
+        // A key of a path inside a literal.
+        nasty.replace('\'', "''''")
+    ));
+    for name in [nasty.to_owned(), format!("json {nasty}")] {
+        let name = name.replace('\'', "''");
+        owner.ask(&format!(
+            "SELECT logintel.train('{name}'), logintel.watch('{name}', 'row'), logintel.watch('{name}')"
+        ));
+        assert_eq!(owner.count(&format!("SELECT logintel.score_history('{name}')")), 50);
+        assert_eq!(
+            owner
+                .count(&format!("SELECT count(*) FROM logintel.log_timeline('{name}') WHERE NOT is_anomaly")),
+            50
+        );
+    }
+    owner.ask(&format!(
+        "INSERT INTO \"t {identifier}\" VALUES (now(), 'boom', 'ERROR', jsonb_build_object('{literal}', '{{\"deep\": \"boom\"}}'::jsonb, 'l', 'ERROR'))"
+    ));
+    assert_eq!(owner.ask("SELECT count(DISTINCT detector), count(*), min(message) FROM logintel.anomalies WHERE message = 'boom'"), "2|2|boom");
+    for sql in [
+        format!("SELECT logintel.create_detector('a', 'app_log', message => 'message); {literal}')"),
+        "SELECT logintel.create_detector('a', 'app_log', message => 'message->>''x''')".to_owned(),
+        "SELECT logintel.create_detector('a', 'app_log', ts => 'now()')".to_owned(),
+    ] {
+        assert!(["42703", "42804"].contains(&owner.refused(&sql).as_str()), "{sql}");
+    }
+    for options in [
+        format!(r#"{{"timezone": "UTC{}"}}"#, "'; DROP TABLE app_log; --"),
+        r#"{"window": "10 min'; DROP TABLE app_log"}"#.to_owned(),
+        r#"{"'; DROP": 1}"#.to_owned(),
+    ] {
+        let state = owner.refused(&format!(
+            "SELECT logintel.create_detector('a', 'app_log', options => '{}')",
+            options.replace('\'', "''")
+        ));
+        assert_eq!(state, "22023", "{options}");
+    }
+    owner.ask("SELECT logintel.unwatch(name) FROM logintel.detectors WHERE name LIKE '%DROP%'");
+    owner.ask("SELECT logintel.alter_detector(name, new_name => name || ' again') FROM logintel.detectors WHERE name LIKE '%DROP%'");
+    owner.ask("SELECT logintel.drop_detector(name) FROM logintel.detectors WHERE name LIKE '%DROP%'");
+    assert_eq!(owner.ask("SELECT count(*) > 0 FROM app_log"), "t");
+    assert_eq!(db.client().count("SELECT count(*) FROM logintel.scoring_failures"), 0);
+}
