@@ -221,6 +221,12 @@ COMMENT ON COLUMN @extschema@.logs.anomaly_score IS '0 = ordinary, 1 = never see
 COMMENT ON COLUMN @extschema@.logs.anomaly_reason IS 'The strongest reason';
 COMMENT ON COLUMN @extschema@.logs.cluster_id IS 'Cluster of ordinary rows that it belongs to, if any';
 
+COMMENT ON SEQUENCE @extschema@.detectors_detector_id_seq IS 'Numbers of detectors';
+COMMENT ON SEQUENCE @extschema@.incidents_incident_id_seq IS 'Numbers of incidents';
+COMMENT ON SEQUENCE @extschema@.anomalies_anomaly_id_seq IS 'Numbers of anomalies';
+COMMENT ON SEQUENCE @extschema@.scoring_failures_failure_id_seq IS 'Numbers of scoring failures';
+COMMENT ON SEQUENCE @extschema@.logs_log_id_seq IS 'Numbers of logs';
+
 -- Dumps carry data and sequences; a detector that CREATE EXTENSION makes itself is updated by what the dump
 -- brings (see restore_builtin), so that what was changed about it survives.
 DO $dump$

@@ -7,3 +7,10 @@ COMMENT ON FUNCTION standard_scale(logvec) IS 'each component divided by its pop
 CREATE FUNCTION dbscan_cluster(vec logvec, eps double precision, min_points integer) RETURNS integer
     LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'dbscan_cluster_wrapper';
 COMMENT ON FUNCTION dbscan_cluster(logvec, double precision, integer) IS 'DBSCAN cluster by cosine distance, from 0 in the order of their first core rows; noise and NULL vectors are NULL; eps and min_points are constant over the partition';
+
+CREATE FUNCTION hdbscan_cluster(vec logvec, min_cluster_size integer) RETURNS integer
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'hdbscan_cluster_wrapper';
+COMMENT ON FUNCTION hdbscan_cluster(logvec, integer) IS 'HDBSCAN* cluster by cosine distance, from 0 in the order of their first rows; noise and NULL vectors are NULL; min_cluster_size, which is also min_samples, is constant over the partition';
+CREATE FUNCTION hdbscan_cluster(vec logvec, min_cluster_size integer, min_samples integer) RETURNS integer
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'hdbscan_cluster_wrapper';
+COMMENT ON FUNCTION hdbscan_cluster(logvec, integer, integer) IS 'HDBSCAN* cluster by cosine distance; min_samples, the point counted, smooths the density; both counts are constant over the partition';

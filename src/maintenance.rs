@@ -134,7 +134,7 @@ fn group(name: &str) -> bool {
         "WITH batch AS (SELECT anomaly_id FROM logintel.anomalies WHERE detector = $1 AND NOT is_grouped \
                         ORDER BY anomaly_id LIMIT $2) \
          UPDATE logintel.anomalies AS a SET is_grouped = true FROM batch WHERE a.anomaly_id = batch.anomaly_id \
-         RETURNING a.ts",
+         RETURNING CASE WHEN isfinite(a.ts) THEN a.ts END",
         &[text_arg(name), arg(BATCH)],
     );
     let times: Vec<i64> =
@@ -151,10 +151,14 @@ fn micros(ts: TimestampWithTimeZone) -> i64 {
     since_2000.saturating_add(946_684_800_000_000)
 }
 
-/// What of the past can reach an event: a gap, or a window.
-fn reach(window: Window) -> i64 {
+/// How far from an event that can be which it is grouped with. A chain of older single events is shorter than
+/// `min_events`, or it would be an incident; one more gap leads from its end to an incident.
+fn margin(window: Window, min_events: u32) -> i64 {
+    /// Longer chains of single events are not followed to their ends.
+    const MAX_CHAIN: i64 = 1000;
     match window {
-        Window::Session(length) | Window::Tumbling(length) => length,
+        Window::Session(gap) => gap.saturating_mul(i64::from(min_events).clamp(2, MAX_CHAIN)),
+        Window::Tumbling(length) => length,
     }
 }
 
@@ -162,7 +166,7 @@ fn reach(window: Window) -> i64 {
 fn regroup(spi: &Connection, detector: &Detector, times: &[i64]) -> Grouping {
     let options = &detector.options;
     let (mut events, mut spans) = (HashMap::new(), HashMap::new());
-    for (from, to) in stretches(times, reach(options.window)) {
+    for (from, to) in stretches(times, margin(options.window, options.min_events)) {
         load_around(spi, &detector.name, from, to, &mut events, &mut spans);
     }
     let events: Vec<Event> = events.into_values().collect();
@@ -170,13 +174,10 @@ fn regroup(spi: &Connection, detector: &Detector, times: &[i64]) -> Grouping {
     incident::group(&events, &spans, options.window, options.min_events)
 }
 
-/// The stretches of time that hold all new events and, around each of them, all that it can be grouped with:
-/// a chain of older single events is at most `min_events` long, or it would be an incident, so it is followed
-/// by one reach on each side beyond the reach of the event itself.
-fn stretches(times: &[i64], reach: i64) -> Vec<(i64, i64)> {
+/// The stretches of time that hold all new events and, around each of them, all that it can be grouped with.
+fn stretches(times: &[i64], margin: i64) -> Vec<(i64, i64)> {
     let mut times = times.to_vec();
     times.sort_unstable();
-    let margin = reach.saturating_mul(2);
     let mut stretches: Vec<(i64, i64)> = Vec::new();
     for time in times {
         let (from, to) = (time.saturating_sub(margin), time.saturating_add(margin));
@@ -199,7 +200,7 @@ fn load_around(
     let bounds = [text_arg(detector), arg(timestamp(from)), arg(timestamp(to))];
     let rows = spi.write(
         "SELECT anomaly_id, ts FROM logintel.anomalies \
-         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND incident_id IS NULL AND is_grouped",
+         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NULL AND is_grouped",
         &bounds,
     );
     for row in 0..rows.len() {
@@ -286,32 +287,36 @@ fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
 }
 
 fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
+    // One row for each element of each list: texts are converted from the server's encoding one by one.
     let rows = spi.write(
-        "SELECT count(*), \
-                coalesce(array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL), '{}'), \
-                coalesce(array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL), '{}'), \
-                coalesce(array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL), '{}'), \
-                ARRAY(SELECT coalesce(m.message, '') FROM logintel.anomalies AS m WHERE m.incident_id = $1 \
-                      ORDER BY m.ts, m.anomaly_id LIMIT 5), \
-                mode() WITHIN GROUP (ORDER BY template COLLATE \"C\") \
-         FROM logintel.anomalies WHERE incident_id = $1",
+        "WITH i AS ( \
+             SELECT count(*) AS events, mode() WITHIN GROUP (ORDER BY template COLLATE \"C\") AS template, \
+                    array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL) AS sources, \
+                    array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL) AS components, \
+                    array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL) AS levels, \
+                    ARRAY(SELECT coalesce(m.message, '') FROM logintel.anomalies AS m WHERE m.incident_id = $1 \
+                          ORDER BY m.ts, m.anomaly_id LIMIT 5) AS messages \
+             FROM logintel.anomalies WHERE incident_id = $1) \
+         SELECT i.events, i.template, l.list, l.element \
+         FROM i LEFT JOIN LATERAL ( \
+             SELECT 0, u.* FROM unnest(i.sources) WITH ORDINALITY AS u \
+             UNION ALL SELECT 1, u.* FROM unnest(i.components) WITH ORDINALITY AS u \
+             UNION ALL SELECT 2, u.* FROM unnest(i.levels) WITH ORDINALITY AS u \
+             UNION ALL SELECT 3, u.* FROM unnest(i.messages) WITH ORDINALITY AS u \
+         ) AS l (list, element, at) ON true ORDER BY l.list, l.at",
         &[arg(incident)],
     );
     let events: i64 = rows.must(0, 1);
-    let list = |column| rows.get::<Vec<Text>>(0, column).unwrap_or_default();
-    let (sources, components, levels, messages) = (list(2), list(3), list(4), list(5));
-    let template = rows.text(0, 6).unwrap_or_default();
-    let plain = |list: &[Text]| list.iter().map(|text| text.0.clone()).collect::<Vec<_>>();
+    let template = rows.text(0, 2).unwrap_or_default();
+    let list = |number: i32| -> Vec<String> {
+        let elements = (0..rows.len()).filter(|&row| rows.get(row, 3) == Some(number));
+        elements.filter_map(|row| rows.text(row, 4)).collect()
+    };
+    let (sources, components, levels, messages) = (list(0), list(1), list(2), list(3));
     let preset = detector.options.preset;
-    let (score, severity) = incident::severity(preset, events, &plain(&levels));
+    let (score, severity) = incident::severity(preset, events, &levels);
     let suppressed = match preset {
-        Preset::Seed => incident::seed_suppression(
-            severity,
-            events,
-            &plain(&levels),
-            &plain(&components),
-            &plain(&messages),
-        ),
+        Preset::Seed => incident::seed_suppression(severity, events, &levels, &components, &messages),
         Preset::Default => None,
     };
     spi.write(
@@ -323,17 +328,22 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
          WHERE incident_id = $1",
         &[
             arg(incident),
-            arg(sources),
-            arg(components.iter().map(|text| Text(text.0.clone())).collect::<Vec<_>>()),
-            arg(levels),
-            arg(messages),
+            arg(texts(&sources)),
+            arg(texts(&components)),
+            arg(texts(&levels)),
+            arg(texts(&messages)),
             arg(severity.as_str()),
             arg(score),
             arg(suppressed),
-            text_arg(&incident::title(events, &plain(&components), &template)),
+            text_arg(&incident::title(events, &components, &template)),
             text_arg(&template),
         ],
     );
+}
+
+/// As values of the server.
+fn texts(list: &[String]) -> Vec<Text> {
+    list.iter().cloned().map(Text).collect()
 }
 
 /// Removes what is older than a detector keeps.

@@ -35,8 +35,8 @@ else
     trap 'cluster remove regress' EXIT
     trap 'exit 130' INT TERM
     cluster remove regress
-    # The worker's rounds come when a test calls run_maintenance(), not in between.
-    cluster start regress 'logintel.interval = 3600'
+    # The worker's rounds come when a test calls run_maintenance(), not in between: it works in a database without logintel.
+    cluster start regress 'logintel.interval = 3600' "logintel.databases = 'postgres'"
     eval "$(cluster env regress)"
 fi
 driver=$(dirname "$("$pg_config" --pgxs)")/../test/regress/pg_regress

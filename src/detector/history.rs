@@ -4,13 +4,13 @@ use logintel_core::detect::{Judgement, Mode};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::Detector;
 use super::columns::{Columns, Part};
 use super::extract::Line;
 use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
 use super::train::{qualified, range_args, range_sql};
 use super::trigger::judge;
+use super::{Detector, required};
 use crate::call::{Raw, argument, text_argument};
 use crate::control::Session;
 use crate::error::fail;
@@ -71,10 +71,11 @@ fn for_each_line(
 /// Scores rows that are there already and replaces the detector's anomalies of that range; returns the rows scored.
 #[pg_extern(requires = ["detector"])]
 fn score_history(
-    detector: Text,
+    detector: Option<Text>,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
     until: default!(Option<TimestampWithTimeZone>, "NULL"),
 ) -> i64 {
+    let detector = required(detector);
     let resolved = resolve(&detector, |detector| security::require_owner(&detector.name, detector.owner));
     require_model(&resolved);
     let _progress = Progress::begin("score_history");

@@ -3,9 +3,9 @@ use logintel_core::detect::{Mode, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::Detector;
 use super::resolve::{Resolved, resolve};
 use super::trigger::judge;
+use super::{Detector, required};
 use crate::call::{Raw, text_argument};
 use crate::error::OrRaise;
 use crate::text::Text;
@@ -44,25 +44,28 @@ unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 }
 
 /// How strange a line is: 0 = ordinary, 1 = never seen; NULL before the first training.
-#[pg_extern(stable, parallel_restricted, cost = 500, requires = ["detector"])]
-fn anomaly_score(
-    detector: Option<Text>,
-    message: Option<Text>,
-    level: default!(Option<Text>, "NULL"),
-    component: default!(Option<Text>, "NULL"),
-    source: default!(Option<Text>, "NULL"),
-) -> Option<f64> {
-    let _ = (component, source);
-    let resolved = resolve_for_caller(&detector?);
-    resolved.model.as_ref()?;
-    Some(judge(&resolved, message.as_deref(), level.as_deref(), Mode::Live).score)
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["detector"], sql = "
+CREATE FUNCTION anomaly_score(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
+RETURNS float8 STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+unsafe fn anomaly_score(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: the arguments are those of the declaration above.
+    let text = |number: usize| unsafe { text_argument(fcinfo, number) };
+    let Some(detector) = text(0) else { return Raw(None) };
+    let resolved = resolve_for_caller(&detector);
+    if resolved.model.is_none() {
+        return Raw(None);
+    }
+    Raw(judge(&resolved, text(1).as_deref(), text(2).as_deref(), Mode::Live).score.into_datum())
 }
 
 /// Why a line is judged as it is, as rows.
 #[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
 #[pg_extern(stable, parallel_restricted, requires = ["detector"])]
 fn anomaly_explain(
-    detector: Text,
+    detector: Option<Text>,
     message: Option<Text>,
     level: default!(Option<Text>, "NULL"),
     component: default!(Option<Text>, "NULL"),
@@ -79,6 +82,7 @@ fn anomaly_explain(
     ),
 > {
     let _ = (component, source);
+    let detector = required(detector);
     let resolved = resolve_for_caller(&detector);
     let (message, level) = (message.as_deref(), level.as_deref());
     let rows = match (&resolved.model, message) {
@@ -88,11 +92,11 @@ fn anomaly_explain(
     if rows.is_empty() {
         let reason = judge(&resolved, message, level, Mode::Live).reason.to_string();
         let detail = if resolved.model.is_none() {
-            "no model yet: SELECT logintel.train('…')"
+            format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(&*detector))
         } else {
-            "there is no message"
+            "there is no message".to_owned()
         };
-        return TableIterator::once(("rule".into(), Text(reason), None, None, None, Text(detail.into())));
+        return TableIterator::once(("rule".into(), Text(reason), None, None, None, Text(detail)));
     }
     TableIterator::new(rows.into_iter().map(|row| {
         (row.kind.to_owned(), Text(row.term), row.weight, row.contribution, row.seen, Text(row.detail))

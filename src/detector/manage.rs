@@ -4,7 +4,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::columns::Columns;
-use super::{Detector, PARTS, check_options};
+use super::{Detector, PARTS, check_options, required};
 use crate::error::fail;
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
@@ -71,14 +71,15 @@ fn create_detector(
 }
 
 fn valid_name(name: Option<&str>) -> &str {
-    let valid = name.filter(|name| !name.trim().is_empty() && name.len() <= MAX_NAME);
-    valid.unwrap_or_else(|| {
-        fail(
-            PgSqlErrorCode::ERRCODE_INVALID_NAME,
-            "a detector's name must not be empty or NULL",
-            &format!("Give a name of up to {MAX_NAME} bytes."),
-        )
-    })
+    let refuse = |why: &str| {
+        let hint = format!("Give a name of up to {MAX_NAME} bytes.");
+        fail(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("a detector's name must not be {why}"), &hint)
+    };
+    match name {
+        Some(name) if name.len() > MAX_NAME => refuse("so long"),
+        Some(name) if !name.trim().is_empty() => name,
+        _ => refuse("empty or NULL"),
+    }
 }
 
 /// Tables of any kind, views and materialized views hold rows.
@@ -112,11 +113,11 @@ fn check_timezone(timezone: &str) {
 /// Changes a detector's options (all of them at once) or its name; NULL leaves them.
 #[pg_extern(requires = ["detector"])]
 fn alter_detector(
-    name: Text,
+    name: Option<Text>,
     options: default!(Option<Jsonb>, "NULL"),
     new_name: default!(Option<Text>, "NULL"),
 ) {
-    let name = &*name;
+    let name = &*required(name);
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
     let json = options.map_or_else(|| detector.json.clone(), |options| options.0);

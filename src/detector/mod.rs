@@ -1,6 +1,7 @@
 //! Detectors: what is registered, and who may touch it.
 use std::rc::Rc;
 
+use logintel_core::baseline::Trainer;
 use logintel_core::config::DetectorOptions;
 use logintel_core::detect::Detector as Model;
 use pgrx::PgRelation;
@@ -12,6 +13,7 @@ use crate::error::{OrRaise, fail};
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, text_arg};
 use crate::text::Jsonb;
+use crate::text::Text;
 
 pub mod cache;
 pub mod columns;
@@ -127,6 +129,17 @@ impl Detector {
     }
 }
 
+/// The name that a caller gave; NULL is an error.
+pub fn required(name: Option<Text>) -> Text {
+    name.unwrap_or_else(|| {
+        fail(
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            "the detector's name must not be NULL",
+            "SELECT name FROM logintel.detectors lists what there is.",
+        )
+    })
+}
+
 /// Opens a relation by OID.
 trait OpenChecked: Sized {
     /// # Safety
@@ -154,7 +167,10 @@ impl OpenChecked for PgRelation {
 /// Reads options as they were given; an error names what is wrong with them.
 fn check_options(json: &serde_json::Value) -> DetectorOptions {
     let interval = |text: &str| crate::subtransaction::attempt(|| interval_micros(text)).ok().flatten();
-    DetectorOptions::parse(json, &interval).or_raise()
+    let options = DetectorOptions::parse(json, &interval).or_raise();
+    // Compiles the patterns, so that training does not have to refuse them.
+    Trainer::new(&options, u64::MAX).or_raise();
+    options
 }
 
 /// Reads options that were checked before they were stored: without subtransaction, which a parallel plan may not

@@ -5,8 +5,8 @@ use logintel_core::control::Control;
 use pgrx::PgRelation;
 use pgrx::prelude::*;
 
-use super::Detector;
 use super::columns::{Columns, Part};
+use super::{Detector, required};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
 use crate::maintenance::mark_views_stale;
@@ -21,12 +21,12 @@ const KEPT_VERSIONS: i32 = 10;
 /// Learns what is ordinary from the rows of a time range, stores it as a new version and activates it.
 #[pg_extern(requires = ["detector"])]
 fn train(
-    detector: Text,
+    detector: Option<Text>,
     since: default!(Option<TimestampWithTimeZone>, "NULL"),
     until: default!(Option<TimestampWithTimeZone>, "NULL"),
-    activate: default!(bool, true),
+    activate: default!(Option<bool>, true),
 ) -> i32 {
-    let detector = Detector::get(&detector);
+    let detector = Detector::get(&required(detector));
     security::require_owner(&detector.name, detector.owner);
     let _progress = Progress::begin("train");
     let baseline = learn(&detector, since, until);
@@ -41,7 +41,7 @@ fn train(
             "Until it is trained on more history, only what is stranger than all of it is flagged.",
         );
     }
-    store(&detector, &baseline, since, until, activate)
+    store(&detector, &baseline, since, until, activate.unwrap_or(true))
 }
 
 /// Reads history with the owner's rights.

@@ -265,12 +265,14 @@ impl Call {
             let extractor = Extractor::new(&resolved.detector, &relation);
             let line = extractor.line((*self.data).tg_trigslot);
             let judgement = judge(&resolved, line.judged.as_deref(), line.level.as_deref(), Mode::Live);
+            // As in `detect`, there is none before the first training.
+            let score = resolved.model.is_some().then_some(judgement.score);
             let (mut numbers, mut values, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
             for attribute in description.iter().filter(|attribute| !attribute.is_dropped()) {
                 let value = match (&*from_name(&attribute.attname), attribute.atttypid) {
                     ("is_anomaly", pg_sys::BOOLOID) => judgement.is_anomaly.into_datum(),
-                    ("anomaly_score", pg_sys::FLOAT8OID) => judgement.score.into_datum(),
-                    ("anomaly_score", pg_sys::FLOAT4OID) => (judgement.score as f32).into_datum(),
+                    ("anomaly_score", pg_sys::FLOAT8OID) => score.into_datum(),
+                    ("anomaly_score", pg_sys::FLOAT4OID) => score.map(|score| score as f32).into_datum(),
                     ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => {
                         judgement.reason.to_string().into_datum()
                     }

@@ -1,7 +1,7 @@
-//! `dbscan_cluster`, declared in `sql/window.sql`.
-use logintel_core::control::Control;
-use logintel_core::dbscan::Dbscan;
-use logintel_core::distinct::Distinct;
+//! `dbscan_cluster` and `hdbscan_cluster`, declared in `sql/window.sql`.
+use logintel_core::dbscan::{Dbscan, Labels};
+use logintel_core::distinct::{Distinct, DistinctRows};
+use logintel_core::hdbscan::Hdbscan;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -19,15 +19,24 @@ const NOISE: i32 = -1;
 fn dbscan_cluster(fcinfo: pg_sys::FunctionCallInfo) -> Option<i32> {
     // SAFETY: fcinfo is that of this call.
     let partition = unsafe { WindowPartition::of_call(fcinfo) };
-    let clusters = partition.once::<i32>(|| {
-        let dbscan = Dbscan { eps: eps(&partition), min_points: min_points(&partition) };
-        let _progress = Progress::begin("dbscan_cluster");
-        cluster(&partition, &Session, |rows| {
-            let labels = dbscan.fit(&rows.rows, &rows.weights, &Session).or_raise();
-            labels.labels.iter().map(|label| label.map_or(NOISE, |cluster| cluster as i32)).collect()
-        })
-    });
-    clusters.get(partition.position()).copied().filter(|&cluster| cluster != NOISE)
+    cluster(&partition, "dbscan_cluster", || {
+        let dbscan = Dbscan { eps: eps(&partition), min_points: count(&partition, 2, "min_points", 1) };
+        move |rows: &DistinctRows| dbscan.fit(&rows.rows, &rows.weights, &Session)
+    })
+}
+
+/// The HDBSCAN* cluster of each row by cosine distance; noise and NULL vectors are NULL.
+#[pg_extern(sql = false)]
+fn hdbscan_cluster(fcinfo: pg_sys::FunctionCallInfo) -> Option<i32> {
+    // SAFETY: fcinfo is that of this call.
+    let (partition, arguments) = unsafe { (WindowPartition::of_call(fcinfo), (*fcinfo).nargs) };
+    cluster(&partition, "hdbscan_cluster", || {
+        let min_cluster_size = count(&partition, 1, "min_cluster_size", 2);
+        let min_samples =
+            if arguments > 2 { count(&partition, 2, "min_samples", 1) } else { min_cluster_size };
+        let hdbscan = Hdbscan { min_cluster_size, min_samples };
+        move |rows: &DistinctRows| hdbscan.fit(&rows.rows, &rows.weights, &Session)
+    })
 }
 
 /// Argument 1.
@@ -42,29 +51,41 @@ fn eps(partition: &WindowPartition) -> f64 {
     }
 }
 
-/// Argument 2.
-fn min_points(partition: &WindowPartition) -> u32 {
+/// An integer argument of at least `least`.
+fn count(partition: &WindowPartition, argument: i32, name: &str, least: i32) -> u32 {
     // SAFETY: the argument is an int4.
-    match unsafe { partition.current::<i32>(2) } {
-        Some(count @ 1..) => count.cast_unsigned(),
+    match unsafe { partition.current::<i32>(argument) } {
+        Some(count) if count >= least => count.cast_unsigned(),
         count => {
             let given = count.map_or("NULL".to_owned(), |count| count.to_string());
-            invalid(&format!("min_points must be at least 1, not {given}"))
+            invalid(&format!("{name} must be at least {least}, not {given}"))
         }
     }
 }
 
 fn invalid(message: &str) -> ! {
-    let hint =
-        "eps is a cosine distance, min_points counts the point itself; both are constant over the partition.";
+    let hint = "It is constant over the partition; eps is a cosine distance, and counts of points count the point itself.";
     fail(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message, hint)
 }
 
-/// One cluster for each row of the partition, from what `label` says of each distinct vector.
-fn cluster(
+/// The cluster of the current row; at the first row of the partition, `prepare` reads the arguments and gives what
+/// labels the distinct vectors.
+fn cluster<F>(partition: &WindowPartition, name: &str, prepare: impl FnOnce() -> F) -> Option<i32>
+where
+    F: FnOnce(&DistinctRows) -> logintel_core::Result<Labels>,
+{
+    let clusters = partition.once::<i32>(|| {
+        let fit = prepare();
+        let _progress = Progress::begin(name);
+        label_rows(partition, fit)
+    });
+    clusters.get(partition.position()).copied().filter(|&cluster| cluster != NOISE)
+}
+
+/// One cluster for each row of the partition, from what `fit` says of each distinct vector.
+fn label_rows(
     partition: &WindowPartition,
-    control: &dyn Control,
-    label: impl FnOnce(&logintel_core::distinct::DistinctRows) -> Vec<i32>,
+    fit: impl FnOnce(&DistinctRows) -> logintel_core::Result<Labels>,
 ) -> Vec<i32> {
     let rows = partition.rows();
     WindowPartition::check_room::<i32>(rows);
@@ -76,14 +97,15 @@ fn cluster(
             is_null.push(vec.is_none());
             let Some(vec) = vec else { return };
             let row = vec.as_ref();
-            distinct.get_or_insert_with(|| Distinct::new(row.dim)).push(row, control).or_raise();
+            distinct.get_or_insert_with(|| Distinct::new(row.dim)).push(row, &Session).or_raise();
         });
     }
     let Some(distinct) = distinct.map(Distinct::finish) else { return vec![NOISE; rows] };
-    let labels = label(&distinct);
+    let labels = fit(&distinct).or_raise().labels;
     let mut row_of = distinct.row_of.iter();
     let mut cluster = |is_null: bool| {
-        if is_null { NOISE } else { row_of.next().map_or(NOISE, |&row| labels[row as usize]) }
+        let row = if is_null { None } else { row_of.next() };
+        row.and_then(|&row| labels[row as usize]).map_or(NOISE, |label| label as i32)
     };
     is_null.into_iter().map(&mut cluster).collect()
 }

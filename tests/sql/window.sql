@@ -88,3 +88,15 @@ SELECT count(cluster) FROM (SELECT dbscan_cluster(format('{%s:1,%s:2}/1000000', 
 RESET statement_timeout;
 DROP TABLE w, c;
 DROP FUNCTION oracle;
+
+-- hdbscan_cluster: three dense groups and a point on its own; scikit-learn 1.6.1's HDBSCAN(metric='cosine') gives the same partition.
+CREATE TABLE h (id int, vec logvec);
+INSERT INTO h SELECT g * 100 + i, format('{%s:1,%s:%s}/10', g, g + 1, 0.01 * i)::logvec FROM generate_series(1, 3) AS g, generate_series(1, 6) AS i;
+INSERT INTO h VALUES (999, '{10:1}/10'), (1000, NULL);
+SELECT hdbscan_cluster(vec, 5) OVER (ORDER BY id) AS cluster, hdbscan_cluster(vec, 5, 5) OVER (ORDER BY id) AS same, id INTO hc FROM h;
+SELECT id / 100 AS group, array_agg(DISTINCT cluster) AS clusters, count(*), bool_and(cluster IS NOT DISTINCT FROM same) AS same FROM hc GROUP BY 1 ORDER BY 1;
+SELECT hdbscan_cluster(vec, 1) OVER () FROM h;
+SELECT hdbscan_cluster(vec, 5, 0) OVER () FROM h;
+SELECT hdbscan_cluster(vec, NULL) OVER () FROM h;
+SELECT hdbscan_cluster(vec, 5) OVER () FROM h WHERE false;
+SELECT DISTINCT hdbscan_cluster(vec, 50) OVER () FROM h;

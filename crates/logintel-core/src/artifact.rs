@@ -39,6 +39,20 @@ fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_MODEL_BYTES>> {
     bincode::config::standard().with_fixed_int_encoding().with_limit::<MAX_MODEL_BYTES>()
 }
 
+/// Decodes bytes by a configuration of bincode's. What a few bytes claim to hold must not allocate as much as the
+/// largest value may, so the limit follows their length: a value takes at most 16 times its bytes.
+macro_rules! decode_within {
+    ($bytes:expr, $config:expr, $most:expr) => {
+        match $bytes.len() {
+            0..=0xfff => bincode::decode_from_slice($bytes, $config.with_limit::<{ 64 << 10 }>()),
+            0x1000..=0xffff => bincode::decode_from_slice($bytes, $config.with_limit::<{ 1 << 20 }>()),
+            0x1_0000..=0xf_ffff => bincode::decode_from_slice($bytes, $config.with_limit::<{ 16 << 20 }>()),
+            _ => bincode::decode_from_slice($bytes, $config.with_limit::<{ $most }>()),
+        }
+    };
+}
+pub(crate) use decode_within;
+
 /// The bytes of a value.
 ///
 /// # Errors
@@ -86,8 +100,8 @@ pub fn decode<T: Artifact>(bytes: &[u8]) -> Result<T> {
     if found == 0 || found > T::VERSION {
         return Err(Error::FormatVersion { what: T::WHAT, found, known: T::VERSION });
     }
-    let (value, read) =
-        bincode::decode_from_slice::<T, _>(body, config()).map_err(|error| corrupt(&error.to_string()))?;
+    let (value, read): (T, usize) = decode_within!(body, config(), MAX_MODEL_BYTES)
+        .map_err(|error: bincode::error::DecodeError| corrupt(&error.to_string()))?;
     if read != body.len() {
         return Err(corrupt("there are bytes after its end"));
     }

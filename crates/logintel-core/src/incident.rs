@@ -145,7 +145,8 @@ pub fn title(events: i64, components: &[String], template: &str) -> String {
     let line = template.lines().next().unwrap_or_default();
     let cut = &line[..line.floor_char_boundary(MAX_TITLE)];
     let dots = if cut.len() < template.len() { "…" } else { "" };
-    format!("{events} anomalies{place}: {cut}{dots}")
+    let noun = if events == 1 { "anomaly" } else { "anomalies" };
+    format!("{events} {noun}{place}: {cut}{dots}")
 }
 
 /// The rule of the seed's preset that suppresses an incident, if one does: the first that holds.

@@ -8,7 +8,7 @@
 //! chunks at white space and at `,;()[]{}<>"'=|`; a chunk is replaced as a whole when it is an address, a UUID,
 //! a URL, an e-mail address, a path, a time, a number (with or without its unit), a hexadecimal string or a
 //! host's name with digits in it; of any other chunk, the runs of digits. Names of days and months beside a
-//! number or a time belong to it.
+//! number or a time belong to it. Masking what is masked changes nothing.
 
 use std::borrow::Cow;
 
@@ -133,7 +133,7 @@ fn built_in(message: &str) -> Cow<'_, str> {
     let mut at = 0;
     while at < bytes.len() {
         let start = at;
-        while at < bytes.len() && is_delimiter(bytes[at]) {
+        while at < bytes.len() && is_delimiter(bytes[at]) && replacement_at(&bytes[at..]) == 0 {
             at += 1;
         }
         out.push_str(&message[start..at]);
@@ -142,17 +142,40 @@ fn built_in(message: &str) -> Cow<'_, str> {
             at += date;
             continue;
         }
-        let start = at;
-        while at < bytes.len() && !is_delimiter(bytes[at]) {
-            at += 1;
+        let (start, mut masked) = (at, false);
+        while at < bytes.len() {
+            let replacement = replacement_at(&bytes[at..]);
+            if replacement == 0 && is_delimiter(bytes[at]) {
+                break;
+            }
+            masked |= replacement > 0;
+            at += replacement.max(1);
         }
-        if message[start..at].contains("://") {
+        let chunk = &message[start..at];
+        if masked {
+            mask_parts(chunk, &mut out);
+            continue;
+        }
+        if chunk.contains("://") {
             // The query of a URL is part of it.
             at += bytes[at..].iter().take_while(|&&b| !is_url_end(b)).count();
         }
         mask_chunk(&message[start..at], &mut out);
     }
     Cow::Owned(out)
+}
+
+/// Bytes of a replacement at the beginning of the text, 0 if there is none. One that stands in the message already is
+/// part of its chunk, or masking what is masked would cut at its brackets and see chunks that were not there.
+fn replacement_at(text: &[u8]) -> usize {
+    const KINDS: [&[u8]; 9] =
+        [b"num>", b"ip>", b"hex>", b"time>", b"path>", b"host>", b"uuid>", b"url>", b"email>"];
+    match text.split_first() {
+        Some((b'<', rest)) => {
+            KINDS.iter().find(|kind| rest.starts_with(kind)).map_or(0, |kind| 1 + kind.len())
+        }
+        _ => 0,
+    }
 }
 
 /// Bytes of a date written in words at the beginning of the text: names of days and months and at least two

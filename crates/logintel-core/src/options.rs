@@ -198,24 +198,9 @@ impl TfidfOptions {
 }
 
 impl TfidfOptions {
-    /// Checks bounds that [`Self::merge`] keeps, for options that were decoded: the longest n-gram bounds the work
-    /// for a line.
-    ///
-    /// # Errors
-    /// A description of what does not hold.
-    pub(crate) fn validate(&self) -> std::result::Result<(), String> {
-        let (min, max) = self.ngram_range;
-        if min < 1 || min > max || u64::from(max) > MAX_NGRAM {
-            return Err("ngram_range is out of range".into());
-        }
-        let valid = |bound| match bound {
-            DocumentFrequency::Count(count) => count > 0,
-            DocumentFrequency::Share(share) => (0.0..=1.0).contains(&share),
-        };
-        if ![self.min_df, self.max_df].into_iter().all(valid) || self.max_features == Some(0) {
-            return Err("a bound on document frequency is out of range".into());
-        }
-        Ok(())
+    /// Whether every value is one that [`Self::merge`] takes: options may come from bytes too.
+    pub fn is_valid(&self) -> bool {
+        TfidfOptions::default().merge(&self.to_json()).as_ref() == Ok(self)
     }
 
     /// The options as JSON: what [`Self::merge`] would take to make them.

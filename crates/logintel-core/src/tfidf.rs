@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, decode_within};
 use crate::error::{Error, Result};
 use crate::ngram::{NgramTrie, Node};
 use crate::options::{Norm, TfidfOptions};
@@ -193,9 +193,9 @@ impl TermCounts {
     /// [`Error::Corrupt`], [`Error::Memory`].
     pub fn from_bytes(bytes: &[u8], max_bytes: u64) -> Result<Self> {
         let corrupt = || Error::Corrupt { what: "tfidf_fit state", why: "it cannot be decoded".into() };
-        let config = bincode::config::standard().with_limit::<{ crate::limits::MAX_STATE_BYTES }>();
         let (state, _): (CountState, usize) =
-            bincode::decode_from_slice(bytes, config).map_err(|_| corrupt())?;
+            decode_within!(bytes, bincode::config::standard(), crate::limits::MAX_STATE_BYTES)
+                .map_err(|_| corrupt())?;
         let mut counts = TermCounts::new(&state.options, max_bytes)?;
         counts.documents = state.documents;
         let mut text = state.text.as_str();
@@ -312,6 +312,9 @@ impl Artifact for TfidfModel {
     const VERSION: u16 = 1;
 
     fn validate(&self) -> std::result::Result<(), String> {
+        if !self.options.is_valid() {
+            return Err("an option is out of range".into());
+        }
         if self.ends.len() != self.df.len() || self.ends.is_empty() {
             return Err("terms and frequencies differ in number".into());
         }
@@ -327,10 +330,7 @@ impl Artifact for TfidfModel {
         if start != self.text.len() || self.df.iter().any(|&df| df == 0 || df > self.documents) {
             return Err("a document frequency is out of range".into());
         }
-        if (1..self.len()).any(|index| self.term(index - 1) >= self.term(index)) {
-            return Err("the terms are out of order".into());
-        }
-        self.options.validate()
+        Ok(())
     }
 }
 

@@ -1,4 +1,5 @@
 //! HDBSCAN* against scikit-learn.
+#![allow(clippy::float_cmp, reason = "an agreement of exactly 1 is what is asked for")]
 mod common;
 
 use std::collections::BTreeMap;

@@ -2,4 +2,5 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod logs;
+pub mod memory;
 pub mod oracle;
