@@ -8,8 +8,12 @@ fn sqlstate(error: &Error) -> PgSqlErrorCode {
     use PgSqlErrorCode as S;
     match error {
         Error::VectorSyntax(_) => S::ERRCODE_INVALID_TEXT_REPRESENTATION,
-        Error::VectorValueRange(_) => S::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-        Error::VectorTooDense | Error::Memory { .. } => S::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        Error::VectorValueRange(_) | Error::VectorIndexRange(_) | Error::VectorOverflow(_) => {
+            S::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE
+        }
+        Error::VectorTooDense | Error::Memory { .. } | Error::ModelTooLarge { .. } => {
+            S::ERRCODE_PROGRAM_LIMIT_EXCEEDED
+        }
         Error::Corrupt { .. } => S::ERRCODE_INVALID_BINARY_REPRESENTATION,
         Error::FormatVersion { .. } => S::ERRCODE_FEATURE_NOT_SUPPORTED,
         Error::UnknownOption { .. } | Error::OptionValue { .. } | Error::DocumentFrequencies => {
@@ -43,6 +47,13 @@ impl<T> OrRaise<T> for logintel_core::Result<T> {
     fn or_raise(self) -> T {
         self.unwrap_or_else(|error| raise(&error))
     }
+}
+
+/// Gives a WARNING: message and hint.
+pub fn warn(message: impl Into<String>, hint: impl Into<String>) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message.into(), "logintel")
+        .set_hint(hint)
+        .report(PgLogLevel::WARNING);
 }
 
 /// Raises an ERROR of the surface's own: SQLSTATE, message and hint.

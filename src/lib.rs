@@ -1,14 +1,92 @@
 //! logintel: the PostgreSQL surface. Thin: it converts, calls the engine, and converts back.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`logvec`], [`tfidf`], [`window`] | the toolbox: types, functions, aggregates, window functions |
+//! | [`detector`] | detectors: registering, training, judging, triggers |
+//! | [`maintenance`], [`worker`] | from anomalies to incidents, by hand and in the background |
+//! | [`settings`] | the settings `logintel.*` |
+//! | [`call`], [`error`], [`security`], [`subtransaction`], [`spi`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
+#![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
 use pgrx::prelude::*;
 
 pgrx::pg_module_magic!(name, version);
 
+pgrx::extension_sql_file!("../sql/roles.sql", name = "roles", bootstrap);
+pgrx::extension_sql_file!("../sql/logvec_type.sql", name = "logvec_type", creates = [Type(logvec::LogVec)]);
+pgrx::extension_sql_file!(
+    "../sql/logvec.sql",
+    name = "logvec",
+    requires = [
+        "logvec_type",
+        logvec::ops::cosine_distance,
+        logvec::ops::l2_distance,
+        logvec::ops::inner_product,
+        logvec::ops::logvec_negative_inner_product,
+        logvec::ops::vector_dims,
+        logvec::ops::nnz,
+        logvec::ops::l2_norm,
+        logvec::ops::logvec_eq,
+        logvec::ops::logvec_ne,
+        logvec::ops::logvec_lt,
+        logvec::ops::logvec_le,
+        logvec::ops::logvec_gt,
+        logvec::ops::logvec_ge,
+        logvec::ops::logvec_cmp,
+        logvec::ops::logvec_hash,
+        logvec::ops::logvec_hash_extended,
+        logvec::cast::logvec_to_real_array,
+        logvec::cast::logvec_to_jsonb,
+    ],
+);
+pgrx::extension_sql_file!("../sql/window.sql", name = "window", requires = ["logvec_type"]);
+pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logvec_type"]);
+pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
+pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
+pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
+
+mod call;
+mod control;
+mod detector;
 mod error;
+mod logvec;
+mod maintenance;
+mod memory;
+mod progress;
+mod security;
+mod settings;
+mod spi;
+mod subtransaction;
+mod text;
+mod tfidf;
+mod tuples;
+mod window;
+mod worker;
+
+/// Called when PostgreSQL loads the library.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::define();
+    if preloading() {
+        progress::request();
+    }
+    worker::register();
+}
+
+/// Whether the library is being loaded by `shared_preload_libraries`: only then can shared memory be asked for.
+fn preloading() -> bool {
+    // SAFETY: set before libraries are loaded, and only read.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
 
 /// The functions that run inside a backend in tests.
 #[cfg(any(test, feature = "pg_test"))]
 #[pg_schema]
-mod tests {}
+mod tests {
+    // cargo-pgrx finds tests in this schema only, so that their files are included rather than declared.
+    include!("../pg_test/border.rs");
+}
 
 /// What the in-backend tests need from their server.
 #[cfg(test)]

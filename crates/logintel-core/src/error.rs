@@ -21,6 +21,9 @@ pub enum Error {
         /// Dimensions of the vector.
         dim: u32,
     },
+    /// An index is no index at all.
+    #[error("index \"{0}\" is out of range for type logvec")]
+    VectorIndexRange(String),
     /// An index occurs twice.
     #[error("logvec index {0} occurs more than once")]
     VectorDuplicate(u32),
@@ -36,6 +39,17 @@ pub enum Error {
     /// Too many non-zeros.
     #[error("logvec cannot have more than {max} non-zero elements", max = crate::limits::MAX_NNZ)]
     VectorTooDense,
+    /// A vector has not the dimensions that its column or cast asks for.
+    #[error("expected {expected} dimensions, not {found}")]
+    VectorExpected {
+        /// What the type modifier says.
+        expected: u32,
+        /// What the vector has.
+        found: u32,
+    },
+    /// A computed element does not fit float4.
+    #[error("element {0} of the resulting logvec is out of range: overflow")]
+    VectorOverflow(u32),
     /// Two vectors that must have the same dimensions have not.
     #[error("different logvec dimensions {0} and {1}")]
     VectorMismatch(u32, u32),
@@ -95,6 +109,14 @@ pub enum Error {
         /// The bound.
         allowed: u64,
     },
+    /// A model is larger than one may be.
+    #[error("{what} is larger than the {max} bytes that one may have")]
+    ModelTooLarge {
+        /// Which kind of value.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
     /// A pattern needs more steps than a line may cost.
     #[error("pattern \"{0}\" takes too many steps on this text")]
     PatternSteps(String),
@@ -104,6 +126,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same, when the option belongs to a group of options: `group.name`.
+    #[must_use]
+    pub fn within(self, group: &str) -> Self {
+        let path =
+            |name: String| if name == "options" { group.to_owned() } else { format!("{group}.{name}") };
+        match self {
+            Error::UnknownOption { name, known } => Error::UnknownOption { name: path(name), known },
+            Error::OptionValue { name, why } => Error::OptionValue { name: path(name), why },
+            other => other,
+        }
+    }
+
     /// What a reader may need beside the message.
     pub fn detail(&self) -> Option<String> {
         match self {
@@ -115,12 +149,19 @@ impl Error {
     /// The way out, where there is one.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Error::VectorSyntax(_) => "A logvec looks like {1:0.5,7:0.25}/126: index:value pairs, then the dimensions.",
-            Error::EmptyVocabulary => "Look at token_pattern and stop_words, or at what the messages contain.",
+            Error::VectorSyntax(_) => {
+                "A logvec looks like {1:0.5,7:0.25}/126: index:value pairs, then the dimensions."
+            }
+            Error::EmptyVocabulary => {
+                "Look at token_pattern and stop_words, or at what the messages contain."
+            }
             Error::AllTermsPruned(_) => "Try a lower min_df or a higher max_df.",
             Error::DocumentFrequencies => "Give min_df a lower or max_df a higher value.",
             Error::NoDocuments => "NULL messages are skipped; is the range of rows the right one?",
             Error::Memory { .. } => "Raise logintel.maintenance_mem, or work on fewer rows.",
+            Error::ModelTooLarge { .. } => {
+                "Lower max_features or the upper end of ngram_range, or raise min_df."
+            }
             Error::FormatVersion { .. } => "Install the logintel version that wrote it, or a newer one.",
             Error::Corrupt { .. } => "Restore it from a backup, or make it again.",
             _ => return None,

@@ -8,22 +8,55 @@
 //! | [`limits`] | how large may anything be |
 //! | [`control`] | how is long work watched and stopped |
 //! | [`pool`] | how is work spread over threads |
+//! | [`options`] | what can be set, and what is refused |
+//! | [`pattern`] | what do Python's regular expressions mean here |
+//! | [`mask`] | what of a message varies without meaning anything |
+//! | [`tokenize`] | what are its words |
 //! | [`sparse`] | what is a sparse vector, and what is near what |
+//! | [`literal`] | how is a sparse vector written as text |
+//! | [`wire`] | how is a sparse vector sent as bytes |
+//! | [`accumulate`] | what is the sum or mean of sparse vectors |
+//! | [`artifact`] | how are models kept |
+//! | [`ngram`] | how are terms counted without strings |
+//! | [`tfidf`] | how does a message become a vector |
+//! | [`scale`] | how far does each dimension spread |
 //! | [`distinct`] | which rows are the same vector |
 //! | [`neighbors`] | which rows are near a vector, exactly and without looking at all of them |
 //! | [`dbscan`] | which rows are dense together, at one distance |
 //! | [`hdbscan`] | which rows are dense together, at whatever distance suits them |
+//! | [`config`] | what can be set for a detector |
+//! | [`severity`] | what does a level mean |
+//! | [`baseline`] | what is ordinary, learnt from history |
+//! | [`detect`] | how strange is a line, and why |
+//! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 
+pub mod accumulate;
+pub mod artifact;
+pub mod baseline;
+pub mod config;
 pub mod control;
 pub mod dbscan;
+pub mod detect;
 pub mod distinct;
 pub mod error;
 pub mod hdbscan;
+pub mod incident;
 pub mod limits;
+pub mod literal;
+pub mod mask;
 pub mod neighbors;
+pub mod ngram;
+pub mod options;
+pub mod pattern;
 pub mod pool;
+pub mod scale;
 mod sets;
+pub mod severity;
 pub mod sparse;
+pub mod stop_words;
+pub mod tfidf;
+pub mod tokenize;
+pub mod wire;
 
 pub use error::{Error, Result};

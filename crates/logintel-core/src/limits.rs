@@ -9,3 +9,5 @@ pub const MAX_DIM: u32 = 1_000_000_000;
 pub const MAX_NNZ: usize = 1_000_000;
 /// Most bytes of a fitted vectoriser as a value.
 pub const MAX_MODEL_BYTES: usize = 256 << 20;
+/// Most bytes that a parallel worker hands over: PostgreSQL's own bound on one value is 1 GB.
+pub const MAX_STATE_BYTES: usize = 1 << 30;

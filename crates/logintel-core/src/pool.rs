@@ -9,36 +9,58 @@ use std::time::{Duration, Instant};
 
 use crate::control::Control;
 
-/// Starts `threads` threads, or `None` when one is asked for or the system refuses.
-///
-/// The threads are started inside [`Control::start_threads`], which is where a caller blocks signals.
-fn build(control: &dyn Control) -> Option<rayon::ThreadPool> {
-    let threads = control.threads();
-    if threads < 2 {
-        return None;
+/// Threads that are joined when dropped: when a call returns, none of its threads is left.
+struct Threads {
+    /// `None` only while they are being joined.
+    pool: Option<rayon::ThreadPool>,
+    handles: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Starts as many threads as `control` grants, or `None` when that is one or the system refuses.
+    ///
+    /// They are started inside [`Control::start_threads`], which is where a caller blocks signals.
+    fn start(control: &dyn Control) -> Option<Self> {
+        let count = control.threads();
+        if count < 2 {
+            return None;
+        }
+        let mut threads = Threads { pool: None, handles: Vec::new() };
+        control.start_threads(&mut || {
+            let spawn = |thread: rayon::ThreadBuilder| {
+                let name = format!("logintel {}", thread.index());
+                let handle = std::thread::Builder::new().name(name).spawn(|| thread.run())?;
+                threads.handles.push(handle);
+                Ok(())
+            };
+            threads.pool =
+                rayon::ThreadPoolBuilder::new().num_threads(count).spawn_handler(spawn).build().ok();
+        });
+        threads.pool.is_some().then_some(threads)
     }
-    let mut pool = None;
-    control.start_threads(&mut || {
-        pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("logintel {i}"))
-            .build()
-            .ok();
-    });
-    pool
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Dropping the pool tells its threads to end; a thread that panicked has nothing more to tell.
+        drop(self.pool.take());
+        for handle in self.handles.drain(..) {
+            let _ = handle.join();
+        }
+    }
 }
 
 /// Runs slices of work on the calling thread or on threads of its own, with one state for each of them.
 pub struct Pool<S> {
-    threads: Option<rayon::ThreadPool>,
+    threads: Option<Threads>,
     states: Vec<S>,
 }
 
 impl<S: Send + Default> Pool<S> {
     /// As many threads as `control` grants, each with its state.
     pub fn new(control: &dyn Control) -> Self {
-        let threads = build(control);
-        let count = threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
+        let threads = Threads::start(control);
+        let count = threads.as_ref().map_or(1, |threads| threads.handles.len());
         Pool { threads, states: (0..count).map(|_| S::default()).collect() }
     }
 
@@ -51,13 +73,13 @@ impl<S: Send + Default> Pool<S> {
     pub fn map<T: Send>(&mut self, range: Range<usize>, work: impl Fn(&mut S, usize) -> T + Sync) -> Vec<T> {
         /// Items that a thread takes at a time.
         const TAKE: usize = 8;
-        let Some(threads) = &self.threads else {
+        let Some(pool) = self.threads.as_ref().and_then(|threads| threads.pool.as_ref()) else {
             let state = &mut self.states[0];
             return range.map(|i| work(state, i)).collect();
         };
         let next = AtomicUsize::new(range.start);
         let mut parts: Vec<Vec<(usize, T)>> = self.states.iter().map(|_| Vec::new()).collect();
-        threads.scope(|scope| {
+        pool.scope(|scope| {
             for (state, part) in self.states.iter_mut().zip(&mut parts) {
                 let (next, work, end) = (&next, &work, range.end);
                 scope.spawn(move |_| {

@@ -22,7 +22,7 @@ fn as_scikit_learn(label: Option<u32>) -> i64 {
 #[test]
 fn labels_and_core_rows_are_scikit_learns() {
     let mut count = 0;
-    for data_set in common::data_sets::<Case>("dbscan") {
+    for data_set in common::oracle::data_sets::<Case>("dbscan") {
         let rows = data_set.matrix();
         let mut distinct = Distinct::new(rows.dim);
         for i in 0..rows.rows() {

@@ -1,4 +1,5 @@
 //! HDBSCAN* against scikit-learn.
+#![allow(clippy::float_cmp, reason = "an agreement of exactly 1 is what is asked for")]
 mod common;
 
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ fn adjusted_rand_index(a: &[i64], b: &[i64]) -> f64 {
 #[test]
 fn trees_and_clusters_are_scikit_learns() {
     let (mut same, mut tied) = (0, 0);
-    for data_set in common::data_sets::<Case>("hdbscan") {
+    for data_set in common::oracle::data_sets::<Case>("hdbscan") {
         let rows = data_set.matrix();
         let ones = vec![1; rows.rows()];
         let mut distinct = Distinct::new(rows.dim);

@@ -1,0 +1,573 @@
+//! What is ordinary: learnt from history, kept as one artifact.
+//!
+//! Training collapses the rows of history into templates (masked messages), vectorises and clusters them with
+//! their multiplicities, and measures how strange *ordinary* rows look to a model that has not seen them. A row is
+//! as strange as its cosine distance to the nearest template of training, in the space where a term that
+//! training never saw has a dimension of its own: a frozen vocabulary would drop such a term, and a half-new
+//! line would look nearer than it is.
+//!
+//! Calibration is cross-conformal (Vovk 2015): rows fall into [`FOLDS`] folds by a hash of their number; a row
+//! whose template occurs in other folds too is not strange at all, any other is measured against a model
+//! without its fold. The threshold is the quantile of these measures that lets `false_alarm_rate` of them pass
+//! it. Rows outside every dense cluster are noise, not ordinary, and do not calibrate.
+
+use std::borrow::Cow;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+
+use crate::artifact::Artifact;
+use crate::config::{DetectorOptions, Preset, SeverityOverride};
+use crate::control::Control;
+use crate::dbscan::{CoreRows, Dbscan};
+use crate::distinct::{Distinct, DistinctRows};
+use crate::error::{Error, Result};
+use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
+use crate::ngram::HASHER;
+use crate::scale::{ColumnScale, StandardScaler, scale};
+use crate::severity::is_error;
+use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
+use crate::tfidf::{Coverage, Scratch, TermCounts, TfidfModel, Vectorizer};
+
+/// Folds of the calibration.
+pub const FOLDS: u32 = 10;
+/// Most templates kept; rows of further ones still count for the vocabulary.
+pub const MAX_TEMPLATES: usize = 100_000;
+/// Most bytes of a masked message that are looked at.
+pub const MAX_MASKED: usize = 16 << 10;
+/// Most held-back templates that are measured for each fold, evenly spaced.
+const MAX_HELD: usize = 1000;
+/// Most distinct values of the calibration kept.
+const MAX_CALIBRATION: usize = 4096;
+/// Strangeness of a template that training saw once, alone; one never seen has its distance on top of it.
+pub(crate) const SEEN_ONCE: f64 = 1.0;
+
+/// A message without its variables, and what training knows of it.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Template {
+    /// The masked message.
+    pub text: String,
+    /// Rows of training.
+    pub rows: u64,
+    /// Row of the baseline's matrix of distinct vectors.
+    pub vector: u32,
+}
+
+/// Figures of a training.
+#[derive(Debug, Clone, Default, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Summary {
+    /// Rows learnt from.
+    pub training_rows: u64,
+    /// Rows in no cluster.
+    pub noise_rows: u64,
+    /// Rows whose template came after [`MAX_TEMPLATES`] others.
+    pub overflow_rows: u64,
+    /// Clusters.
+    pub clusters: u32,
+    /// Ordinary rows that the threshold was calibrated on.
+    pub calibration_rows: u64,
+    /// Share of the training rows that the model itself would flag.
+    pub flagged_share: f64,
+}
+
+/// What is ordinary.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Baseline {
+    /// How it was trained.
+    pub options: DetectorOptions,
+    /// How messages become vectors.
+    pub model: TfidfModel,
+    /// Words of training that the vocabulary was pruned of.
+    pub pruned_words: Vec<String>,
+    /// In order of first occurrence.
+    pub templates: Vec<Template>,
+    /// Distinct vectors of the templates.
+    pub vectors: CsrMatrix,
+    /// Cluster of each distinct vector; noise is `None`.
+    pub labels: Vec<Option<u32>>,
+    /// Core rows of the clusters, in the space that was clustered.
+    pub core: CoreRows,
+    /// Standard deviations of that space.
+    pub scales: Vec<ColumnScale>,
+    /// Mean of the vectors of all rows that are not noise, for the seed's preset.
+    pub centroid: Option<(Vec<u32>, Vec<f32>)>,
+    /// Strangeness of held-back ordinary rows, ascending, and how many rows have it.
+    pub calibration: Vec<(f64, u64)>,
+    /// Strangeness above which a row is flagged.
+    pub threshold: f64,
+    /// Figures.
+    pub summary: Summary,
+}
+
+impl Artifact for Baseline {
+    const WHAT: &'static str = "detector model";
+    const LETTER: u8 = b'D';
+    const VERSION: u16 = 1;
+
+    fn validate(&self) -> std::result::Result<(), String> {
+        self.model.validate()?;
+        let distinct = self.labels.len();
+        if !self.vectors.is_valid()
+            || self.vectors.rows() != distinct
+            || self.vectors.dim as usize != self.model.len()
+        {
+            return Err("vectors and labels differ in number".into());
+        }
+        if self.templates.iter().any(|template| template.vector as usize >= distinct) {
+            return Err("a template without vector".into());
+        }
+        if self.labels.iter().flatten().any(|&label| label >= self.summary.clusters) {
+            return Err("a label without cluster".into());
+        }
+        let ascending = self.calibration.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        if self.threshold.is_nan() || !ascending || self.calibration.iter().any(|(value, _)| value.is_nan()) {
+            return Err("the calibration is out of order".into());
+        }
+        match &self.centroid {
+            Some((indices, values))
+                if indices.len() != values.len() || indices.iter().any(|&i| i >= self.vectors.dim) =>
+            {
+                Err("the centroid is out of range".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The part of a masked message that is looked at.
+pub fn head(masked: &str) -> &str {
+    &masked[..masked.floor_char_boundary(MAX_MASKED)]
+}
+
+/// Gathers history.
+#[derive(Debug)]
+pub struct Trainer {
+    options: DetectorOptions,
+    counts: TermCounts,
+    templates: Vec<Template>,
+    /// Of each template, rows that the level alone flags, and the folds it occurs in.
+    seen: Vec<Seen>,
+    table: HashTable<u32>,
+    text_bytes: u64,
+    max_bytes: u64,
+    rows: u64,
+    overflow_rows: u64,
+    error_rows: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    error_rows: u64,
+    folds: u16,
+}
+
+impl Trainer {
+    /// No rows yet; at most `max_bytes` are used.
+    ///
+    /// # Errors
+    /// [`Error::OptionValue`] if a pattern cannot be used.
+    pub fn new(options: &DetectorOptions, max_bytes: u64) -> Result<Self> {
+        Ok(Trainer {
+            options: options.clone(),
+            counts: TermCounts::new(&options.vectorizer, max_bytes)?,
+            templates: Vec::new(),
+            seen: Vec::new(),
+            table: HashTable::new(),
+            text_bytes: 0,
+            max_bytes,
+            rows: 0,
+            overflow_rows: 0,
+            error_rows: 0,
+        })
+    }
+
+    /// Rows taken in.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Takes in a row.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] at the bound, [`Error::PatternSteps`].
+    pub fn add(&mut self, message: &str, level: Option<&str>) -> Result<()> {
+        let tokenizer = self.counts.tokenizer();
+        let masked = tokenizer.mask(message)?;
+        let masked = head(&masked);
+        let error = level.is_some_and(|level| overrides(&self.options, level));
+        let fold = 1u16 << (splitmix(self.rows) % u64::from(FOLDS));
+        self.rows += 1;
+        self.error_rows += u64::from(error);
+        let hash = HASHER.hash_one(masked);
+        let found =
+            self.table.find(hash, |&i| self.templates[i as usize].text == masked).map(|&i| i as usize);
+        let Some(at) = found.map_or_else(|| self.insert(masked, hash), |at| Ok(Some(at)))? else {
+            self.overflow_rows += 1;
+            return self.counts.add_masked(masked, 1);
+        };
+        self.templates[at].rows += 1;
+        self.seen[at].error_rows += u64::from(error);
+        self.seen[at].folds |= fold;
+        Ok(())
+    }
+
+    fn insert(&mut self, masked: &str, hash: u64) -> Result<Option<usize>> {
+        let at = self.templates.len();
+        if at >= MAX_TEMPLATES {
+            return Ok(None);
+        }
+        self.text_bytes += masked.len() as u64 + 64;
+        if self.text_bytes > self.max_bytes / 4 {
+            return Err(Error::Memory {
+                what: "the templates",
+                needed: self.text_bytes * 4,
+                allowed: self.max_bytes,
+            });
+        }
+        self.templates.push(Template { text: masked.to_owned(), rows: 0, vector: 0 });
+        self.seen.push(Seen::default());
+        let templates = &self.templates;
+        self.table.insert_unique(hash, at as u32, |&i| HASHER.hash_one(templates[i as usize].text.as_str()));
+        Ok(Some(at))
+    }
+
+    /// Learns what is ordinary.
+    ///
+    /// # Errors
+    /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` returns.
+    pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
+        let model = self.fit(control)?;
+        let pruned_words = self.counts.pruned_words(&model);
+        let vectorizer = Vectorizer::with_known_words(model, &pruned_words)?;
+        let DistinctRows { rows: vectors, weights, row_of } = self.vectorize(&vectorizer, control)?;
+        for (template, &row) in self.templates.iter_mut().zip(&row_of) {
+            template.vector = row;
+        }
+        let clustering = &self.options.clustering;
+        let (space, scales) = if clustering.standardize {
+            let scaler = StandardScaler::fit_weighted(&vectors, &weights, control)?;
+            (Cow::Owned(scaler.transform(&vectors, control)?), scaler.columns().to_vec())
+        } else {
+            (Cow::Borrowed(&vectors), Vec::new())
+        };
+        let dbscan = Dbscan { eps: clustering.eps, min_points: clustering.min_points };
+        let fit = dbscan.fit(&space, &weights, control)?;
+        let core = CoreRows::new(&dbscan, &space, &fit, control)?;
+        drop(space);
+        let noise = fit.labels.iter().zip(&weights).filter(|(label, _)| label.is_none());
+        let summary = Summary {
+            training_rows: self.rows,
+            noise_rows: noise.map(|(_, weight)| weight).sum(),
+            overflow_rows: self.overflow_rows,
+            clusters: fit.clusters,
+            ..Default::default()
+        };
+        let centroid = (self.options.preset == Preset::Seed).then(|| mean(&vectors, &weights, &fit.labels));
+        let mut baseline = Baseline {
+            options: self.options.clone(),
+            model: vectorizer.model().clone(),
+            pruned_words,
+            templates: std::mem::take(&mut self.templates),
+            vectors,
+            labels: fit.labels,
+            core,
+            scales,
+            centroid,
+            calibration: Vec::new(),
+            threshold: 0.0,
+            summary,
+        };
+        match self.options.preset {
+            Preset::Default => self.calibrate(&mut baseline, control)?,
+            Preset::Seed => baseline.summary.flagged_share = share(baseline.summary.noise_rows, self.rows),
+        }
+        Ok(baseline)
+    }
+
+    /// Counts every template as often as it occurred.
+    fn fit(&mut self, control: &dyn Control) -> Result<TfidfModel> {
+        let total = self.templates.len() as u64;
+        for (done, template) in self.templates.iter().enumerate() {
+            if done % 256 == 0 {
+                control.poll()?;
+                control.progress("vocabulary", done as u64, total);
+            }
+            self.counts.add_masked(&template.text, template.rows)?;
+        }
+        self.counts.finish()
+    }
+
+    fn vectorize(&self, vectorizer: &Vectorizer, control: &dyn Control) -> Result<DistinctRows> {
+        let mut distinct = Distinct::new(vectorizer.model().len() as u32);
+        let mut scratch = Scratch::default();
+        let mut weights = Vec::with_capacity(self.templates.len());
+        for (done, template) in self.templates.iter().enumerate() {
+            if done % 256 == 0 {
+                control.poll()?;
+                control.progress("vectors", done as u64, self.templates.len() as u64);
+            }
+            let (vector, _) = vectorizer.embed_masked(&template.text, &mut scratch)?;
+            let row = distinct.push(vector.as_ref(), control)? as usize;
+            if weights.len() <= row {
+                weights.resize(row + 1, 0);
+            }
+            weights[row] += template.rows;
+        }
+        let mut rows = distinct.finish();
+        rows.weights = weights;
+        Ok(rows)
+    }
+
+    /// Measures held-back ordinary rows and sets the threshold.
+    fn calibrate(&self, baseline: &mut Baseline, control: &dyn Control) -> Result<()> {
+        let mut measured: Vec<(f64, u64)> = Vec::new();
+        let mut seen_elsewhere = 0;
+        let mut held: Vec<Vec<usize>> = vec![Vec::new(); FOLDS as usize];
+        for (at, (template, seen)) in baseline.templates.iter().zip(&self.seen).enumerate() {
+            let ordinary = template.rows - seen.error_rows;
+            if baseline.labels[template.vector as usize].is_none() {
+                let strange = noise_strangeness(template.rows);
+                measured.push((strange, ordinary));
+            } else if seen.folds.count_ones() > 1 {
+                seen_elsewhere += ordinary;
+            } else if ordinary > 0 {
+                held[seen.folds.trailing_zeros() as usize].push(at);
+            }
+        }
+        measured.push((0.0, seen_elsewhere));
+        let folds = Folds::new(baseline, &self.seen);
+        for (fold, held) in held.iter().enumerate() {
+            control.progress("calibration", fold as u64, u64::from(FOLDS));
+            folds.measure(baseline, fold, held, &self.seen, &mut measured, control)?;
+        }
+        measured.retain(|&(_, rows)| rows > 0);
+        measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        baseline.summary.calibration_rows = measured.iter().map(|(_, rows)| rows).sum();
+        baseline.threshold = quantile(&measured, 1.0 - self.options.false_alarm_rate);
+        let flagged = |(template, seen): (&Template, &Seen)| {
+            let noise = baseline.labels[template.vector as usize].is_none();
+            let strange = if noise { noise_strangeness(template.rows) } else { 0.0 };
+            if strange > baseline.threshold { template.rows } else { seen.error_rows }
+        };
+        let flagged: u64 = baseline.templates.iter().zip(&self.seen).map(flagged).sum();
+        baseline.summary.flagged_share = share(flagged, self.rows);
+        baseline.calibration = thin(&measured);
+        Ok(())
+    }
+}
+
+/// Whether the level alone flags a row of any template.
+fn overrides(options: &DetectorOptions, level: &str) -> bool {
+    match (options.preset, options.severity_override) {
+        (_, SeverityOverride::Never | SeverityOverride::Novel) => false,
+        (Preset::Seed, SeverityOverride::Always) => level.to_uppercase() == "ERROR",
+        (Preset::Default, SeverityOverride::Always) => is_error(level),
+    }
+}
+
+/// Strangeness of a template of training that is in no cluster.
+pub(crate) fn noise_strangeness(rows: u64) -> f64 {
+    if rows <= 1 { SEEN_ONCE } else { 0.0 }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// A well-mixed function of a row's number (the finalizer of `SplitMix64`), so that a periodic log does not fall
+/// into folds by its period.
+fn splitmix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The conformal quantile of weighted values, ascending: the smallest that at least `share` of the values and
+/// one more do not exceed; the largest where there are too few.
+fn quantile(measured: &[(f64, u64)], share: f64) -> f64 {
+    let total: u64 = measured.iter().map(|(_, rows)| rows).sum();
+    let rank = (share * (total as f64 + 1.0)).ceil();
+    let mut below = 0;
+    for &(value, rows) in measured {
+        below += rows;
+        if below as f64 >= rank {
+            return value;
+        }
+    }
+    measured.last().map_or(0.0, |&(value, _)| value)
+}
+
+/// Merges equal values, then neighbouring ones until few enough remain; the largest value of each group stands
+/// for it, so that a score is never overstated.
+fn thin(measured: &[(f64, u64)]) -> Vec<(f64, u64)> {
+    let mut merged: Vec<(f64, u64)> = Vec::new();
+    for &(value, rows) in measured {
+        match merged.last_mut() {
+            Some(last) if last.0.total_cmp(&value).is_eq() => last.1 += rows,
+            _ => merged.push((value, rows)),
+        }
+    }
+    let group = merged.len().div_ceil(MAX_CALIBRATION).max(1);
+    merged
+        .chunks(group)
+        .map(|group| (group[group.len() - 1].0, group.iter().map(|(_, rows)| rows).sum()))
+        .collect()
+}
+
+/// Weighted mean of the rows that are not noise.
+fn mean(vectors: &CsrMatrix, weights: &[u64], labels: &[Option<u32>]) -> (Vec<u32>, Vec<f32>) {
+    let mut sums = vec![0.0; vectors.dim as usize];
+    let mut rows = 0u64;
+    for (row, (&weight, _)) in
+        weights.iter().zip(labels).enumerate().filter(|(_, (_, label))| label.is_some())
+    {
+        rows += weight;
+        let row = vectors.row(row);
+        for (&index, &value) in row.indices.iter().zip(row.values) {
+            sums[index as usize] += f64::from(value) * weight as f64;
+        }
+    }
+    let means = sums.iter().enumerate().map(|(index, sum)| (index as u32, (sum / rows as f64) as f32));
+    means.filter(|&(_, mean)| mean != 0.0 && mean.is_finite()).unzip()
+}
+
+/// Squared weight of one term that training never saw, in the scale of an unnormalised vector.
+pub(crate) fn unseen_squared(model: &TfidfModel) -> f64 {
+    let documents =
+        if model.options.smooth_idf { model.idf_of(0) } else { model.idf_of(1) + std::f64::consts::LN_2 };
+    documents * documents
+}
+
+/// Distance to a template whose cosine distance to the known part is `nearest`, when the unknown part has its
+/// share of the length.
+pub(crate) fn extended_distance(nearest: f64, known_squared: f64, unseen_squared: f64) -> f64 {
+    let whole = known_squared + unseen_squared;
+    if whole == 0.0 {
+        return 1.0;
+    }
+    let distance = 1.0 - (1.0 - nearest) * (known_squared / whole).sqrt();
+    // What is left of equal vectors after rounding is not a distance.
+    if distance < 1e-6 { 0.0 } else { distance }
+}
+
+/// Squared length of what training never saw of a message.
+pub(crate) fn unseen_part(model: &TfidfModel, coverage: Coverage) -> f64 {
+    f64::from(coverage.unseen_terms) * unseen_squared(model)
+}
+
+/// Which folds vectors and terms occur in.
+struct Folds {
+    vectors: Vec<u16>,
+    terms: Vec<u16>,
+}
+
+impl Folds {
+    fn new(baseline: &Baseline, seen: &[Seen]) -> Self {
+        let mut folds =
+            Folds { vectors: vec![0; baseline.labels.len()], terms: vec![0; baseline.vectors.dim as usize] };
+        for (template, seen) in baseline.templates.iter().zip(seen) {
+            folds.vectors[template.vector as usize] |= seen.folds;
+        }
+        for (row, &mask) in folds.vectors.iter().enumerate() {
+            for &term in baseline.vectors.row(row).indices {
+                folds.terms[term as usize] |= mask;
+            }
+        }
+        folds
+    }
+
+    /// Measures templates that occur in one fold only, against all vectors that occur outside it.
+    fn measure(
+        &self,
+        baseline: &Baseline,
+        fold: usize,
+        held: &[usize],
+        seen: &[Seen],
+        measured: &mut Vec<(f64, u64)>,
+        control: &dyn Control,
+    ) -> Result<()> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        let only = 1u16 << fold;
+        let mut others = CsrMatrix::new(baseline.vectors.dim);
+        for (row, _) in self.vectors.iter().enumerate().filter(|&(_, &mask)| mask != only) {
+            others.push(baseline.vectors.row(row))?;
+        }
+        let index = Index::new(Cow::Owned(others), control)?;
+        let mut scratch = NeighborScratch::default();
+        let step = held.len().div_ceil(MAX_HELD);
+        for group in held.chunks(step) {
+            control.poll()?;
+            let template = &baseline.templates[group[0]];
+            let rows: u64 = group.iter().map(|&at| baseline.templates[at].rows - seen[at].error_rows).sum();
+            let (known, known_squared, unseen) =
+                self.split(baseline, baseline.vectors.row(template.vector as usize), only);
+            let nearest = index
+                .nearest(known.as_ref(), &mut scratch)?
+                .map_or(1.0, |Neighbor { distance, .. }| distance);
+            measured.push((SEEN_ONCE + extended_distance(nearest, known_squared, unseen), rows));
+        }
+        Ok(())
+    }
+
+    /// A vector as a model without the fold would see it: its known part, that part's squared length, and the
+    /// squared length of the terms that only the fold has.
+    fn split(&self, baseline: &Baseline, vector: SparseRef<'_>, only: u16) -> (SparseVec, f64, f64) {
+        let mut known = SparseVec { dim: vector.dim, ..Default::default() };
+        let (mut known_squared, mut unseen) = (0.0, 0.0);
+        for (&index, &value) in vector.indices.iter().zip(vector.values) {
+            let weight = f64::from(value);
+            if self.terms[index as usize] == only {
+                let raw = weight / baseline.model.idf(index as usize);
+                unseen += raw * raw * unseen_squared(&baseline.model);
+            } else {
+                known_squared += weight * weight;
+                known.indices.push(index);
+                known.values.push(value);
+            }
+        }
+        (known, known_squared, unseen)
+    }
+}
+
+/// A vector in the space that was clustered.
+pub(crate) fn to_cluster_space<'a>(baseline: &Baseline, vector: &'a SparseVec) -> Result<Cow<'a, SparseVec>> {
+    if baseline.options.clustering.standardize {
+        return Ok(Cow::Owned(scale(&baseline.scales, vector.as_ref())?));
+    }
+    Ok(Cow::Borrowed(vector))
+}
+
+/// A cluster of ordinary rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cluster<'a> {
+    /// Its number.
+    pub id: u32,
+    /// Rows of training.
+    pub rows: u64,
+    /// Templates.
+    pub templates: u64,
+    /// The most frequent of them, the first among equals.
+    pub template: &'a str,
+}
+
+impl Baseline {
+    /// The clusters, by number.
+    pub fn clusters(&self) -> Vec<Cluster<'_>> {
+        let mut clusters: Vec<(Cluster<'_>, u64)> = (0..self.summary.clusters)
+            .map(|id| (Cluster { id, rows: 0, templates: 0, template: "" }, 0))
+            .collect();
+        for template in &self.templates {
+            let Some(label) = self.labels[template.vector as usize] else { continue };
+            let (cluster, most) = &mut clusters[label as usize];
+            cluster.rows += template.rows;
+            cluster.templates += 1;
+            if template.rows > *most {
+                (cluster.template, *most) = (&template.text, template.rows);
+            }
+        }
+        clusters.into_iter().map(|(cluster, _)| cluster).collect()
+    }
+}

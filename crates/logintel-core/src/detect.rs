@@ -1,0 +1,527 @@
+//! The judgement of one line against one frozen model.
+
+use std::borrow::Cow;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+
+use crate::baseline::{
+    Baseline, SEEN_ONCE, extended_distance, head, noise_strangeness, to_cluster_space, unseen_part,
+    unseen_squared,
+};
+use crate::config::{DetectorOptions, Preset, SeverityOverride};
+use crate::control::Unattended;
+use crate::dbscan::CoreIndex;
+use crate::error::Result;
+use crate::neighbors::{Index, Scratch as NeighborScratch};
+use crate::ngram::HASHER;
+use crate::severity::is_error;
+use crate::sparse::{SparseRef, SparseVec};
+use crate::tfidf::{Coverage, Scratch as TextScratch, Vectorizer};
+
+/// Why a row is, or is not, an anomaly. The order is that of strength.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reason {
+    /// Its level is ERROR or above.
+    ErrorLevel,
+    /// No template of training is like it.
+    UnseenTemplate,
+    /// It is like a template of training but for this share of its words, which training never saw.
+    UnseenTerms(f64),
+    /// It is further from every template of training than ordinary rows are.
+    SemanticDistance(f64),
+    /// Training saw its template once, and nothing like it.
+    RareTemplate,
+    /// Ordinary.
+    Normal(f64),
+    /// There is no model yet.
+    Untrained,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reason::ErrorLevel => f.write_str("ERROR_level"),
+            Reason::UnseenTemplate => f.write_str("unseen_template"),
+            Reason::UnseenTerms(share) => write!(f, "unseen_terms={share:.2}"),
+            Reason::SemanticDistance(distance) => write!(f, "semantic_distance={distance:.3}"),
+            Reason::RareTemplate => f.write_str("rare_template"),
+            Reason::Normal(distance) => write!(f, "normal_distance={distance:.3}"),
+            Reason::Untrained => f.write_str("untrained"),
+        }
+    }
+}
+
+/// The judgement of a line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// Whether it is flagged.
+    pub is_anomaly: bool,
+    /// Share of held-back ordinary history that is less strange, within `0..=1`.
+    pub score: f64,
+    /// The strongest reason.
+    pub reason: Reason,
+    /// The cluster that it belongs to.
+    pub cluster: Option<u32>,
+    /// The line without its variables.
+    pub template: String,
+    /// Cosine distance to what is ordinary.
+    pub distance: f64,
+}
+
+/// Which of the two questions is asked. They differ in the seed's preset only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A row as it comes in.
+    Live,
+    /// A row that is there already.
+    History,
+}
+
+/// What the level alone says, when there is no model yet.
+pub fn untrained(options: &DetectorOptions, level: Option<&str>, message: &str) -> Judgement {
+    let error = level.is_some_and(|level| error_level(options, level));
+    Judgement {
+        is_anomaly: error,
+        score: 0.0,
+        reason: if error { Reason::ErrorLevel } else { Reason::Untrained },
+        cluster: None,
+        template: message.to_owned(),
+        distance: 0.0,
+    }
+}
+
+/// The seed's preset knows one spelling.
+fn error_level(options: &DetectorOptions, level: &str) -> bool {
+    options.severity_override != SeverityOverride::Never
+        && match options.preset {
+            Preset::Seed => level.to_uppercase() == "ERROR",
+            Preset::Default => is_error(level),
+        }
+}
+
+/// A model ready to judge.
+#[derive(Debug)]
+pub struct Detector {
+    baseline: Baseline,
+    vectorizer: Vectorizer,
+    /// Templates by text.
+    table: HashTable<u32>,
+    /// First template of each distinct vector.
+    representative: Vec<u32>,
+    index: Index<'static>,
+    core: CoreIndex,
+    calibration_rows: u64,
+}
+
+/// Buffers that a caller keeps between calls.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    text: TextScratch,
+    neighbors: NeighborScratch,
+    core: NeighborScratch,
+}
+
+/// A line against the templates of training.
+struct Measure {
+    template: Option<u32>,
+    vector: SparseVec,
+    coverage: Coverage,
+    /// Row of the nearest distinct vector.
+    nearest: Option<u32>,
+    distance: f64,
+    cluster: Option<u32>,
+}
+
+impl Detector {
+    /// Builds the look-up tables.
+    ///
+    /// # Errors
+    /// Those of [`Vectorizer::new`] and [`CoreIndex::new`].
+    pub fn new(mut baseline: Baseline) -> Result<Self> {
+        let vectorizer =
+            Vectorizer::with_known_words(std::mem::take(&mut baseline.model), &baseline.pruned_words)?;
+        let mut table = HashTable::with_capacity(baseline.templates.len());
+        let mut representative = vec![u32::MAX; baseline.labels.len()];
+        let templates = &baseline.templates;
+        let hash = |&at: &u32| HASHER.hash_one(templates[at as usize].text.as_str());
+        for (at, template) in templates.iter().enumerate() {
+            table.insert_unique(hash(&(at as u32)), at as u32, hash);
+            let first = &mut representative[template.vector as usize];
+            *first = (*first).min(at as u32);
+        }
+        let index = Index::new(Cow::Owned(std::mem::take(&mut baseline.vectors)), &Unattended)?;
+        let core = CoreIndex::new(baseline.core.clone(), &Unattended)?;
+        let calibration_rows = baseline.calibration.iter().map(|(_, rows)| rows).sum();
+        Ok(Detector { baseline, vectorizer, table, representative, index, core, calibration_rows })
+    }
+
+    /// The options it was trained with.
+    pub fn options(&self) -> &DetectorOptions {
+        &self.baseline.options
+    }
+
+    /// The vectoriser.
+    pub fn vectorizer(&self) -> &Vectorizer {
+        &self.vectorizer
+    }
+
+    /// Estimated bytes in use.
+    pub fn bytes(&self) -> usize {
+        let text: usize = self.baseline.templates.iter().map(|template| template.text.len() + 64).sum();
+        self.vectorizer.bytes() + text + self.index.rows().matrix().indices.len() * 32
+    }
+
+    /// Judges a line.
+    ///
+    /// # Errors
+    /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it.
+    pub fn judge(
+        &self,
+        message: &str,
+        level: Option<&str>,
+        mode: Mode,
+        scratch: &mut Scratch,
+    ) -> Result<Judgement> {
+        let masked = self.vectorizer.tokenizer().mask(message)?;
+        let masked = head(&masked);
+        match self.baseline.options.preset {
+            Preset::Seed => self.judge_as_seed(masked, level, mode, scratch),
+            Preset::Default => self.judge_masked(masked, level, scratch),
+        }
+    }
+
+    fn judge_masked(&self, masked: &str, level: Option<&str>, scratch: &mut Scratch) -> Result<Judgement> {
+        if let Some(at) = self.find(masked) {
+            return Ok(self.judge_known(at, level));
+        }
+        let measure = self.measure(masked, scratch)?;
+        let strange = SEEN_ONCE + measure.distance;
+        let threshold = self.baseline.threshold;
+        let error = self.error_applies(level, measure.cluster.is_some() && strange <= threshold);
+        let unusual = strange > threshold && measure.distance > 0.0;
+        let reason = if error {
+            Reason::ErrorLevel
+        } else if !unusual {
+            Reason::Normal(measure.distance)
+        } else if measure.distance > self.baseline.options.clustering.eps {
+            Reason::UnseenTemplate
+        } else if measure.coverage.unseen_words > 0 {
+            Reason::UnseenTerms(measure.coverage.unseen_share())
+        } else {
+            Reason::SemanticDistance(measure.distance)
+        };
+        Ok(Judgement {
+            is_anomaly: error || unusual,
+            score: if measure.distance > 0.0 { self.score(strange) } else { 0.0 },
+            reason,
+            cluster: measure.cluster,
+            template: masked.to_owned(),
+            distance: measure.distance,
+        })
+    }
+
+    /// A line whose template training saw.
+    fn judge_known(&self, at: u32, level: Option<&str>) -> Judgement {
+        let template = &self.baseline.templates[at as usize];
+        let cluster = self.baseline.labels[template.vector as usize];
+        let strange = if cluster.is_none() { noise_strangeness(template.rows) } else { 0.0 };
+        let rare = strange > self.baseline.threshold;
+        let error = self.error_applies(level, cluster.is_some());
+        let reason = match (error, rare) {
+            (true, _) => Reason::ErrorLevel,
+            (false, true) => Reason::RareTemplate,
+            (false, false) => Reason::Normal(0.0),
+        };
+        let (is_anomaly, score) = (error || rare, self.score(strange));
+        Judgement { is_anomaly, score, reason, cluster, template: template.text.clone(), distance: 0.0 }
+    }
+
+    fn judge_as_seed(
+        &self,
+        masked: &str,
+        level: Option<&str>,
+        mode: Mode,
+        scratch: &mut Scratch,
+    ) -> Result<Judgement> {
+        let (vector, _) = self.vectorizer.embed_masked(masked, &mut scratch.text)?;
+        let cluster = self.predict(&vector, scratch)?;
+        let distance = self.to_centroid(vector.as_ref())?;
+        let error = mode == Mode::Live && self.error_applies(level, cluster.is_some());
+        let (strange, score) = match mode {
+            Mode::Live => (distance > SEED_LIMIT, distance.clamp(0.0, 1.0)),
+            Mode::History => (cluster.is_none(), if cluster.is_none() { 1.0 } else { 0.0 }),
+        };
+        let reason = match (error, strange, mode) {
+            (true, _, _) => Reason::ErrorLevel,
+            (false, true, Mode::Live) => Reason::SemanticDistance(distance),
+            (false, true, Mode::History) => Reason::RareTemplate,
+            (false, false, _) => Reason::Normal(distance),
+        };
+        Ok(Judgement {
+            is_anomaly: error || strange,
+            score,
+            reason,
+            cluster,
+            template: masked.to_owned(),
+            distance,
+        })
+    }
+
+    /// Whether the level alone flags a line, which may be of an ordinary template.
+    fn error_applies(&self, level: Option<&str>, ordinary: bool) -> bool {
+        let options = &self.baseline.options;
+        let spared = options.severity_override == SeverityOverride::Novel && ordinary;
+        !spared && level.is_some_and(|level| error_level(options, level))
+    }
+
+    fn find(&self, masked: &str) -> Option<u32> {
+        let same = |&at: &u32| self.baseline.templates[at as usize].text == masked;
+        self.table.find(HASHER.hash_one(masked), same).copied()
+    }
+
+    /// Compares a masked line with every template of training.
+    fn measure(&self, masked: &str, scratch: &mut Scratch) -> Result<Measure> {
+        let (vector, coverage) = self.vectorizer.embed_masked(masked, &mut scratch.text)?;
+        let nearest = self.index.nearest(vector.as_ref(), &mut scratch.neighbors)?;
+        let unseen = unseen_part(self.vectorizer.model(), coverage);
+        let near = nearest.map_or(1.0, |neighbor| neighbor.distance);
+        let distance = extended_distance(near, coverage.known_squared, unseen);
+        let cluster = if distance <= self.baseline.options.clustering.eps {
+            self.predict(&vector, scratch)?
+        } else {
+            None
+        };
+        let nearest = nearest.filter(|neighbor| neighbor.distance < 1.0).map(|neighbor| neighbor.row);
+        Ok(Measure { template: self.find(masked), vector, coverage, nearest, distance, cluster })
+    }
+
+    fn predict(&self, vector: &SparseVec, scratch: &mut Scratch) -> Result<Option<u32>> {
+        let vector = to_cluster_space(&self.baseline, vector)?;
+        self.core.predict(vector.as_ref().as_ref(), &mut scratch.core)
+    }
+
+    fn centroid(&self) -> SparseRef<'_> {
+        let (indices, values) =
+            self.baseline.centroid.as_ref().map_or((&[][..], &[][..]), |(i, v)| (&i[..], &v[..]));
+        SparseRef { dim: self.vectorizer.model().len() as u32, indices, values }
+    }
+
+    fn to_centroid(&self, vector: SparseRef<'_>) -> Result<f64> {
+        vector.cosine_distance(self.centroid())
+    }
+
+    /// Share of the calibration that is less strange.
+    fn score(&self, strange: f64) -> f64 {
+        let less = self.baseline.calibration.partition_point(|&(value, _)| value < strange);
+        let rows: u64 = self.baseline.calibration[..less].iter().map(|(_, rows)| rows).sum();
+        if self.calibration_rows == 0 { strange.min(1.0) } else { rows as f64 / self.calibration_rows as f64 }
+    }
+}
+
+/// The seed's limit on the distance to its one centroid.
+const SEED_LIMIT: f64 = 0.35;
+
+/// One row of an explanation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// `rule`, `term`, `template` or `threshold`.
+    pub kind: &'static str,
+    /// The term, template or reason.
+    pub term: String,
+    /// The term's weight in the normalised line.
+    pub weight: Option<f64>,
+    /// Its part of the distance; the parts of all terms add up to it.
+    pub contribution: Option<f64>,
+    /// Whether training saw it.
+    pub seen: Option<bool>,
+    /// For people.
+    pub detail: String,
+}
+
+impl Detector {
+    /// Why a line is judged as it is: all rules that hold, the nearest template, the limit, and every term with
+    /// its part of the distance, largest first.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn explain(
+        &self,
+        message: &str,
+        level: Option<&str>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Explanation>> {
+        let masked = self.vectorizer.tokenizer().mask(message)?;
+        let masked = head(&masked);
+        let judgement = self.judge(message, level, Mode::Live, scratch)?;
+        let measure = self.measure(masked, scratch)?;
+        let seed = self.baseline.options.preset == Preset::Seed;
+        let mut rows = self.rules(&judgement, &measure, level);
+        let (distance, nearest) = if seed {
+            (judgement.distance, None)
+        } else {
+            (measure.distance, measure.nearest.map(|row| self.representative[row as usize]))
+        };
+        rows.push(self.limit(distance));
+        if let Some(at) = nearest {
+            let template = &self.baseline.templates[at as usize];
+            rows.push(Explanation {
+                kind: "template",
+                term: template.text.clone(),
+                weight: None,
+                contribution: None,
+                seen: Some(true),
+                detail: format!("the nearest template, {} rows of training", template.rows),
+            });
+        }
+        let reference = match (seed, measure.nearest) {
+            (true, _) => Some(self.centroid()),
+            (false, nearest) => nearest.map(|row| self.index.rows().matrix().row(row as usize)),
+        };
+        rows.extend(self.terms(masked, &measure, reference, seed)?);
+        Ok(rows)
+    }
+
+    fn rules(&self, judgement: &Judgement, measure: &Measure, level: Option<&str>) -> Vec<Explanation> {
+        let rule = |reason: Reason, detail: String| Explanation {
+            kind: "rule",
+            term: reason.to_string(),
+            weight: None,
+            contribution: None,
+            seen: None,
+            detail,
+        };
+        let mut rules = Vec::new();
+        if judgement.reason == Reason::ErrorLevel {
+            rules.push(rule(Reason::ErrorLevel, format!("the level is {}", level.unwrap_or_default())));
+        }
+        if self.baseline.options.preset == Preset::Seed {
+            if judgement.distance > SEED_LIMIT {
+                rules.push(rule(
+                    Reason::SemanticDistance(judgement.distance),
+                    "too far from the mean of ordinary rows".into(),
+                ));
+            }
+        } else if let Some(at) = measure.template {
+            let known = self.judge_known(at, None);
+            if known.is_anomaly {
+                rules.push(rule(known.reason, "training saw it once, and nothing like it".into()));
+            }
+        } else if SEEN_ONCE + measure.distance > self.baseline.threshold && measure.distance > 0.0 {
+            if measure.distance > self.baseline.options.clustering.eps {
+                rules.push(rule(Reason::UnseenTemplate, "no template of training is like it".into()));
+            }
+            if measure.coverage.unseen_words > 0 {
+                let detail = format!("{} of {} words", measure.coverage.unseen_words, measure.coverage.words);
+                rules.push(rule(Reason::UnseenTerms(measure.coverage.unseen_share()), detail));
+            }
+            rules.push(rule(
+                Reason::SemanticDistance(measure.distance),
+                "further than ordinary rows are".into(),
+            ));
+        }
+        if rules.is_empty() {
+            rules.push(rule(judgement.reason, "nothing is unusual".into()));
+        }
+        rules
+    }
+
+    /// The limit in terms of distance, and how far the line is.
+    fn limit(&self, distance: f64) -> Explanation {
+        let limit = match self.baseline.options.preset {
+            Preset::Seed => SEED_LIMIT,
+            Preset::Default => (self.baseline.threshold - SEEN_ONCE).max(0.0),
+        };
+        Explanation {
+            kind: "threshold",
+            term: "distance".into(),
+            weight: Some(limit),
+            contribution: None,
+            seen: None,
+            detail: format!("the distance is {distance:.3}, the limit {limit:.3}"),
+        }
+    }
+
+    /// Each term's part of `1 - cos`: with unit vectors `q` of the line and `e` of the reference it is
+    /// `q_i (q_i - e_i)`, because the squares of `q` add up to 1.
+    fn terms(
+        &self,
+        masked: &str,
+        measure: &Measure,
+        reference: Option<SparseRef<'_>>,
+        seed: bool,
+    ) -> Result<Vec<Explanation>> {
+        let model = self.vectorizer.model();
+        let unseen = if seed { 0.0 } else { unseen_part(model, measure.coverage) };
+        let whole = measure.coverage.known_squared + unseen;
+        if whole == 0.0 {
+            return Ok(Vec::new());
+        }
+        let vector = measure.vector.as_ref();
+        let scale = (measure.coverage.known_squared / whole).sqrt() / vector.l2_norm().max(f64::MIN_POSITIVE);
+        let length = reference.map_or(0.0, |reference| reference.l2_norm());
+        let value_of = |index: u32| {
+            let reference = reference.filter(|_| length > 0.0)?;
+            let at = reference.indices.binary_search(&index).ok()?;
+            Some(f64::from(reference.values[at]) / length)
+        };
+        let mut rows: Vec<Explanation> = Vec::new();
+        for (&index, &value) in vector.indices.iter().zip(vector.values) {
+            let weight = f64::from(value) * scale;
+            let other = value_of(index);
+            rows.push(Explanation {
+                kind: "term",
+                term: model.term(index as usize).to_owned(),
+                weight: Some(weight),
+                contribution: Some(weight * (weight - other.unwrap_or(0.0))),
+                seen: Some(true),
+                detail: if other.is_some() {
+                    "shared with what is nearest"
+                } else {
+                    "not in what is nearest"
+                }
+                .to_owned(),
+            });
+        }
+        if unseen > 0.0 {
+            self.unseen_rows(masked, measure.coverage, whole, &mut rows)?;
+        }
+        rows.sort_by(|a, b| {
+            b.contribution.unwrap_or(0.0).total_cmp(&a.contribution.unwrap_or(0.0)).then(a.term.cmp(&b.term))
+        });
+        Ok(rows)
+    }
+
+    /// Words that training never saw, one by one; n-grams that it never saw, together.
+    fn unseen_rows(
+        &self,
+        masked: &str,
+        coverage: Coverage,
+        whole: f64,
+        rows: &mut Vec<Explanation>,
+    ) -> Result<()> {
+        let squared = unseen_squared(self.vectorizer.model()) / whole;
+        let row = |term: String, times: f64, detail: &str| Explanation {
+            kind: "term",
+            term,
+            weight: Some((squared * times).sqrt()),
+            contribution: Some(squared * times),
+            seen: Some(false),
+            detail: detail.to_owned(),
+        };
+        let mut words = 0;
+        for (word, times) in self.vectorizer.unseen_words(masked)? {
+            words += times;
+            rows.push(row(word, f64::from(times), "never seen in training"));
+        }
+        let ngrams = coverage.unseen_terms.saturating_sub(words);
+        if ngrams > 0 {
+            rows.push(row(
+                format!("({ngrams} n-grams)"),
+                f64::from(ngrams),
+                "combinations never seen in training",
+            ));
+        }
+        Ok(())
+    }
+}

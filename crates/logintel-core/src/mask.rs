@@ -1,0 +1,498 @@
+//! Masks: what differs from line to line without meaning anything is replaced by its kind.
+//!
+//! `Received block blk_38865 of size 67108864 from /10.251.42.84` becomes
+//! `Received block blk_<num> of size <num> from /<ip>`: lines of one kind become equal, so that they share
+//! their terms and their place among the clusters.
+//!
+//! The built-in set is one pass over the text, without a setting for any log source. The text is cut into
+//! chunks at white space and at `,;()[]{}<>"'=|`; a chunk is replaced as a whole when it is an address, a UUID,
+//! a URL, an e-mail address, a path, a time, a number (with or without its unit), a hexadecimal string or a
+//! host's name with digits in it; of any other chunk, the runs of digits. Names of days and months beside a
+//! number or a time belong to it.
+
+use std::borrow::Cow;
+
+use crate::error::Result;
+use crate::options::{Masks, invalid};
+use crate::pattern::Pattern;
+
+/// Ready to mask.
+#[derive(Debug)]
+pub struct Masker {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    None,
+    BuiltIn,
+    /// Each pattern with its replacement.
+    List(Vec<(Pattern, String)>),
+}
+
+impl Masker {
+    /// Compiles the masks.
+    ///
+    /// # Errors
+    /// [`crate::Error::OptionValue`] if a pattern cannot be used or a name is not made of letters, digits and
+    /// underscores.
+    pub fn new(masks: &Masks) -> Result<Self> {
+        let kind = match masks {
+            Masks::None => Kind::None,
+            Masks::BuiltIn => Kind::BuiltIn,
+            Masks::List(rules) => {
+                let compile = |rule: &crate::options::MaskRule| {
+                    if rule.name.is_empty() || !rule.name.chars().all(crate::pattern::is_word) {
+                        return Err(invalid(
+                            "masks.name",
+                            "it must be made of letters, digits and underscores",
+                        ));
+                    }
+                    let pattern = Pattern::new("masks.pattern", &rule.pattern)?;
+                    if pattern.matches_empty() {
+                        return Err(invalid("masks.pattern", "the pattern matches the empty string"));
+                    }
+                    Ok((pattern, format!("<{}>", rule.name)))
+                };
+                Kind::List(rules.iter().map(compile).collect::<Result<_>>()?)
+            }
+        };
+        Ok(Masker { kind })
+    }
+
+    /// The message with what varies replaced.
+    ///
+    /// # Errors
+    /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it.
+    pub fn mask<'a>(&self, message: &'a str) -> Result<Cow<'a, str>> {
+        match &self.kind {
+            Kind::None => Ok(Cow::Borrowed(message)),
+            Kind::BuiltIn => Ok(built_in(message)),
+            Kind::List(rules) => {
+                let mut text = Cow::Borrowed(message);
+                for (pattern, replacement) in rules {
+                    if let Some(replaced) = replace(pattern, replacement, &text)? {
+                        text = Cow::Owned(replaced);
+                    }
+                }
+                Ok(text)
+            }
+        }
+    }
+}
+
+fn replace(pattern: &Pattern, replacement: &str, text: &str) -> Result<Option<String>> {
+    let (mut out, mut end) = (String::new(), 0);
+    pattern.find_whole(text, |found| {
+        out.push_str(&text[end..found.start]);
+        out.push_str(replacement);
+        end = found.end;
+    })?;
+    if end == 0 {
+        return Ok(None);
+    }
+    out.push_str(&text[end..]);
+    Ok(Some(out))
+}
+
+/// Where a chunk ends.
+fn is_delimiter(byte: u8) -> bool {
+    byte.is_ascii_whitespace()
+        || matches!(
+            byte,
+            b',' | b';'
+                | b'('
+                | b')'
+                | b'['
+                | b']'
+                | b'{'
+                | b'}'
+                | b'<'
+                | b'>'
+                | b'"'
+                | b'\''
+                | b'='
+                | b'|'
+                | b'`'
+        )
+}
+
+/// Where a URL ends.
+fn is_url_end(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'`')
+}
+
+/// Applies the built-in set.
+fn built_in(message: &str) -> Cow<'_, str> {
+    // Every mask but a path needs a digit, and a path needs a slash or backslash, an address an @.
+    if !message.bytes().any(|byte| byte.is_ascii_digit() || matches!(byte, b'/' | b'\\' | b'@')) {
+        return Cow::Borrowed(message);
+    }
+    let mut out = String::with_capacity(message.len());
+    let bytes = message.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        while at < bytes.len() && is_delimiter(bytes[at]) {
+            at += 1;
+        }
+        out.push_str(&message[start..at]);
+        if let Some(date) = date_at(&message[at..]) {
+            out.push_str("<time>");
+            at += date;
+            continue;
+        }
+        let start = at;
+        while at < bytes.len() && !is_delimiter(bytes[at]) {
+            at += 1;
+        }
+        if message[start..at].contains("://") {
+            // The query of a URL is part of it.
+            at += bytes[at..].iter().take_while(|&&b| !is_url_end(b)).count();
+        }
+        mask_chunk(&message[start..at], &mut out);
+    }
+    Cow::Owned(out)
+}
+
+/// Bytes of a date written in words at the beginning of the text: names of days and months and at least two
+/// numbers or times, in any order, joined by single spaces or commas, such as `Sun Jul 10 03:55:15 2005`.
+fn date_at(text: &str) -> Option<usize> {
+    let (mut end, mut names, mut numbers) = (0, 0, 0);
+    let mut rest = text;
+    loop {
+        let chunk = rest.split(|c: char| c.is_ascii() && is_delimiter(c as u8)).next().unwrap_or("");
+        if is_date_name(chunk) {
+            names += 1;
+        } else if chunk.len() <= 15
+            && chunk.starts_with(|c: char| c.is_ascii_digit())
+            && chunk.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'))
+        {
+            numbers += 1;
+        } else {
+            break;
+        }
+        end = text.len() - rest.len() + chunk.len();
+        let after = &rest[chunk.len()..];
+        let gap = after.len() - after.trim_start_matches([' ', ',']).len();
+        if gap == 0 || gap > 2 {
+            break;
+        }
+        rest = &after[gap..];
+    }
+    (names >= 1 && numbers >= 2).then_some(end)
+}
+
+/// English names of days and months, short or long.
+fn is_date_name(word: &str) -> bool {
+    const NAMES: [&str; 19] = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    word.len() >= 3
+        && word.is_ascii()
+        && NAMES.iter().any(|name| {
+            name.len() >= word.len()
+                && name[..word.len()].eq_ignore_ascii_case(word)
+                && (word.len() == 3 || word.len() == name.len())
+        })
+}
+
+/// Masks one chunk; punctuation around it stays.
+fn mask_chunk(chunk: &str, out: &mut String) {
+    let head = chunk.len() - chunk.trim_start_matches([':', '*', '#', '$', '@', '!', '?']).len();
+    let body = chunk[head..].trim_end_matches([':', '.', '!', '?', '*', '#']);
+    out.push_str(&chunk[..head]);
+    if !body.is_empty() {
+        match classify(body) {
+            Some(kind) => out.push_str(kind),
+            None => mask_parts(body, out),
+        }
+    }
+    out.push_str(&chunk[head + body.len()..]);
+}
+
+/// The mask for a chunk that is replaced as a whole.
+fn classify(body: &str) -> Option<&'static str> {
+    let bytes = body.as_bytes();
+    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
+    if body.contains("://") {
+        return Some("<url>");
+    }
+    let first = bytes[0];
+    if digits > 0 {
+        let address = body.trim_start_matches('/');
+        if is_ipv4(address) || is_ipv6(address) {
+            return Some(if first == b'/' { "/<ip>" } else { "<ip>" });
+        }
+        if is_number(body) {
+            return Some("<num>");
+        }
+        if is_uuid(body) {
+            return Some("<uuid>");
+        }
+        if is_time(body) {
+            return Some("<time>");
+        }
+        if is_hex(body) {
+            return Some("<hex>");
+        }
+        if is_host(body) {
+            return Some("<host>");
+        }
+    }
+    if is_path(bytes) {
+        return Some("<path>");
+    }
+    is_email(body).then_some("<email>")
+}
+
+/// Four numbers of up to three digits, perhaps with a port or a prefix length.
+fn is_ipv4(body: &str) -> bool {
+    let (address, port) = body.split_once([':', '/']).unwrap_or((body, "0"));
+    let mut parts = 0;
+    for part in address.split('.') {
+        if part.is_empty() || part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
+            return false;
+        }
+        parts += 1;
+    }
+    parts == 4 && port.bytes().all(|b| b.is_ascii_digit() || b == b':')
+}
+
+/// Groups of up to four hexadecimal digits: at least three colons, or two with a `::`.
+fn is_ipv6(body: &str) -> bool {
+    let colons = body.bytes().filter(|&b| b == b':').count();
+    (colons >= 3 || body.contains("::"))
+        && colons <= 8
+        && body.split(':').all(|part| part.len() <= 4 && part.bytes().all(|b| b.is_ascii_hexdigit()))
+        || (colons > 3 && body.rsplit_once(':').is_some_and(|(_, last)| last.contains('.') && is_ipv4(last)))
+}
+
+/// 8-4-4-4-12 hexadecimal digits.
+fn is_uuid(body: &str) -> bool {
+    let bytes = body.as_bytes();
+    bytes.len() == 36
+        && bytes
+            .iter()
+            .enumerate()
+            .all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
+}
+
+/// A sign, digits with points, and a unit of up to four letters, or `%`.
+fn is_number(body: &str) -> bool {
+    let unsigned = body.trim_start_matches(['+', '-']);
+    let digits = unsigned.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    if digits == 0 || !unsigned.as_bytes()[0].is_ascii_digit() {
+        return false;
+    }
+    let unit = &unsigned[digits..];
+    unit.is_empty()
+        || unit == "%"
+        || matches!(
+            unit,
+            "ns" | "us"
+                | "µs"
+                | "ms"
+                | "s"
+                | "sec"
+                | "secs"
+                | "m"
+                | "min"
+                | "mins"
+                | "h"
+                | "hr"
+                | "d"
+                | "B"
+                | "b"
+                | "k"
+                | "K"
+                | "kB"
+                | "KB"
+                | "kb"
+                | "Kb"
+                | "KiB"
+                | "M"
+                | "MB"
+                | "Mb"
+                | "mb"
+                | "MiB"
+                | "G"
+                | "GB"
+                | "Gb"
+                | "gb"
+                | "GiB"
+                | "T"
+                | "TB"
+                | "TiB"
+                | "Hz"
+                | "kHz"
+                | "MHz"
+                | "GHz"
+                | "bytes"
+                | "th"
+                | "st"
+                | "nd"
+                | "rd"
+                | "x"
+                | "px"
+        )
+}
+
+/// Digits, joined by what joins dates and times; a `T` or `Z` where ISO 8601 has them.
+fn is_time(body: &str) -> bool {
+    let (mut joins, mut digits, mut last_join) = (0, 0, true);
+    for byte in body.bytes() {
+        match byte {
+            b'0'..=b'9' => (digits, last_join) = (digits + 1, false),
+            b'-' | b':' | b'/' | b'.' | b'+' | b'T' if !last_join => (joins, last_join) = (joins + 1, true),
+            b'Z' => {}
+            _ => return false,
+        }
+    }
+    joins >= 2 && digits >= 4 && !last_join
+}
+
+/// `0x…`, or at least six hexadecimal digits, letters and digits among them.
+fn is_hex(body: &str) -> bool {
+    let prefixed = body.strip_prefix("0x").or_else(|| body.strip_prefix("0X"));
+    let text = prefixed.unwrap_or(body).as_bytes();
+    !text.is_empty()
+        && text.iter().all(u8::is_ascii_hexdigit)
+        && (prefixed.is_some() || text.len() >= 6 && text.iter().any(u8::is_ascii_alphabetic))
+}
+
+/// A host's full name with a digit in it, perhaps with a port; without one it tells as much as a word.
+fn is_host(body: &str) -> bool {
+    let (name, port) = body.split_once(':').unwrap_or((body, "0"));
+    let domain = name.rsplit_once('.').map_or("", |(_, domain)| domain);
+    (2..=6).contains(&domain.len())
+        && domain.bytes().all(|b| b.is_ascii_lowercase())
+        && name.split('.').all(|label| !label.is_empty())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        && port.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `/a/b`, `./a`, `~/a`, `C:\a`.
+fn is_path(bytes: &[u8]) -> bool {
+    let slashes = bytes.iter().filter(|b| matches!(b, b'/' | b'\\')).count();
+    let drive = bytes.len() > 2
+        && bytes[0].is_ascii_alphabetic()
+        && bytes[1] == b':'
+        && matches!(bytes[2], b'\\' | b'/');
+    drive
+        || bytes.len() > 1 && bytes[0] == b'/' && slashes >= 2
+        || slashes >= 1 && (bytes.starts_with(b"./") || bytes.starts_with(b"../") || bytes.starts_with(b"~/"))
+}
+
+/// `name@host.domain`.
+fn is_email(body: &str) -> bool {
+    body.split_once('@').is_some_and(|(name, host)| {
+        !name.is_empty()
+            && host.contains('.')
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
+            && !name.contains(['/', ':'])
+    })
+}
+
+/// Replaces the digits of a chunk that is not replaced as a whole: a part between `_`, `-`, `.`, `:`, `/`, `@`
+/// that is a hexadecimal string as a whole, else each run of digits.
+fn mask_parts(body: &str, out: &mut String) {
+    for piece in body.split_inclusive(['_', '-', '.', ':', '/', '@', '$', '\\', '+', '%', '&', '#']) {
+        let cut = piece.len()
+            - usize::from(piece.ends_with(['_', '-', '.', ':', '/', '@', '$', '\\', '+', '%', '&', '#']));
+        let (word, separator) = piece.split_at(cut);
+        if word.bytes().any(|b| b.is_ascii_digit()) {
+            if is_hex(word) {
+                out.push_str("<hex>");
+            } else {
+                mask_digits(word, out);
+            }
+        } else {
+            out.push_str(word);
+        }
+        out.push_str(separator);
+    }
+}
+
+fn mask_digits(word: &str, out: &mut String) {
+    let mut in_digits = false;
+    for c in word.chars() {
+        if c.is_ascii_digit() {
+            if !in_digits {
+                out.push_str("<num>");
+            }
+            in_digits = true;
+        } else {
+            in_digits = false;
+            out.push(c);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::MaskRule;
+
+    #[test]
+    fn the_built_in_set_on_lines_of_many_systems() {
+        let masker = Masker::new(&Masks::BuiltIn).unwrap();
+        for (line, masked) in [
+            (
+                "PacketResponder 1 for block blk_-38865049 terminating",
+                "PacketResponder <num> for block blk_-<num> terminating",
+            ),
+            ("10.251.73.220:50010 Served block to /10.251.73.220", "<ip> Served block to /<ip>"),
+            ("Disk failure detected on DataNode", "Disk failure detected on DataNode"),
+            ("rhost=218.188.2.4  user=root", "rhost=<ip>  user=root"),
+            ("took 12.5ms, 97% of 3GB", "took <num>, <num> of <num>"),
+            ("id 6f3cbf05-8c27-4655-a8ad-724905d6a19b at 2015-10-18T18:01:47.978Z", "id <uuid> at <time>"),
+            ("ciod: failed at /p/gb2/stella/RAPTOR/raptor", "ciod: failed at <path>"),
+            ("mail from a.b@example.org via https://example.org/x?y=1", "mail from <email> via <url>"),
+            ("core.3112 at 0x1fffe8 (unit=0x0b)", "core.<num> at <hex> (unit=<hex>)"),
+            ("größe 7 µ", "größe <num> µ"),
+            ("fe80::1 up", "<ip> up"),
+            (
+                "connection from 1.2.3.4 (host81.topspot.net) at Sun Jul 10 03:55:15 2005",
+                "connection from <ip> (<host>) at <time>",
+            ),
+            ("v2.app.Master may 5 fail", "v<num>.app.Master may <num> fail"),
+        ] {
+            assert_eq!(masker.mask(line).unwrap(), masked);
+        }
+    }
+
+    #[test]
+    fn masking_twice_changes_nothing_more() {
+        let masker = Masker::new(&Masks::BuiltIn).unwrap();
+        let line = "10.1.1.1 blk_12 at 11:12:13 0xff /a/b/c 7a9f3b2 x12y";
+        let once = masker.mask(line).unwrap().into_owned();
+        assert_eq!(masker.mask(&once).unwrap(), once);
+    }
+
+    #[test]
+    fn masks_of_the_user_come_in_order() {
+        let rule = |name: &str, pattern: &str| MaskRule { name: name.into(), pattern: pattern.into() };
+        let masks = Masks::List(vec![rule("order", r"order-\d+"), rule("n", r"\d+")]);
+        assert_eq!(Masker::new(&masks).unwrap().mask("order-17 of 3").unwrap(), "<order> of <n>");
+        assert!(Masker::new(&Masks::List(vec![rule("a b", "x")])).is_err());
+    }
+}

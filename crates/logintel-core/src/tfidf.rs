@@ -1,0 +1,641 @@
+//! TF-IDF, with the numbers of scikit-learn's `TfidfVectorizer`.
+//!
+//! [`TermCounts`] counts documents (and merges with the counts of other documents, for parallel aggregation);
+//! [`TermCounts::finish`] prunes, sorts and weighs, and gives a [`TfidfModel`], the value that is kept;
+//! [`Vectorizer`] is that model ready to turn messages into vectors. A weight is
+//! `tf · (ln((1 + n) / (1 + df)) + 1)` with `smooth_idf`, `tf · (ln(n / df) + 1)` without, then normalised.
+
+use std::sync::Arc;
+
+use crate::artifact::Artifact;
+use crate::error::{Error, Result};
+use crate::ngram::{NgramTrie, Node};
+use crate::options::{Norm, TfidfOptions};
+use crate::sparse::{SparseRef, SparseVec};
+use crate::tokenize::Tokenizer;
+
+/// How often a term occurred.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Count {
+    /// Documents that hold it.
+    df: u64,
+    /// Occurrences; equal to `df` where the option `binary` is set.
+    tf: u64,
+    /// The document counted last, so that `df` grows once for each.
+    last: u64,
+}
+
+/// Counts of all terms over documents.
+#[derive(Debug)]
+pub struct TermCounts {
+    options: TfidfOptions,
+    tokenizer: Arc<Tokenizer>,
+    documents: u64,
+    trie: NgramTrie,
+    counts: Vec<Count>,
+    /// Words of the document at hand; kept for its allocation.
+    words: Vec<Node>,
+}
+
+impl TermCounts {
+    /// No documents yet. The vocabulary refuses to grow past `max_bytes`.
+    ///
+    /// # Errors
+    /// [`Error::OptionValue`] if a pattern cannot be used.
+    pub fn new(options: &TfidfOptions, max_bytes: u64) -> Result<Self> {
+        Ok(TermCounts {
+            options: options.clone(),
+            tokenizer: Arc::new(Tokenizer::new(options)?),
+            documents: 0,
+            trie: NgramTrie::new(max_bytes),
+            counts: Vec::new(),
+            words: Vec::new(),
+        })
+    }
+
+    /// The options.
+    pub fn options(&self) -> &TfidfOptions {
+        &self.options
+    }
+
+    /// The tokenizer, shared.
+    pub fn tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.tokenizer)
+    }
+
+    /// Documents counted.
+    pub fn documents(&self) -> u64 {
+        self.documents
+    }
+
+    /// Estimated bytes in use.
+    pub fn bytes(&self) -> u64 {
+        self.trie.bytes() + self.counts.capacity() as u64 * size_of::<Count>() as u64
+    }
+
+    /// Counts a message, masked first.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] at the bound, [`Error::PatternSteps`].
+    pub fn add(&mut self, message: &str) -> Result<()> {
+        let tokenizer = self.tokenizer();
+        self.add_masked(&tokenizer.mask(message)?, 1)
+    }
+
+    /// Counts a masked message as `times` documents.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_masked(&mut self, masked: &str, times: u64) -> Result<()> {
+        let tokenizer = self.tokenizer();
+        self.documents += times;
+        let (document, (min, max)) = (self.documents, self.options.ngram_range);
+        let (trie, counts, words) = (&mut self.trie, &mut self.counts, &mut self.words);
+        let mut count = |node: Node| {
+            if counts.len() <= node as usize {
+                counts.resize(node as usize + 1, Count::default());
+            }
+            let count = &mut counts[node as usize];
+            let first = count.last != document;
+            count.last = document;
+            count.df += if first { times } else { 0 };
+            count.tf += if first || !self.options.binary { times } else { 0 };
+        };
+        if !tokenizer.joins_words() {
+            return tokenizer.ngrams(masked, |gram| {
+                count(trie.insert_word(gram)?);
+                Ok(())
+            });
+        }
+        words.clear();
+        tokenizer.words(masked, |word| {
+            words.push(trie.insert_word(word)?);
+            Ok(())
+        })?;
+        for (first, &word) in words.iter().enumerate() {
+            let mut node = word;
+            if min == 1 {
+                count(node);
+            }
+            for (n, &next) in (2..=max).zip(&words[first + 1..]) {
+                node = trie.insert_child(node, next)?;
+                if n >= min {
+                    count(node);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the counts of other documents.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] at the bound.
+    pub fn merge(&mut self, other: &TermCounts) -> Result<()> {
+        let mut mapped: Vec<Node> = Vec::with_capacity(other.trie.len());
+        for node in 0..other.trie.len() as Node {
+            // A parent and the words of an n-gram are numbered before it.
+            let mine = other.copy_node(node, &mapped, &mut self.trie)?;
+            mapped.push(mine);
+            let count = other.counts.get(node as usize).copied().unwrap_or_default();
+            self.add_count(mine, count.df, count.tf);
+        }
+        self.documents += other.documents;
+        Ok(())
+    }
+
+    fn copy_node(&self, node: Node, mapped: &[Node], into: &mut NgramTrie) -> Result<Node> {
+        match self.trie.parent(node) {
+            None => into.insert_word(self.trie.word_text(node)),
+            Some((parent, word)) => into.insert_child(mapped[parent as usize], mapped[word as usize]),
+        }
+    }
+
+    fn add_count(&mut self, node: Node, df: u64, tf: u64) {
+        if self.counts.len() <= node as usize {
+            self.counts.resize(node as usize + 1, Count::default());
+        }
+        let count = &mut self.counts[node as usize];
+        count.df += df;
+        count.tf += tf;
+    }
+
+    /// The counts as bytes, for a parallel worker to hand over.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if they are larger than a value may be.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut state =
+            CountState { options: self.options.clone(), documents: self.documents, ..Default::default() };
+        for node in 0..self.trie.len() as Node {
+            match self.trie.parent(node) {
+                None => {
+                    let word = self.trie.word_text(node);
+                    state.text.push_str(word);
+                    state.nodes.push((u32::MAX, word.len() as u32));
+                }
+                Some(key) => state.nodes.push(key),
+            }
+            let count = self.counts.get(node as usize).copied().unwrap_or_default();
+            state.counts.push((count.df, count.tf));
+        }
+        let bytes = bincode::encode_to_vec(&state, bincode::config::standard());
+        bytes.ok().filter(|bytes| bytes.len() < crate::limits::MAX_STATE_BYTES).ok_or(Error::Memory {
+            what: "handing the vocabulary over between parallel workers",
+            needed: self.bytes(),
+            allowed: crate::limits::MAX_STATE_BYTES as u64,
+        })
+    }
+
+    /// The counts that [`Self::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Memory`].
+    pub fn from_bytes(bytes: &[u8], max_bytes: u64) -> Result<Self> {
+        let corrupt = || Error::Corrupt { what: "tfidf_fit state", why: "it cannot be decoded".into() };
+        let config = bincode::config::standard().with_limit::<{ crate::limits::MAX_STATE_BYTES }>();
+        let (state, _): (CountState, usize) =
+            bincode::decode_from_slice(bytes, config).map_err(|_| corrupt())?;
+        let mut counts = TermCounts::new(&state.options, max_bytes)?;
+        counts.documents = state.documents;
+        let mut text = state.text.as_str();
+        for (&(parent, word), &(df, tf)) in state.nodes.iter().zip(&state.counts) {
+            let node = if parent == u32::MAX {
+                let (head, tail) = text.split_at_checked(word as usize).ok_or_else(corrupt)?;
+                text = tail;
+                counts.trie.insert_word(head)?
+            } else if (parent as usize) < counts.trie.len() && (word as usize) < counts.trie.len() {
+                counts.trie.insert_child(parent, word)?
+            } else {
+                return Err(corrupt());
+            };
+            counts.add_count(node, df, tf);
+        }
+        Ok(counts)
+    }
+
+    /// Prunes, sorts and weighs.
+    ///
+    /// # Errors
+    /// [`Error::NoDocuments`], [`Error::EmptyVocabulary`], [`Error::DocumentFrequencies`],
+    /// [`Error::AllTermsPruned`].
+    pub fn finish(&self) -> Result<TfidfModel> {
+        if self.documents == 0 {
+            return Err(Error::NoDocuments);
+        }
+        let counted = |node: &Node| self.counts.get(*node as usize).is_some_and(|count| count.df > 0);
+        let all: Vec<Node> = (0..self.trie.len() as Node).filter(counted).collect();
+        if all.is_empty() {
+            return Err(Error::EmptyVocabulary);
+        }
+        let min = self.options.min_df.documents(self.documents);
+        let max = self.options.max_df.documents(self.documents);
+        if max < min {
+            return Err(Error::DocumentFrequencies);
+        }
+        let within = |node: &Node| (min..=max).contains(&(self.counts[*node as usize].df as f64));
+        let mut terms: Vec<(String, Node)> =
+            all.iter().copied().filter(within).map(|node| (self.trie.term(node), node)).collect();
+        if terms.is_empty() {
+            return Err(Error::AllTermsPruned(all.len()));
+        }
+        terms.sort_unstable();
+        if let Some(limit) = self.options.max_features.filter(|&limit| limit < terms.len() as u64) {
+            // Stable: equal counts stay alphabetical.
+            terms.sort_by_key(|&(_, node)| std::cmp::Reverse(self.counts[node as usize].tf));
+            terms.truncate(limit as usize);
+            terms.sort_unstable();
+        }
+        let mut model = TfidfModel {
+            options: self.options.clone(),
+            documents: self.documents,
+            pruned: (all.len() - terms.len()) as u64,
+            ..Default::default()
+        };
+        for (term, node) in terms {
+            model.text.push_str(&term);
+            model.ends.push(model.text.len() as u64);
+            model.df.push(self.counts[node as usize].df);
+        }
+        Ok(model)
+    }
+}
+
+impl TermCounts {
+    /// The words that were counted and yet are no terms of the model: pruned, not unseen.
+    pub fn pruned_words(&self, model: &TfidfModel) -> Vec<String> {
+        let mut words = Vec::new();
+        if model.pruned > 0 {
+            for node in (0..self.trie.len() as Node).filter(|&node| self.trie.parent(node).is_none()) {
+                let word = self.trie.word_text(node);
+                if model.find(word).is_none() {
+                    words.push(word.to_owned());
+                }
+            }
+        }
+        words
+    }
+}
+
+/// What a parallel worker hands over.
+#[derive(Default, bincode::Encode, bincode::Decode)]
+struct CountState {
+    options: TfidfOptions,
+    documents: u64,
+    text: String,
+    /// Parent and word, or `u32::MAX` and the length of a new word.
+    nodes: Vec<(u32, u32)>,
+    /// `df` and `tf`.
+    counts: Vec<(u64, u64)>,
+}
+
+/// A fitted vectoriser as a value.
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+pub struct TfidfModel {
+    /// How it was fitted.
+    pub options: TfidfOptions,
+    /// Documents it was fitted on.
+    pub documents: u64,
+    /// Terms that `min_df`, `max_df` and `max_features` left out.
+    pub pruned: u64,
+    /// All terms in code point order, one after the other.
+    text: String,
+    /// Where each term ends in `text`.
+    ends: Vec<u64>,
+    /// Documents that hold each term.
+    df: Vec<u64>,
+}
+
+impl Artifact for TfidfModel {
+    const WHAT: &'static str = "tfidf_model";
+    const LETTER: u8 = b'T';
+    const VERSION: u16 = 1;
+
+    fn validate(&self) -> std::result::Result<(), String> {
+        if self.ends.len() != self.df.len() || self.ends.is_empty() {
+            return Err("terms and frequencies differ in number".into());
+        }
+        let (mut start, mut last) = (0, None);
+        for &end in &self.ends {
+            let term = usize::try_from(end).ok().and_then(|end| self.text.get(start..end));
+            let Some(term) = term else { return Err("a term ends where it should not".into()) };
+            if last.is_some_and(|last| last >= term) {
+                return Err("the terms are not in order".into());
+            }
+            (start, last) = (end as usize, Some(term));
+        }
+        if start != self.text.len() || self.df.iter().any(|&df| df == 0 || df > self.documents) {
+            return Err("a document frequency is out of range".into());
+        }
+        if (1..self.len()).any(|index| self.term(index - 1) >= self.term(index)) {
+            return Err("the terms are out of order".into());
+        }
+        self.options.validate()
+    }
+}
+
+impl TfidfModel {
+    /// Number of terms, the dimensions of its vectors.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Never true: an empty vocabulary is an error when fitting.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Term `index`, 0-based.
+    pub fn term(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.text[start..self.ends[index] as usize]
+    }
+
+    /// The index of a term, 0-based.
+    pub fn find(&self, term: &str) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.term(middle).cmp(term) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
+
+    /// Documents that hold term `index`.
+    pub fn df(&self, index: usize) -> u64 {
+        self.df[index]
+    }
+
+    /// Weight of a term that `df` documents hold; 1 where `use_idf` is off.
+    pub fn idf_of(&self, df: u64) -> f64 {
+        if !self.options.use_idf {
+            return 1.0;
+        }
+        let smooth = f64::from(u8::from(self.options.smooth_idf));
+        ((self.documents as f64 + smooth) / (df as f64 + smooth)).ln() + 1.0
+    }
+
+    /// Weight of term `index`.
+    pub fn idf(&self, index: usize) -> f64 {
+        self.idf_of(self.df[index])
+    }
+}
+
+/// A model ready to use.
+#[derive(Debug)]
+pub struct Vectorizer {
+    model: TfidfModel,
+    tokenizer: Tokenizer,
+    trie: NgramTrie,
+    /// Term of each node, or [`NO_TERM`].
+    terms: Vec<u32>,
+    idf: Vec<f64>,
+}
+
+const NO_TERM: u32 = u32::MAX;
+
+/// Buffers that a caller keeps between calls.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    words: Vec<Option<Node>>,
+    found: Vec<u32>,
+    /// The vector made last, with float64 weights before they are narrowed.
+    weights: Vec<f64>,
+}
+
+/// What became of a message's terms.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Coverage {
+    /// Words (or n-grams, for analyzers that do not cut words).
+    pub words: u32,
+    /// Those that training never saw.
+    pub unseen_words: u32,
+    /// Terms, n-grams counted, that training never saw; only the words among them where the vocabulary was
+    /// pruned, because then a missing n-gram may be a pruned one.
+    pub unseen_terms: u32,
+    /// Squared length of the known part before normalising.
+    pub known_squared: f64,
+}
+
+impl Coverage {
+    /// Share of the words that training never saw, within `0..=1`.
+    pub fn unseen_share(&self) -> f64 {
+        if self.words == 0 { 0.0 } else { f64::from(self.unseen_words) / f64::from(self.words) }
+    }
+}
+
+impl Vectorizer {
+    /// Builds the look-up tables.
+    ///
+    /// # Errors
+    /// [`Error::OptionValue`] if the model's patterns cannot be compiled here.
+    pub fn new(model: TfidfModel) -> Result<Self> {
+        Self::with_known_words(model, &[])
+    }
+
+    /// Builds the look-up tables; `known` are words that are no terms and yet not unseen
+    /// ([`TermCounts::pruned_words`]).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_known_words(model: TfidfModel, known: &[String]) -> Result<Self> {
+        let tokenizer = Tokenizer::new(&model.options)?;
+        // Bounded by the size of the model, which was.
+        let mut trie = NgramTrie::new(u64::MAX);
+        let mut terms = Vec::new();
+        for index in 0..model.len() {
+            let term = model.term(index);
+            let node =
+                if tokenizer.joins_words() { insert_path(&mut trie, term)? } else { trie.insert_word(term)? };
+            terms.resize(trie.len(), NO_TERM);
+            terms[node as usize] = index as u32;
+        }
+        for word in known {
+            trie.insert_word(word)?;
+        }
+        terms.resize(trie.len(), NO_TERM);
+        let idf = (0..model.len()).map(|index| model.idf(index)).collect();
+        Ok(Vectorizer { model, tokenizer, trie, terms, idf })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &TfidfModel {
+        &self.model
+    }
+
+    /// What cuts its messages.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Estimated bytes in use.
+    pub fn bytes(&self) -> usize {
+        self.model.text.len() * 2 + self.model.len() * 32 + self.trie.bytes() as usize
+    }
+
+    /// The vector of a message, masked first.
+    ///
+    /// # Errors
+    /// [`Error::PatternSteps`].
+    pub fn embed(&self, message: &str, scratch: &mut Scratch) -> Result<SparseVec> {
+        self.embed_masked(&self.tokenizer.mask(message)?, scratch).map(|(vector, _)| vector)
+    }
+
+    /// The vector of a masked message, and how many of its words are known.
+    ///
+    /// # Errors
+    /// [`Error::PatternSteps`].
+    pub fn embed_masked(&self, masked: &str, scratch: &mut Scratch) -> Result<(SparseVec, Coverage)> {
+        let mut coverage = self.find_terms(masked, scratch)?;
+        scratch.found.sort_unstable();
+        let mut vector = SparseVec { dim: self.model.len() as u32, ..Default::default() };
+        scratch.weights.clear();
+        for run in scratch.found.chunk_by(|a, b| a == b) {
+            vector.indices.push(run[0]);
+            scratch.weights.push(self.tf(run.len()) * self.idf[run[0] as usize]);
+        }
+        coverage.known_squared = scratch.weights.iter().map(|weight| weight * weight).sum();
+        normalize(self.model.options.norm, &mut scratch.weights);
+        vector.values.extend(scratch.weights.iter().map(|&weight| weight as f32));
+        drop_zeros(&mut vector);
+        Ok((vector, coverage))
+    }
+
+    fn tf(&self, count: usize) -> f64 {
+        match (self.model.options.binary, self.model.options.sublinear_tf) {
+            (true, _) => 1.0,
+            (false, true) => (count as f64).ln() + 1.0,
+            (false, false) => count as f64,
+        }
+    }
+
+    fn find_terms(&self, masked: &str, scratch: &mut Scratch) -> Result<Coverage> {
+        let mut coverage = Coverage::default();
+        let Scratch { words, found, .. } = scratch;
+        found.clear();
+        if !self.tokenizer.joins_words() {
+            self.tokenizer.ngrams(masked, |gram| {
+                coverage.words += 1;
+                match self.trie.find_word(gram) {
+                    Some(node) if self.terms[node as usize] != NO_TERM => {
+                        found.push(self.terms[node as usize]);
+                    }
+                    Some(_) => {}
+                    None => coverage.unseen_words += 1,
+                }
+                Ok(())
+            })?;
+            coverage.unseen_terms = coverage.unseen_words;
+            return Ok(coverage);
+        }
+        words.clear();
+        self.tokenizer.words(masked, |word| {
+            words.push(self.trie.find_word(word));
+            Ok(())
+        })?;
+        let (min, max) = self.model.options.ngram_range;
+        let mut keep = |node: Node| {
+            if self.terms[node as usize] != NO_TERM {
+                found.push(self.terms[node as usize]);
+            }
+        };
+        for (first, &word) in words.iter().enumerate() {
+            coverage.words += 1;
+            let Some(mut node) = word else {
+                coverage.unseen_words += 1;
+                continue;
+            };
+            if min == 1 {
+                keep(node);
+            }
+            for next in words[first + 1..].iter().take(max as usize - 1) {
+                let Some(child) = next.and_then(|next| self.trie.find_child(node, next)) else { break };
+                node = child;
+                keep(node);
+            }
+        }
+        let ngrams: u32 = (min..=max).map(|n| (coverage.words + 1).saturating_sub(n)).sum();
+        coverage.unseen_terms = if self.model.pruned > 0 {
+            coverage.unseen_words
+        } else {
+            ngrams.saturating_sub(found.len() as u32)
+        };
+        Ok(coverage)
+    }
+
+    /// The words (or n-grams, for analyzers that do not cut words) of a masked message that training never saw,
+    /// in order of their first occurrence, with how often each occurs.
+    ///
+    /// # Errors
+    /// [`Error::PatternSteps`].
+    pub fn unseen_words(&self, masked: &str) -> Result<Vec<(String, u32)>> {
+        let mut unseen: Vec<(String, u32)> = Vec::new();
+        let mut look = |word: &str| {
+            if self.trie.find_word(word).is_none() {
+                match unseen.iter_mut().find(|(seen, _)| seen == word) {
+                    Some((_, times)) => *times += 1,
+                    None => unseen.push((word.to_owned(), 1)),
+                }
+            }
+            Ok(())
+        };
+        if self.tokenizer.joins_words() {
+            self.tokenizer.words(masked, &mut look)?;
+        } else {
+            self.tokenizer.ngrams(masked, &mut look)?;
+        }
+        Ok(unseen)
+    }
+}
+
+/// Inserts a term of words joined by spaces; its parts become nodes without a term of their own.
+fn insert_path(trie: &mut NgramTrie, term: &str) -> Result<Node> {
+    let mut node = None;
+    for word in term.split(' ') {
+        let word = trie.insert_word(word)?;
+        node = Some(match node {
+            None => word,
+            Some(parent) => trie.insert_child(parent, word)?,
+        });
+    }
+    node.ok_or(Error::EmptyVocabulary)
+}
+
+fn normalize(norm: Option<Norm>, weights: &mut [f64]) {
+    let length = match norm {
+        None => return,
+        Some(Norm::L1) => weights.iter().map(|weight| weight.abs()).sum::<f64>(),
+        Some(Norm::L2) => weights.iter().map(|weight| weight * weight).sum::<f64>().sqrt(),
+    };
+    if length > 0.0 {
+        for weight in weights {
+            *weight /= length;
+        }
+    }
+}
+
+/// A weight can narrow to zero (`use_idf` without `smooth_idf` never does, a very long document may).
+fn drop_zeros(vector: &mut SparseVec) {
+    if vector.values.contains(&0.0) {
+        let mut keep = vector.values.iter().map(|&value| value != 0.0).collect::<Vec<_>>().into_iter();
+        vector.indices.retain(|_| keep.next().unwrap_or(false));
+        vector.values.retain(|&value| value != 0.0);
+    }
+}
+
+/// The largest entries of a vector with their terms, for people.
+pub fn heaviest<'a>(model: &'a TfidfModel, vector: SparseRef<'_>, most: usize) -> Vec<(&'a str, f32)> {
+    let mut entries: Vec<_> = vector
+        .indices
+        .iter()
+        .zip(vector.values)
+        .map(|(&i, &value)| (model.term(i as usize), value))
+        .collect();
+    entries.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+    entries.truncate(most);
+    entries
+}

@@ -1,0 +1,264 @@
+//! From a message to the words or characters that its terms are made of.
+//!
+//! The steps are scikit-learn's: (masks,) lowercase, then by analyzer: matches of `token_pattern` without stop
+//! words; or runs of characters over text whose runs of white space became one space.
+
+use std::borrow::Cow;
+
+use hashbrown::HashSet;
+
+use crate::error::Result;
+use crate::mask::Masker;
+use crate::options::{AnalyzerKind, DEFAULT_TOKEN_PATTERN, StopWords, TfidfOptions, invalid};
+use crate::pattern::{Pattern, is_space, is_word};
+use crate::stop_words::ENGLISH;
+
+type Seeded = foldhash::fast::FixedState;
+
+/// Cuts messages.
+#[derive(Debug)]
+pub struct Tokenizer {
+    kind: AnalyzerKind,
+    lowercase: bool,
+    /// `None`: the default pattern, which has a scanner of its own.
+    pattern: Option<Pattern>,
+    stop_words: HashSet<String, Seeded>,
+    ngram_range: (u32, u32),
+    masker: Masker,
+}
+
+impl Tokenizer {
+    /// Compiles the options.
+    ///
+    /// # Errors
+    /// [`crate::Error::OptionValue`] if a pattern cannot be used.
+    pub fn new(options: &TfidfOptions) -> Result<Self> {
+        let default = matches!(options.token_pattern.as_str(), DEFAULT_TOKEN_PATTERN | r"\b\w\w+\b");
+        let pattern =
+            if default { None } else { Some(Pattern::new("token_pattern", &options.token_pattern)?) };
+        if pattern.as_ref().is_some_and(|pattern| pattern.groups() > 1) {
+            return Err(invalid("token_pattern", "it has more than one capturing group"));
+        }
+        let stop_words = match &options.stop_words {
+            StopWords::None => HashSet::default(),
+            StopWords::English => ENGLISH.iter().map(|&word| word.to_owned()).collect(),
+            StopWords::List(words) => words.iter().cloned().collect(),
+        };
+        Ok(Tokenizer {
+            kind: options.analyzer,
+            lowercase: options.lowercase,
+            pattern,
+            stop_words,
+            ngram_range: options.ngram_range,
+            masker: Masker::new(&options.masks)?,
+        })
+    }
+
+    /// Whether n-grams are made by joining tokens with a space, and no token holds a space itself: then an
+    /// n-gram is told by its tokens, and no string need be made of it.
+    pub fn joins_words(&self) -> bool {
+        self.kind == AnalyzerKind::Word && self.pattern.is_none()
+    }
+
+    /// The message with what varies replaced.
+    ///
+    /// # Errors
+    /// [`crate::Error::PatternSteps`].
+    pub fn mask<'a>(&self, message: &'a str) -> Result<Cow<'a, str>> {
+        self.masker.mask(message)
+    }
+
+    /// Calls `found` with each word of a masked message, in order; [`Self::joins_words`] only.
+    ///
+    /// # Errors
+    /// What `found` returns.
+    pub fn words(&self, masked: &str, mut found: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        let text = self.lowered(masked);
+        let keep = |word: &str| self.stop_words.is_empty() || !self.stop_words.contains(word);
+        scan_words(&text, |word| if keep(word) { found(word) } else { Ok(()) })
+    }
+
+    /// Calls `found` with each n-gram of a masked message as text; any analyzer.
+    ///
+    /// # Errors
+    /// [`crate::Error::PatternSteps`], and what `found` returns.
+    pub fn ngrams(&self, masked: &str, mut found: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        let text = self.lowered(masked);
+        match self.kind {
+            AnalyzerKind::Word => self.word_ngrams(&text, &mut found),
+            AnalyzerKind::Char => self.char_ngrams(&collapse_space(&text), &mut found),
+            AnalyzerKind::CharWb => self.char_wb_ngrams(&text, &mut found),
+        }
+    }
+
+    fn lowered<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.lowercase {
+            return Cow::Borrowed(text);
+        }
+        if text.is_ascii() {
+            if text.bytes().any(|b| b.is_ascii_uppercase()) {
+                return Cow::Owned(text.to_ascii_lowercase());
+            }
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(text.to_lowercase())
+    }
+
+    fn word_ngrams(&self, text: &str, found: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let mut tokens: Vec<&str> = Vec::new();
+        let mut push = |token| {
+            if !self.stop_words.contains(token) {
+                tokens.push(token);
+            }
+        };
+        match &self.pattern {
+            None => scan_words(text, |token| {
+                push(token);
+                Ok(())
+            })?,
+            Some(pattern) => pattern.find_all(text, |range| push(&text[range]))?,
+        }
+        let (min, max) = (self.ngram_range.0 as usize, self.ngram_range.1 as usize);
+        let mut joined = String::new();
+        for n in min..=max.min(tokens.len()) {
+            for window in tokens.windows(n) {
+                joined.clear();
+                for (i, token) in window.iter().enumerate() {
+                    if i > 0 {
+                        joined.push(' ');
+                    }
+                    joined.push_str(token);
+                }
+                found(&joined)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn char_ngrams(&self, text: &str, found: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let starts = char_starts(text);
+        let chars = starts.len() - 1;
+        let (min, max) = (self.ngram_range.0 as usize, self.ngram_range.1 as usize);
+        for n in min..=max.min(chars) {
+            for first in 0..=chars - n {
+                found(&text[starts[first]..starts[first + n]])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Each word padded with a space on both sides; a padded word shorter than `n` counts once, for the
+    /// shortest such `n` only.
+    fn char_wb_ngrams(&self, text: &str, found: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let (min, max) = (self.ngram_range.0 as usize, self.ngram_range.1 as usize);
+        let mut padded = String::new();
+        for word in text.split(is_space).filter(|word| !word.is_empty()) {
+            padded.clear();
+            padded.push(' ');
+            padded.push_str(word);
+            padded.push(' ');
+            let starts = char_starts(&padded);
+            let chars = starts.len() - 1;
+            for n in min..=max {
+                if n >= chars {
+                    found(&padded)?;
+                    break;
+                }
+                for first in 0..=chars - n {
+                    found(&padded[starts[first]..starts[first + n]])?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Matches of `(?u)\b\w\w+\b`: runs of two word characters or more.
+fn scan_words<'a>(text: &'a str, mut found: impl FnMut(&'a str) -> Result<()>) -> Result<()> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (word, width) = word_at(text, bytes, at);
+        if !word {
+            at += width;
+            continue;
+        }
+        let (start, mut chars) = (at, 0);
+        while at < bytes.len() {
+            let (word, width) = word_at(text, bytes, at);
+            if !word {
+                break;
+            }
+            at += width;
+            chars += 1;
+        }
+        if chars >= 2 {
+            found(&text[start..at])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the character at a byte is a word character, and its bytes.
+#[inline]
+fn word_at(text: &str, bytes: &[u8], at: usize) -> (bool, usize) {
+    let byte = bytes[at];
+    if byte.is_ascii() {
+        return (byte.is_ascii_alphanumeric() || byte == b'_', 1);
+    }
+    let c = text[at..].chars().next().unwrap_or('\0');
+    (is_word(c), c.len_utf8())
+}
+
+/// Byte offsets of the characters, and the length.
+fn char_starts(text: &str) -> Vec<usize> {
+    text.char_indices().map(|(at, _)| at).chain([text.len()]).collect()
+}
+
+/// Every run of two white-space characters or more becomes one space; a single one stays what it is.
+fn collapse_space(text: &str) -> Cow<'_, str> {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if is_space(c) && chars.peek().is_some_and(|&next| is_space(next)) {
+            while chars.next_if(|&next| is_space(next)).is_some() {}
+            out.push(' ');
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grams(options: &TfidfOptions, text: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        let tokenizer = Tokenizer::new(options).unwrap();
+        tokenizer
+            .ngrams(text, |gram| {
+                all.push(gram.to_owned());
+                Ok(())
+            })
+            .unwrap();
+        all
+    }
+
+    #[test]
+    fn words_and_their_ngrams() {
+        let options = TfidfOptions { ngram_range: (1, 2), ..Default::default() };
+        assert_eq!(
+            grams(&options, "The CAT is a cat"),
+            ["the", "cat", "is", "cat", "the cat", "cat is", "is cat"]
+        );
+    }
+
+    #[test]
+    fn char_wb_counts_a_short_word_once() {
+        let options =
+            TfidfOptions { analyzer: AnalyzerKind::CharWb, ngram_range: (3, 5), ..Default::default() };
+        assert_eq!(grams(&options, "a bcd"), [" a ", " bc", "bcd", "cd ", " bcd", "bcd ", " bcd "]);
+    }
+}

@@ -1,0 +1,2 @@
+-- Run once, in the database that the container was started for.
+CREATE EXTENSION logintel;

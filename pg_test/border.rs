@@ -1,0 +1,109 @@
+// The border to PostgreSQL, from inside a backend: what SQL alone cannot see. Included by src/lib.rs into the schema
+// that pgrx looks for tests in.
+
+use pgrx::prelude::*;
+
+use crate::security::RunAs;
+use crate::spi::{Connection, arg};
+use crate::subtransaction::attempt;
+
+#[pg_test]
+fn a_failed_attempt_is_undone_and_told() {
+    Connection::open().write("CREATE TEMP TABLE attempted (a int)", &[]);
+    let failure = attempt(|| {
+        let spi = Connection::open();
+        spi.write("INSERT INTO attempted VALUES (1)", &[]);
+        spi.write("SELECT 1 / 0", &[]).len()
+    });
+    let failure = failure.unwrap_err();
+    assert_eq!((failure.sqlstate.as_str(), failure.message.as_str()), ("22012", "division by zero"));
+    let spi = Connection::open();
+    assert_eq!(spi.write("SELECT * FROM attempted", &[]).len(), 0);
+}
+
+#[pg_test]
+fn a_panic_inside_an_attempt_is_a_failure_like_any_other() {
+    let failure = attempt(|| panic!("as a bug would")).unwrap_err();
+    assert_eq!((failure.sqlstate.as_str(), failure.message.as_str()), ("XX000", "as a bug would"));
+    assert_eq!(attempt(|| 7).unwrap(), 7);
+}
+
+#[pg_test(error = "stop now")]
+fn a_cancel_is_never_swallowed() {
+    let _ = attempt(|| {
+        Connection::open().write("DO $$ BEGIN RAISE EXCEPTION 'stop now' USING ERRCODE = 'query_canceled'; END $$", &[]).len()
+    });
+    panic!("the attempt has swallowed a cancel");
+}
+
+#[pg_test(error = "could not serialize")]
+fn what_dooms_the_transaction_is_never_swallowed() {
+    let _ = attempt(|| {
+        let raise = "DO $$ BEGIN RAISE EXCEPTION 'could not serialize' USING ERRCODE = 'serialization_failure'; END $$";
+        Connection::open().write(raise, &[]).len()
+    });
+    panic!("the attempt has swallowed it");
+}
+
+fn who_and_where() -> (String, String) {
+    let spi = Connection::open();
+    let rows = spi.write("SELECT current_user::text, current_setting('search_path')", &[]);
+    (rows.must(0, 1), rows.must(0, 2))
+}
+
+#[pg_test]
+fn another_role_holds_until_dropped_also_after_an_error() {
+    Connection::open().write("CREATE ROLE tests_owner", &[]);
+    let spi = Connection::open();
+    let rows = spi.write("SELECT oid FROM pg_roles WHERE rolname = 'tests_owner'", &[]);
+    let owner = rows.must(0, 1);
+    let before = who_and_where();
+    {
+        let _owner = RunAs::detector_owner(owner, "UTC");
+        assert_eq!(who_and_where(), ("tests_owner".into(), "pg_catalog, pg_temp".into()));
+    }
+    assert_eq!(who_and_where(), before);
+    let failure = attempt(|| {
+        let _owner = RunAs::detector_owner(owner, "UTC");
+        Connection::open().write("SELECT 1 / 0", &[]).len()
+    });
+    assert_eq!(failure.unwrap_err().sqlstate, "22012");
+    assert_eq!(who_and_where(), before);
+}
+
+#[pg_test]
+fn a_restricted_role_cannot_change_the_session() {
+    let failure = attempt(|| {
+        let _owner = RunAs::extension_owner();
+        Connection::open().write("CREATE TEMP TABLE smuggled (a int)", &[]).len()
+    });
+    assert_eq!(failure.unwrap_err().sqlstate, "42501");
+}
+
+#[pg_test]
+fn a_cursor_gives_every_row_once_and_in_order() {
+    let (mut sum, mut last) = (0i64, 0i64);
+    let spi = Connection::open();
+    spi.for_each("SELECT g FROM generate_series(1, $1) AS g", &[arg(2500i64)], |rows, row| {
+        let number: i64 = rows.must(row, 1);
+        assert_eq!(number, last + 1);
+        (sum, last) = (sum + number, number);
+    });
+    assert_eq!((sum, last), (2500 * 2501 / 2, 2500));
+}
+
+#[pg_test]
+fn bytes_that_are_no_text_become_replacement_characters() {
+    let bytes: &[u8] = b"disk \xff\xfe failure";
+    let datum = bytes.into_datum().unwrap();
+    let text = unsafe { crate::text::with_text(datum, str::to_owned) };
+    assert_eq!(text, "disk \u{fffd}\u{fffd} failure");
+}
+
+#[pg_test]
+fn memory_and_threads_of_the_engine_follow_the_settings() {
+    use logintel_core::control::Control;
+    let spi = Connection::open();
+    spi.write("SELECT set_config('logintel.maintenance_mem', '64MB', true), set_config('logintel.max_parallel_threads', '3', true)", &[]);
+    assert_eq!((crate::control::Session.memory(), crate::control::Session.threads()), (64 << 20, 3));
+}

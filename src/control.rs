@@ -1,0 +1,61 @@
+//! What the session lends to the engine's long work: its interrupts and bounds on memory and threads.
+use logintel_core::Result;
+use logintel_core::control::Control;
+
+use crate::{progress, settings};
+
+/// The backend that runs the call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Session;
+
+impl Control for Session {
+    /// Answers a cancel, a timeout or a shutdown with PostgreSQL's own ERROR, which unwinds through the engine.
+    fn poll(&self) -> Result<()> {
+        pgrx::check_for_interrupts!();
+        Ok(())
+    }
+
+    fn memory(&self) -> u64 {
+        settings::maintenance_mem()
+    }
+
+    fn threads(&self) -> usize {
+        settings::max_parallel_threads()
+    }
+
+    /// The threads inherit a mask that blocks every signal: PostgreSQL's handlers belong to the main thread.
+    fn start_threads(&self, start: &mut dyn FnMut()) {
+        // SAFETY: the mask is put back whatever comes; starting threads raises no ERROR.
+        unsafe {
+            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            start();
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        }
+    }
+
+    fn progress(&self, phase: &'static str, done: u64, total: u64) {
+        progress::report(phase, done, total);
+        if settings::progress_notices() {
+            notice(phase, done, total);
+        }
+    }
+}
+
+/// Tells how far a phase has come, at most once a second; `total` is 0 where it is not known.
+fn notice(phase: &'static str, done: u64, total: u64) {
+    thread_local! {
+        static LAST: std::cell::Cell<Option<std::time::Instant>> = const { std::cell::Cell::new(None) };
+    }
+    let now = std::time::Instant::now();
+    if LAST.get().is_some_and(|last| now.duration_since(last).as_secs() < 1) {
+        return;
+    }
+    LAST.set(Some(now));
+    if total > 0 {
+        pgrx::notice!("logintel: {phase}, {done} of {total}");
+    } else {
+        pgrx::notice!("logintel: {phase}, {done} rows");
+    }
+}

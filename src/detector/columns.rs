@@ -1,0 +1,334 @@
+//! Where in a relation the parts of a log line are.
+//!
+//! A part is a column, named as it is, or a path into a json or jsonb column (`data->'kubernetes'->>'pod'`). Paths are
+//! parsed here and written anew with every name quoted: nothing that a caller gave is run as SQL.
+use pgrx::PgRelation;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use crate::error::fail;
+
+/// The parts of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Message,
+    Ts,
+    Level,
+    Component,
+    Source,
+    Session,
+    Template,
+}
+
+impl Part {
+    /// Its argument of `create_detector`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Message => "message",
+            Part::Ts => "ts",
+            Part::Level => "level",
+            Part::Component => "component",
+            Part::Source => "source",
+            Part::Session => "session",
+            Part::Template => "template",
+        }
+    }
+
+    /// What the part is usually called, most usual first; compared without regard to case. A template is used
+    /// only where it is asked for, because it takes the message's place.
+    fn usual_names(self) -> &'static [&'static str] {
+        match self {
+            Part::Message => {
+                &["message", "msg", "log_message", "body", "content", "text", "line", "log", "event_message"]
+            }
+            Part::Ts => &[
+                "ts",
+                "timestamp",
+                "time",
+                "@timestamp",
+                "log_time",
+                "logged_at",
+                "event_time",
+                "datetime",
+                "created_at",
+                "devicereportedtime",
+                "receivedat",
+                "date",
+            ],
+            Part::Level => &[
+                "level",
+                "severity",
+                "log_level",
+                "loglevel",
+                "severity_text",
+                "severitytext",
+                "error_severity",
+                "lvl",
+                "priority",
+            ],
+            Part::Component => &[
+                "component",
+                "logger",
+                "logger_name",
+                "service",
+                "service_name",
+                "servicename",
+                "module",
+                "program",
+                "app",
+                "syslogtag",
+                "backend_type",
+                "category",
+            ],
+            Part::Source => &["source", "host", "hostname", "fromhost", "node", "instance", "tag"],
+            Part::Session => &["session", "session_id", "trace_id", "traceid", "request_id"],
+            Part::Template => &[],
+        }
+    }
+
+    fn is_needed(self) -> bool {
+        matches!(self, Part::Message | Part::Ts)
+    }
+}
+
+/// A step into json.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Index(i64),
+}
+
+/// A column of a relation.
+#[derive(Debug, Clone)]
+struct Column {
+    name: String,
+    number: i16,
+    oid: pg_sys::Oid,
+}
+
+/// A column, or a path into one.
+#[derive(Debug, Clone)]
+pub struct Path {
+    column: Column,
+    steps: Vec<Step>,
+}
+
+impl Path {
+    /// Number of the column in the relation, from 1.
+    pub fn attribute(&self) -> i16 {
+        self.column.number
+    }
+
+    /// Type of the column.
+    pub fn column_type(&self) -> pg_sys::Oid {
+        self.column.oid
+    }
+
+    /// Whether it leads into json.
+    pub fn is_json(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// Keys and array positions, as `#>>` takes them.
+    pub fn json_path(&self) -> Vec<String> {
+        let text = |step: &Step| match step {
+            Step::Key(key) => key.clone(),
+            Step::Index(index) => index.to_string(),
+        };
+        self.steps.iter().map(text).collect()
+    }
+
+    /// SQL for its text.
+    pub fn text_sql(&self) -> String {
+        let column = quote_identifier(&self.column.name);
+        if self.steps.is_empty() {
+            return format!("l.{column}::pg_catalog.text");
+        }
+        let steps: Vec<String> = self.steps.iter().map(step_sql).collect();
+        let (last, before) = steps.split_last().expect("a path has a step");
+        let into = std::iter::once(format!("l.{column}")).chain(before.iter().cloned()).collect::<Vec<_>>();
+        format!("({} OPERATOR(pg_catalog.->>) {last})", into.join(" OPERATOR(pg_catalog.->) "))
+    }
+
+    /// SQL for its time; times without zone are of `timezone`, which the session's setting must also be.
+    pub fn time_sql(&self, timezone: &str) -> String {
+        let column = quote_identifier(&self.column.name);
+        match self.column.oid {
+            pg_sys::TIMESTAMPTZOID if self.steps.is_empty() => format!("l.{column}"),
+            pg_sys::TIMESTAMPOID | pg_sys::DATEOID if self.steps.is_empty() => {
+                format!("pg_catalog.timezone({}, l.{column}::pg_catalog.timestamp)", quote_literal(timezone))
+            }
+            _ => format!("{}::pg_catalog.timestamptz", self.text_sql()),
+        }
+    }
+}
+
+fn step_sql(step: &Step) -> String {
+    match step {
+        Step::Key(key) => format!("{}::pg_catalog.text", quote_literal(key)),
+        Step::Index(index) => format!("({index})"),
+    }
+}
+
+/// The columns of a relation, looked up once.
+#[derive(Debug)]
+pub struct Columns {
+    relation: String,
+    columns: Vec<Column>,
+}
+
+impl Columns {
+    /// Those of the relation, dropped ones left out.
+    pub fn of(relation: &PgRelation) -> Self {
+        let column = |attribute: &pg_sys::FormData_pg_attribute| Column {
+            name: attribute.name().to_owned(),
+            number: attribute.attnum,
+            oid: attribute.atttypid,
+        };
+        let columns =
+            relation.tuple_desc().iter().filter(|attribute| !attribute.is_dropped()).map(column).collect();
+        Columns { relation: relation.name().to_owned(), columns }
+    }
+
+    /// The path of a part: as given; none for `''`; by its usual names for NULL. Returned with the text to
+    /// keep, which [`Self::parse`] reads again.
+    pub fn resolve(&self, part: Part, given: Option<&str>) -> Option<String> {
+        let found = match given {
+            Some("") => None,
+            Some(text) => Some(self.checked(part, text)),
+            None => self.usual(part),
+        };
+        if found.is_none() && part.is_needed() {
+            let looked = part.usual_names().join(", ");
+            fail(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+                format!(
+                    "no column of \"{}\" was found for {}; looked for {looked}",
+                    self.relation,
+                    part.name()
+                ),
+                &format!(
+                    "Name it: {} => 'column', or a path into a jsonb column such as 'data->>''log'''.",
+                    part.name()
+                ),
+            );
+        }
+        found
+    }
+
+    fn usual(&self, part: Part) -> Option<String> {
+        let names = part.usual_names().iter();
+        let mut columns =
+            names.flat_map(|name| self.columns.iter().filter(|column| column.name.to_lowercase() == **name));
+        columns.find(|column| part != Part::Ts || is_time(column.oid)).map(|column| column.name.clone())
+    }
+
+    fn checked(&self, part: Part, text: &str) -> String {
+        let path = self.parse(part, text);
+        if part == Part::Ts && !path.is_json() && !is_time(path.column.oid) {
+            fail(
+                PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+                format!("column \"{text}\" of \"{}\" cannot be ts: it holds no times", self.relation),
+                "Name a column of type timestamptz, timestamp, date or text, or a path into jsonb.",
+            );
+        }
+        text.to_owned()
+    }
+
+    /// Reads a column's name or a path.
+    pub fn parse(&self, part: Part, text: &str) -> Path {
+        if let Some(column) = self.find(text) {
+            return Path { column: column.clone(), steps: Vec::new() };
+        }
+        let (name, steps) = parse_path(text).unwrap_or_else(|| self.no_such(part, text));
+        let Some(column) = self.find(&name) else { self.no_such(part, &name) };
+        if !steps.is_empty() && !matches!(column.oid, pg_sys::JSONOID | pg_sys::JSONBOID) {
+            fail(
+                PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+                format!("column \"{name}\" of \"{}\" is neither json nor jsonb", self.relation),
+                "A path leads into a json or jsonb column.",
+            );
+        }
+        Path { column: column.clone(), steps }
+    }
+
+    fn find(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    fn no_such(&self, part: Part, text: &str) -> ! {
+        let names: Vec<_> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        fail(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+            format!("{} => '{text}' names no column of \"{}\"", part.name(), self.relation),
+            &format!("Its columns are {}.", names.join(", ")),
+        )
+    }
+}
+
+/// Types that a time can be read from.
+fn is_time(oid: pg_sys::Oid) -> bool {
+    matches!(
+        oid,
+        pg_sys::TIMESTAMPTZOID
+            | pg_sys::TIMESTAMPOID
+            | pg_sys::DATEOID
+            | pg_sys::TEXTOID
+            | pg_sys::VARCHAROID
+            | pg_sys::BPCHAROID
+    )
+}
+
+/// `column->'key'->3->>'key'`: the column and its steps.
+fn parse_path(text: &str) -> Option<(String, Vec<Step>)> {
+    let (name, mut rest) = if let Some(quoted) = text.strip_prefix('"') {
+        let (name, rest) = quoted_until(quoted, '"')?;
+        (name, rest)
+    } else {
+        let end = text.find("->").unwrap_or(text.len());
+        (text[..end].trim().to_owned(), &text[end..])
+    };
+    let mut steps = Vec::new();
+    while !rest.trim().is_empty() {
+        let after = rest.trim_start();
+        let after = after.strip_prefix("->>").or_else(|| after.strip_prefix("->"))?.trim_start();
+        if let Some(quoted) = after.strip_prefix('\'') {
+            let (key, tail) = quoted_until(quoted, '\'')?;
+            steps.push(Step::Key(key));
+            rest = tail;
+        } else {
+            let end = after.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(after.len());
+            // The minus of a following arrow is none of the number's.
+            let digits = after[..end].trim_end_matches('-');
+            steps.push(Step::Index(digits.parse::<i32>().ok()?.into()));
+            rest = &after[digits.len()..];
+        }
+    }
+    (!name.is_empty()).then_some((name, steps))
+}
+
+/// Text up to the closing quote, doubled quotes read as one, and what comes after it.
+fn quoted_until(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut out = String::new();
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        if c != quote {
+            out.push(c);
+        } else if chars.next_if(|&(_, next)| next == quote).is_some() {
+            out.push(quote);
+        } else {
+            return Some((out, &text[at + c.len_utf8()..]));
+        }
+    }
+    None
+}
+
+/// An identifier as SQL.
+pub fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A literal as SQL, whatever `standard_conforming_strings` says.
+fn quote_literal(text: &str) -> String {
+    pgrx::spi::quote_literal(text)
+}

@@ -1,0 +1,174 @@
+//! The parts of a log line, read from a tuple in a trigger without SQL.
+use std::ffi::CStr;
+
+use pgrx::PgRelation;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use super::Detector;
+use super::columns::{Columns, Part, Path};
+
+/// A log line.
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    /// What is judged: the template where the detector has one, else the message.
+    pub judged: Option<String>,
+    pub message: Option<String>,
+    pub ts: Option<TimestampWithTimeZone>,
+    pub level: Option<String>,
+    pub component: Option<String>,
+    pub source: Option<String>,
+}
+
+/// Where the parts are in one relation.
+#[derive(Debug)]
+pub struct Extractor {
+    message: Option<Field>,
+    template: Option<Field>,
+    ts: Option<Field>,
+    level: Option<Field>,
+    component: Option<Field>,
+    source: Option<Field>,
+    timezone: String,
+}
+
+/// A part's column and how it becomes text.
+#[derive(Debug)]
+struct Field {
+    attribute: i32,
+    oid: pg_sys::Oid,
+    output: pg_sys::Oid,
+    /// Keys into json; empty for a plain column.
+    json_path: Vec<String>,
+}
+
+impl Field {
+    fn new(path: &Path) -> Self {
+        let mut output = pg_sys::Oid::INVALID;
+        let mut is_varlena = false;
+        // SAFETY: catalog look-up.
+        unsafe { pg_sys::getTypeOutputInfo(path.column_type(), &raw mut output, &raw mut is_varlena) };
+        Field {
+            attribute: path.attribute().into(),
+            oid: path.column_type(),
+            output,
+            json_path: path.json_path(),
+        }
+    }
+
+    /// # Safety
+    /// The slot holds a row of the relation that the field was made for.
+    unsafe fn datum(&self, slot: *mut pg_sys::TupleTableSlot) -> Option<pg_sys::Datum> {
+        // SAFETY: attributes up to this one are deformed before the arrays are read.
+        unsafe {
+            if i32::from((*slot).tts_nvalid) < self.attribute {
+                pg_sys::slot_getsomeattrs_int(slot, self.attribute);
+            }
+            let at = (self.attribute - 1) as usize;
+            (!*(*slot).tts_isnull.add(at)).then(|| *(*slot).tts_values.add(at))
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::datum`].
+    unsafe fn text(&self, slot: *mut pg_sys::TupleTableSlot) -> Option<String> {
+        // SAFETY: the datum is of the field's type; the output function's result is a C string of its own.
+        unsafe {
+            let datum = self.datum(slot)?;
+            if !self.json_path.is_empty() {
+                return json_text(self.oid, datum, &self.json_path);
+            }
+            if matches!(self.oid, pg_sys::TEXTOID | pg_sys::VARCHAROID) {
+                return Some(crate::text::with_text(datum, str::to_owned));
+            }
+            let text = pg_sys::OidOutputFunctionCall(self.output, datum);
+            let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+            pg_sys::pfree(text.cast());
+            Some(owned)
+        }
+    }
+}
+
+/// What `#>>` gives.
+///
+/// # Safety
+/// The datum is of type json or jsonb.
+unsafe fn json_text(oid: pg_sys::Oid, datum: pg_sys::Datum, path: &[String]) -> Option<String> {
+    let keys = path.to_vec().into_datum();
+    // SAFETY: both functions take the document and a text array.
+    unsafe {
+        if oid == pg_sys::JSONBOID {
+            pgrx::direct_function_call::<String>(pg_sys::jsonb_extract_path_text, &[Some(datum), keys])
+        } else {
+            pgrx::direct_function_call::<String>(pg_sys::json_extract_path_text, &[Some(datum), keys])
+        }
+    }
+}
+
+impl Extractor {
+    /// Looks the detector's columns up in a relation, which in a trigger may be a partition of the detector's.
+    pub fn new(detector: &Detector, relation: &PgRelation) -> Self {
+        let columns = Columns::of(relation);
+        let field = |part| detector.path(&columns, part).map(|path| Field::new(&path));
+        Extractor {
+            message: field(Part::Message),
+            template: field(Part::Template),
+            ts: field(Part::Ts),
+            level: field(Part::Level),
+            component: field(Part::Component),
+            source: field(Part::Source),
+            timezone: detector.options.timezone.clone(),
+        }
+    }
+
+    /// The line of a row.
+    ///
+    /// # Safety
+    /// The slot holds a row of the relation that the extractor was made for.
+    pub unsafe fn line(&self, slot: *mut pg_sys::TupleTableSlot) -> Line {
+        // SAFETY: the caller's.
+        let text = |field: &Option<Field>| field.as_ref().and_then(|field| unsafe { field.text(slot) });
+        let message = text(&self.message);
+        let judged = if self.template.is_some() { text(&self.template) } else { None };
+        Line {
+            judged: judged.or_else(|| message.clone()),
+            message,
+            // SAFETY: the caller's.
+            ts: unsafe { self.ts(slot) },
+            level: text(&self.level),
+            component: text(&self.component),
+            source: text(&self.source),
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::line`].
+    unsafe fn ts(&self, slot: *mut pg_sys::TupleTableSlot) -> Option<TimestampWithTimeZone> {
+        let field = self.ts.as_ref()?;
+        let zone = || self.timezone.as_str().into_datum();
+        // SAFETY: each function takes what it is given.
+        unsafe {
+            match field.oid {
+                pg_sys::TIMESTAMPTZOID => TimestampWithTimeZone::from_datum(field.datum(slot)?, false),
+                pg_sys::TIMESTAMPOID => {
+                    pgrx::direct_function_call(pg_sys::timestamp_zone, &[zone(), Some(field.datum(slot)?)])
+                }
+                pg_sys::DATEOID => {
+                    let midnight: pgrx::datum::Timestamp =
+                        pgrx::direct_function_call(pg_sys::date_timestamp, &[Some(field.datum(slot)?)])?;
+                    pgrx::direct_function_call(pg_sys::timestamp_zone, &[zone(), midnight.into_datum()])
+                }
+                _ => {
+                    let text = std::ffi::CString::new(field.text(slot)?).ok()?;
+                    let args = [
+                        text.as_c_str().into_datum(),
+                        pg_sys::Oid::INVALID.into_datum(),
+                        (-1i32).into_datum(),
+                    ];
+                    let _zone = crate::security::LocalTimezone::set(&self.timezone);
+                    pgrx::direct_function_call(pg_sys::timestamptz_in, &args)
+                }
+            }
+        }
+    }
+}

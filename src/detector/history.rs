@@ -1,0 +1,167 @@
+//! Rows that are there already: `score_history` and `log_timeline`.
+use logintel_core::control::Control;
+use logintel_core::detect::{Judgement, Mode};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use super::columns::{Columns, Part};
+use super::extract::Line;
+use super::record::Recorder;
+use super::resolve::{Resolved, resolve};
+use super::train::{qualified, range_args, range_sql};
+use super::trigger::judge;
+use super::{Detector, required};
+use crate::call::{Raw, argument, text_argument};
+use crate::control::Session;
+use crate::error::fail;
+use crate::maintenance::{lock_detector, mark_views_stale};
+use crate::progress::Progress;
+use crate::security::{self, RunAs};
+use crate::spi::{Connection, arg};
+use crate::text::Text;
+use crate::tuples::ResultSet;
+
+/// Calls `each` with every row of a time range, in the order of time, and its judgement. Rows are read with the
+/// rights of the detector's owner.
+fn for_each_line(
+    resolved: &Resolved,
+    since: Option<TimestampWithTimeZone>,
+    until: Option<TimestampWithTimeZone>,
+    mut each: impl FnMut(Line, Judgement),
+) {
+    let detector = &resolved.detector;
+    let relation = detector.open_relation();
+    let columns = Columns::of(&relation);
+    let text = |part| {
+        detector.path(&columns, part).map_or_else(|| "NULL::pg_catalog.text".into(), |path| path.text_sql())
+    };
+    let message = text(Part::Message);
+    let judged = if detector.part(Part::Template).is_some() { text(Part::Template) } else { message.clone() };
+    let sql = format!(
+        "SELECT * FROM (SELECT {judged} AS j, {message} AS m, {} AS t, {} AS v, {} AS c, {} AS s FROM {} AS l) AS r \
+         WHERE {} ORDER BY t",
+        detector.time_sql(&columns),
+        text(Part::Level),
+        text(Part::Component),
+        text(Part::Source),
+        qualified(&relation),
+        range_sql("t"),
+    );
+    let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+    let spi = Connection::open();
+    let mut done = 0u64;
+    spi.for_each(&sql, &range_args(since, until), |rows, row| {
+        if done.is_multiple_of(10_000) {
+            Session.progress("scoring", done, 0);
+        }
+        done += 1;
+        let line = Line {
+            judged: rows.text(row, 1),
+            message: rows.text(row, 2),
+            ts: rows.get(row, 3),
+            level: rows.text(row, 4),
+            component: rows.text(row, 5),
+            source: rows.text(row, 6),
+        };
+        let judgement = judge(resolved, line.judged.as_deref(), line.level.as_deref(), Mode::History);
+        each(line, judgement);
+    });
+}
+
+/// Scores rows that are there already and replaces the detector's anomalies of that range; returns the rows scored.
+#[pg_extern(requires = ["detector"])]
+fn score_history(
+    detector: Option<&str>,
+    since: default!(Option<TimestampWithTimeZone>, "NULL"),
+    until: default!(Option<TimestampWithTimeZone>, "NULL"),
+) -> i64 {
+    let detector = required(detector);
+    let resolved = resolve(detector, |detector| security::require_owner(&detector.name, detector.owner));
+    require_model(&resolved);
+    let _progress = Progress::begin("score_history");
+    lock_detector(detector);
+    forget(detector, since, until);
+    let mut recorder = Recorder::new(&resolved.detector);
+    let mut scored = 0;
+    for_each_line(&resolved, since, until, |line, judgement| {
+        scored += 1;
+        if judgement.is_anomaly {
+            recorder.add(&line, judgement);
+        }
+    });
+    recorder.write();
+    scored
+}
+
+/// # Safety
+/// As [`argument`], of type timestamptz.
+unsafe fn time_argument(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> Option<TimestampWithTimeZone> {
+    // SAFETY: the caller's.
+    unsafe { TimestampWithTimeZone::from_datum(argument(fcinfo, number)?, false) }
+}
+
+fn require_model(resolved: &Resolved) {
+    if resolved.model.is_none() {
+        fail(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("detector \"{}\" is not trained yet", resolved.detector.name),
+            &format!("SELECT logintel.train('{}') first.", resolved.detector.name),
+        );
+    }
+}
+
+/// Removes the anomalies of a range. Their incidents stay, to be counted anew at the next tick: what was
+/// acknowledged stays so when the same rows are flagged again.
+fn forget(detector: &str, since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) {
+    let _owner = RunAs::extension_owner();
+    let spi = Connection::open();
+    let [since, until] = range_args(since, until);
+    let condition = format!("detector = $3 AND {}", range_sql("ts"));
+    spi.write(
+        &format!(
+            "WITH gone AS (DELETE FROM logintel.anomalies WHERE {condition} RETURNING incident_id) \
+             UPDATE logintel.incidents SET is_stale = true \
+             WHERE incident_id IN (SELECT incident_id FROM gone WHERE incident_id IS NOT NULL)"
+        ),
+        &[since, until, arg(detector)],
+    );
+    mark_views_stale(&spi);
+}
+
+/// Every row of a range with its judgement.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["detector"], sql = "
+CREATE FUNCTION log_timeline(detector text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL)
+RETURNS TABLE (ts timestamptz, source text, level text, component text, message text, template text, cluster_id int,
+               anomaly_score float8, is_anomaly bool, reason text)
+STABLE ROWS 100000 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: the arguments are those of the declaration above.
+    let (detector, since, until) =
+        unsafe { (text_argument(fcinfo, 0), time_argument(fcinfo, 1), time_argument(fcinfo, 2)) };
+    let mut set = unsafe { ResultSet::of_call(fcinfo) };
+    if let Some(detector) = detector {
+        let resolved = resolve(&detector, Detector::require_reader);
+        require_model(&resolved);
+        let _progress = Progress::begin("log_timeline");
+        for_each_line(&resolved, since, until, |line, judgement| {
+            set.push(|| {
+                vec![
+                    line.ts.into_datum(),
+                    line.source.map(Text).into_datum(),
+                    line.level.map(Text).into_datum(),
+                    line.component.map(Text).into_datum(),
+                    line.message.map(Text).into_datum(),
+                    Text(judgement.template).into_datum(),
+                    judgement.cluster.map(|cluster| cluster as i32).into_datum(),
+                    judgement.score.into_datum(),
+                    judgement.is_anomaly.into_datum(),
+                    judgement.reason.to_string().into_datum(),
+                ]
+            });
+        });
+    }
+    Raw(None)
+}

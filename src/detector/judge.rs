@@ -1,0 +1,103 @@
+//! One line against the active model: `detect`, `anomaly_score`, `anomaly_explain`.
+use logintel_core::detect::{Mode, Scratch};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use super::resolve::{Resolved, resolve};
+use super::trigger::judge;
+use super::{Detector, required};
+use crate::call::{Raw, text_argument};
+use crate::error::OrRaise;
+use crate::text::Text;
+use crate::tuples::form_composite;
+
+/// The detector and its model, for a caller who may read its logs.
+fn resolve_for_caller(detector: &str) -> std::rc::Rc<Resolved> {
+    resolve(detector, Detector::require_reader)
+}
+
+/// The judgement of one line. Written by hand because the result's type is looked up once for a call site, not once
+/// for a row.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["detector"], sql = "
+CREATE FUNCTION detect(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
+RETURNS detection STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: the arguments are those of the declaration above.
+    let text = |number: usize| unsafe { text_argument(fcinfo, number) };
+    let Some(detector) = text(0) else { return Raw(None) };
+    let resolved = resolve_for_caller(&detector);
+    let judgement = judge(&resolved, text(1).as_deref(), text(2).as_deref(), Mode::Live);
+    let trained = resolved.model.is_some();
+    let values = [
+        judgement.is_anomaly.into_datum(),
+        trained.then_some(judgement.score).into_datum(),
+        judgement.reason.to_string().into_datum(),
+        judgement.cluster.map(|cluster| cluster as i32).into_datum(),
+        Text(judgement.template).into_datum(),
+        trained.then_some(judgement.distance).into_datum(),
+    ];
+    // SAFETY: as many values as the type has attributes, of their types.
+    Raw(Some(unsafe { form_composite(fcinfo, &values) }))
+}
+
+/// How strange a line is: 0 = ordinary, 1 = never seen; NULL before the first training.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["detector"], sql = "
+CREATE FUNCTION anomaly_score(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
+RETURNS float8 STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+unsafe fn anomaly_score(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: the arguments are those of the declaration above.
+    let text = |number: usize| unsafe { text_argument(fcinfo, number) };
+    let Some(detector) = text(0) else { return Raw(None) };
+    let resolved = resolve_for_caller(&detector);
+    if resolved.model.is_none() {
+        return Raw(None);
+    }
+    Raw(judge(&resolved, text(1).as_deref(), text(2).as_deref(), Mode::Live).score.into_datum())
+}
+
+/// Why a line is judged as it is, as rows.
+#[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
+#[pg_extern(stable, parallel_restricted, requires = ["detector"])]
+fn anomaly_explain(
+    detector: Option<&str>,
+    message: Option<&str>,
+    level: default!(Option<&str>, "NULL"),
+    component: default!(Option<&str>, "NULL"),
+    source: default!(Option<&str>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(kind, String),
+        name!(term, String),
+        name!(weight, Option<f64>),
+        name!(contribution, Option<f64>),
+        name!(seen_in_training, Option<bool>),
+        name!(detail, String),
+    ),
+> {
+    let _ = (component, source);
+    let resolved = resolve_for_caller(required(detector));
+    let rows = match (&resolved.model, message) {
+        (Some(model), Some(message)) => model.explain(message, level, &mut Scratch::default()).or_raise(),
+        _ => Vec::new(),
+    };
+    if rows.is_empty() {
+        let reason = judge(&resolved, message, level, Mode::Live).reason.to_string();
+        let detail = if resolved.model.is_none() {
+            format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(detector))
+        } else {
+            "there is no message".to_owned()
+        };
+        return TableIterator::once(("rule".into(), reason, None, None, None, detail));
+    }
+    TableIterator::new(
+        rows.into_iter()
+            .map(|row| (row.kind.to_owned(), row.term, row.weight, row.contribution, row.seen, row.detail)),
+    )
+}

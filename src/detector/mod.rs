@@ -1,0 +1,201 @@
+//! Detectors: what is registered, and who may touch it.
+use std::rc::Rc;
+
+use logintel_core::config::DetectorOptions;
+use logintel_core::detect::Detector as Model;
+use pgrx::PgRelation;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid};
+
+use crate::error::{OrRaise, fail};
+use crate::security::{self, RunAs};
+use crate::spi::{Connection, arg};
+
+pub mod cache;
+pub mod columns;
+mod extract;
+mod history;
+mod judge;
+mod manage;
+mod record;
+mod resolve;
+mod train;
+mod trigger;
+mod watch;
+
+use columns::{Columns, Part, Path};
+
+/// A row of the table `detectors`.
+#[derive(Debug, Clone)]
+pub struct Detector {
+    pub name: String,
+    pub relation: pg_sys::Oid,
+    pub owner: pg_sys::Oid,
+    parts: [Option<String>; 7],
+    pub json: serde_json::Value,
+    pub options: DetectorOptions,
+    pub enabled: bool,
+    pub active: Option<Active>,
+}
+
+/// The active model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Active {
+    pub version: i32,
+    pub model_id: Uuid,
+}
+
+const PARTS: [Part; 7] =
+    [Part::Message, Part::Ts, Part::Level, Part::Component, Part::Source, Part::Session, Part::Template];
+
+impl Detector {
+    /// The detector of that name, read under the statement's snapshot; an error if there is none.
+    pub fn get(name: &str) -> Self {
+        Self::find(name).unwrap_or_else(|| {
+            fail(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+                format!("detector \"{name}\" does not exist"),
+                "SELECT name FROM logintel.detectors lists what there is; logintel.create_detector makes one.",
+            )
+        })
+    }
+
+    /// The detector of that name, if there is one.
+    pub fn find(name: &str) -> Option<Self> {
+        let _owner = RunAs::extension_owner();
+        let spi = Connection::open();
+        let rows = spi.read(
+            "SELECT d.relation::oid, d.owner::oid, d.message, d.ts, d.level, d.component, d.source, d.session, d.template, \
+                    d.options, d.enabled, m.version, m.model_id \
+             FROM logintel.detectors AS d LEFT JOIN logintel.model_versions AS m \
+               ON m.detector = d.name AND m.version = d.active_version \
+             WHERE d.name = $1",
+            &[arg(name)],
+        );
+        if rows.len() == 0 {
+            return None;
+        }
+        let json = rows.must::<JsonB>(0, 10).0;
+        let active = rows.get(0, 12).map(|version| Active { version, model_id: rows.must(0, 13) });
+        Some(Detector {
+            name: name.to_owned(),
+            relation: rows.must(0, 1),
+            owner: rows.must(0, 2),
+            parts: std::array::from_fn(|part| rows.get(0, 3 + part as i32)),
+            options: parse_options(&json),
+            json,
+            enabled: rows.must(0, 11),
+            active,
+        })
+    }
+
+    /// The text that names a part.
+    fn part(&self, part: Part) -> Option<&str> {
+        let at = PARTS.iter().position(|&known| known == part)?;
+        self.parts[at].as_deref()
+    }
+
+    /// The part's path in its relation, where it has one.
+    fn path(&self, columns: &Columns, part: Part) -> Option<Path> {
+        self.part(part).map(|text| columns.parse(part, text))
+    }
+
+    /// Its relation, opened; an error if it is gone.
+    fn open_relation(&self) -> PgRelation {
+        // SAFETY: the lock is held to the end of the transaction.
+        unsafe { PgRelation::with_lock_checked(self.relation, &self.name) }
+    }
+
+    /// The model in use, from the backend's cache; `None` before the first training.
+    pub fn model(&self) -> Option<Rc<Model>> {
+        self.active.map(|active| cache::model(&self.name, active))
+    }
+
+    /// Refuses who may not read what the detector reads.
+    fn require_reader(&self) {
+        let user = security::current_user();
+        if security::may_read(user, self.owner, self.relation) {
+            return;
+        }
+        fail(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for detector \"{}\"", self.name),
+            "Its judgements tell about its logs: SELECT on its relation is needed.",
+        );
+    }
+}
+
+/// The name that a caller gave; NULL is an error.
+pub fn required(name: Option<&str>) -> &str {
+    name.unwrap_or_else(|| {
+        fail(
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            "the detector's name must not be NULL",
+            "SELECT name FROM logintel.detectors lists what there is.",
+        )
+    })
+}
+
+/// Opens a relation by OID.
+trait OpenChecked: Sized {
+    /// # Safety
+    /// As [`PgRelation::with_lock`].
+    unsafe fn with_lock_checked(oid: pg_sys::Oid, detector: &str) -> Self;
+}
+
+impl OpenChecked for PgRelation {
+    unsafe fn with_lock_checked(oid: pg_sys::Oid, detector: &str) -> Self {
+        // SAFETY: try_relation_open returns NULL for a relation that is gone.
+        unsafe {
+            let relation = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as i32);
+            if relation.is_null() {
+                fail(
+                    PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                    format!("the relation of detector \"{detector}\" is gone"),
+                    "logintel.drop_detector removes the detector; create_detector makes one for another relation.",
+                );
+            }
+            PgRelation::from_pg_owned(relation)
+        }
+    }
+}
+
+/// Reads options as they were given; an error names what is wrong with them.
+fn check_options(json: &serde_json::Value) -> DetectorOptions {
+    let interval = |text: &str| crate::subtransaction::attempt(|| interval_micros(text)).ok().flatten();
+    DetectorOptions::parse(json, &interval).or_raise()
+}
+
+/// Reads options that were checked before they were stored: without subtransaction, which a parallel plan may not
+/// start.
+fn parse_options(json: &serde_json::Value) -> DetectorOptions {
+    DetectorOptions::parse(json, &interval_micros).or_raise()
+}
+
+/// Reads an interval in PostgreSQL's spelling, months counted as 30 days.
+fn interval_micros(text: &str) -> Option<i64> {
+    let text = std::ffi::CString::new(text).unwrap_or_default();
+    // SAFETY: interval_in takes a C string, a type and a typmod.
+    let interval = unsafe {
+        pgrx::direct_function_call::<Interval>(
+            pg_sys::interval_in,
+            &[text.as_c_str().into_datum(), pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()],
+        )
+    }?;
+    let days = i64::from(interval.months()) * 30 + i64::from(interval.days());
+    days.checked_mul(86_400_000_000)?.checked_add(interval.micros())
+}
+
+/// The vector of a message in a detector's active model.
+pub fn embed(detector: &str, message: &str) -> logintel_core::sparse::SparseVec {
+    let resolved = resolve::resolve(detector, Detector::require_reader);
+    let Some(model) = &resolved.model else {
+        fail(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("detector \"{detector}\" is not trained yet"),
+            &format!("SELECT logintel.train('{detector}') first."),
+        )
+    };
+    model.vectorizer().embed(message, &mut logintel_core::tfidf::Scratch::default()).or_raise()
+}

@@ -1,0 +1,189 @@
+//! Training: history becomes a model.
+use logintel_core::artifact;
+use logintel_core::baseline::{Baseline, Trainer};
+use logintel_core::control::Control;
+use pgrx::JsonB;
+use pgrx::PgRelation;
+use pgrx::prelude::*;
+
+use super::columns::{Columns, Part};
+use super::{Detector, required};
+use crate::control::Session;
+use crate::error::{OrRaise, fail, warn};
+use crate::maintenance::mark_views_stale;
+use crate::progress::Progress;
+use crate::security::{self, RunAs};
+use crate::spi::{Arg, Connection, arg};
+use crate::text::Text;
+
+/// Versions kept for each detector, the active one beside them.
+const KEPT_VERSIONS: i32 = 10;
+
+/// Learns what is ordinary from the rows of a time range, stores it as a new version and activates it.
+#[pg_extern(requires = ["detector"])]
+fn train(
+    detector: Option<&str>,
+    since: default!(Option<TimestampWithTimeZone>, "NULL"),
+    until: default!(Option<TimestampWithTimeZone>, "NULL"),
+    activate: default!(Option<bool>, true),
+) -> i32 {
+    let detector = Detector::get(required(detector));
+    security::require_owner(&detector.name, detector.owner);
+    let _progress = Progress::begin("train");
+    let baseline = learn(&detector, since, until);
+    if baseline.summary.calibration_rows < (1.0 / detector.options.false_alarm_rate).ceil() as u64
+        && baseline.options.preset == logintel_core::config::Preset::Default
+    {
+        warn(
+            format!(
+                "detector \"{}\" learnt from {} ordinary rows, too few for a false alarm rate of {}",
+                detector.name, baseline.summary.calibration_rows, detector.options.false_alarm_rate
+            ),
+            "Until it is trained on more history, only what is stranger than all of it is flagged.",
+        );
+    }
+    store(&detector, &baseline, since, until, activate.unwrap_or(true))
+}
+
+/// Reads history with the owner's rights.
+fn learn(
+    detector: &Detector,
+    since: Option<TimestampWithTimeZone>,
+    until: Option<TimestampWithTimeZone>,
+) -> Baseline {
+    let mut trainer = Trainer::new(&detector.options, Session.memory()).or_raise();
+    {
+        let relation = detector.open_relation();
+        let columns = Columns::of(&relation);
+        let text = |part| detector.path(&columns, part).map(|path| path.text_sql());
+        let message = text(Part::Template).or_else(|| text(Part::Message)).unwrap_or_default();
+        let level = text(Part::Level).unwrap_or_else(|| "NULL::pg_catalog.text".into());
+        // The order decides how clusters are numbered: it must not depend on the plan.
+        let sql = format!(
+            "SELECT m, v FROM (SELECT {message} AS m, {level} AS v, {} AS t FROM {} AS l) AS r \
+             WHERE m IS NOT NULL AND {} ORDER BY t, m COLLATE \"C\", v COLLATE \"C\"",
+            detector.time_sql(&columns),
+            qualified(&relation),
+            range_sql("t"),
+        );
+        let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+        let spi = Connection::open();
+        spi.for_each(&sql, &range_args(since, until), |rows, row| {
+            if trainer.rows().is_multiple_of(10_000) {
+                Session.progress("reading", trainer.rows(), 0);
+            }
+            let (message, level) = (rows.text(row, 1), rows.text(row, 2));
+            trainer.add(&message.unwrap_or_default(), level.as_deref()).or_raise();
+        });
+    }
+    if trainer.rows() == 0 {
+        fail(
+            PgSqlErrorCode::ERRCODE_NO_DATA_FOUND,
+            format!("detector \"{}\" found no rows to learn from", detector.name),
+            "Is its relation empty, or the range of time the wrong one? Rows whose message is NULL do not count.",
+        );
+    }
+    trainer.finish(&Session).or_raise()
+}
+
+/// A condition on a time between the parameters $1 and $2, half open; NULL is open.
+pub fn range_sql(time: &str) -> String {
+    format!("($1 IS NULL OR {time} >= $1) AND ($2 IS NULL OR {time} < $2)")
+}
+
+/// The parameters of [`range_sql`].
+pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) -> [Arg; 2] {
+    let bound = |time: Option<TimestampWithTimeZone>| {
+        (pgrx::pg_sys::TIMESTAMPTZOID, time.and_then(IntoDatum::into_datum))
+    };
+    [bound(since), bound(until)]
+}
+
+/// The relation's name as SQL.
+pub fn qualified(relation: &PgRelation) -> String {
+    use super::columns::quote_identifier;
+    format!("{}.{}", quote_identifier(relation.namespace()), quote_identifier(relation.name()))
+}
+
+impl Detector {
+    /// SQL for the time of a row `l`.
+    pub(super) fn time_sql(&self, columns: &Columns) -> String {
+        let path = self.path(columns, Part::Ts);
+        path.map_or_else(
+            || "NULL::pg_catalog.timestamptz".into(),
+            |path| path.time_sql(&self.options.timezone),
+        )
+    }
+}
+
+fn store(
+    detector: &Detector,
+    baseline: &Baseline,
+    since: Option<TimestampWithTimeZone>,
+    until: Option<TimestampWithTimeZone>,
+    activate: bool,
+) -> i32 {
+    let bytes = artifact::encode(baseline).or_raise();
+    let _owner = RunAs::extension_owner();
+    let spi = Connection::open();
+    // Trainings that end at the same time take their numbers one after the other; rows that refer to the detector
+    // can still be written.
+    spi.write(
+        "SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE",
+        &[arg(detector.name.as_str())],
+    );
+    let summary = &baseline.summary;
+    let [since, until] = range_args(since, until);
+    let rows = spi.write(
+        "INSERT INTO logintel.model_versions (detector, version, since, until, training_rows, vocabulary_size, templates, \
+             clusters, noise_rows, threshold, flagged_share, options, artifact) \
+         SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 \
+         FROM logintel.model_versions WHERE detector = $1 RETURNING version",
+        &[
+            arg(detector.name.as_str()),
+            since,
+            until,
+            arg(summary.training_rows as i64),
+            arg(baseline.model.len() as i32),
+            arg(baseline.templates.len() as i32),
+            arg(summary.clusters as i32),
+            arg(summary.noise_rows as i64),
+            arg(baseline.threshold),
+            arg(summary.flagged_share),
+            arg(JsonB(detector.json.clone())),
+            arg(bytes),
+        ],
+    );
+    let version: i32 = rows.must(0, 1);
+    store_clusters(&spi, detector, version, baseline);
+    if activate {
+        spi.write(
+            "UPDATE logintel.detectors SET active_version = $2 WHERE name = $1",
+            &[arg(detector.name.as_str()), arg(version)],
+        );
+    }
+    spi.write(
+        "DELETE FROM logintel.model_versions AS m USING logintel.detectors AS d \
+         WHERE m.detector = $1 AND d.name = $1 AND m.version <= $2 - $3 AND m.version IS DISTINCT FROM d.active_version",
+        &[arg(detector.name.as_str()), arg(version), arg(KEPT_VERSIONS)],
+    );
+    mark_views_stale(&spi);
+    version
+}
+
+/// What each cluster holds, for the views.
+fn store_clusters(spi: &Connection, detector: &Detector, version: i32, baseline: &Baseline) {
+    let clusters = baseline.clusters();
+    spi.write(
+        "INSERT INTO logintel.model_clusters (detector, version, cluster_id, rows, templates, template) \
+         SELECT $1, $2, * FROM unnest($3, $4, $5, $6)",
+        &[
+            arg(detector.name.as_str()),
+            arg(version),
+            arg(clusters.iter().map(|cluster| cluster.id as i32).collect::<Vec<_>>()),
+            arg(clusters.iter().map(|cluster| cluster.rows as i64).collect::<Vec<_>>()),
+            arg(clusters.iter().map(|cluster| cluster.templates as i32).collect::<Vec<_>>()),
+            arg(clusters.iter().map(|cluster| Text(cluster.template.to_owned())).collect::<Vec<_>>()),
+        ],
+    );
+}

@@ -1,0 +1,285 @@
+//! Scoring inside the INSERT.
+//!
+//! A failure to score never fails the user's statement: everything runs in a subtransaction; if that fails, the rows
+//! land, the failure is recorded and one warning is given. `logintel.on_error = error` makes it an error.
+use logintel_core::detect::{Judgement, Mode, Scratch};
+use pgrx::PgRelation;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use super::extract::{Extractor, Line};
+use super::record::{Recorder, record_failure};
+use super::resolve::{Resolved, resolve};
+use crate::call::Raw;
+use crate::error::{OrRaise, fail, warn};
+use crate::settings::{self, OnError};
+use crate::subtransaction::{Failure, attempt};
+
+thread_local! {
+    /// Kept for its allocations.
+    static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
+}
+
+/// Judges a line; a NULL message is judged by its level alone.
+pub(super) fn judge(
+    resolved: &Resolved,
+    message: Option<&str>,
+    level: Option<&str>,
+    mode: Mode,
+) -> Judgement {
+    let options = &resolved.detector.options;
+    match (&resolved.model, message) {
+        (Some(model), Some(message)) => {
+            SCRATCH.with_borrow_mut(|scratch| model.judge(message, level, mode, scratch)).or_raise()
+        }
+        (Some(_), None) => {
+            let mut judgement = logintel_core::detect::untrained(options, level, "");
+            if !judgement.is_anomaly {
+                judgement.reason = logintel_core::detect::Reason::Normal(0.0);
+            }
+            judgement
+        }
+        (None, message) => logintel_core::detect::untrained(options, level, message.unwrap_or_default()),
+    }
+}
+
+/// `score_rows('detector')`, AFTER INSERT FOR EACH STATEMENT with a transition table: judges the rows of the
+/// statement and records those that are flagged.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["detector"], sql = "
+CREATE FUNCTION score_rows() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: checked to be a trigger call.
+    unsafe {
+        let call = Call::of(fcinfo, "score_rows");
+        let wrong = "score_rows must be called AFTER INSERT FOR EACH STATEMENT with REFERENCING NEW TABLE";
+        let hint = "SELECT logintel.watch('detector') installs it.";
+        if call.is_before() || call.is_row() || (*call.data).tg_newtable.is_null() {
+            fail(PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, wrong, hint);
+        }
+        if settings::enabled() {
+            call.guarded(|| call.score_statement());
+        }
+    }
+    Raw(Some(pg_sys::Datum::null()))
+}
+
+/// `score_row('detector')`, FOR EACH ROW: BEFORE INSERT it fills the columns `is_anomaly`, `anomaly_score`,
+/// `anomaly_reason` and `cluster_id` where the table has them; AFTER INSERT it records a flagged row.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(requires = ["detector"], sql = "
+CREATE FUNCTION score_row() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: checked to be a trigger call.
+    unsafe {
+        let call = Call::of(fcinfo, "score_row");
+        if !call.is_row() {
+            fail(
+                PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "score_row must be called FOR EACH ROW",
+                "SELECT logintel.watch('detector', 'row') installs it.",
+            );
+        }
+        let tuple = (*call.data).tg_trigtuple;
+        if !settings::enabled() {
+            return Raw(Some(pg_sys::Datum::from(tuple)));
+        }
+        if call.is_before() {
+            let filled = call.guarded(|| call.fill(tuple));
+            Raw(Some(pg_sys::Datum::from(filled.unwrap_or(tuple))))
+        } else {
+            call.guarded(|| call.score_tuple());
+            Raw(Some(pg_sys::Datum::null()))
+        }
+    }
+}
+
+/// A trigger call.
+struct Call {
+    data: *mut pg_sys::TriggerData,
+    detector: String,
+}
+
+const AFTER_ROW_BITS: u32 = pg_sys::TRIGGER_EVENT_ROW;
+const BEFORE_BITS: u32 = pg_sys::TRIGGER_EVENT_BEFORE;
+
+impl Call {
+    /// # Safety
+    /// `fcinfo` is that of the running call.
+    unsafe fn of(fcinfo: pg_sys::FunctionCallInfo, function: &str) -> Self {
+        // SAFETY: the context of a call is null or a node; a trigger has as many arguments as it says.
+        unsafe {
+            let context = (*fcinfo).context;
+            if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
+                fail(
+                    PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                    format!("{function} must be called as a trigger"),
+                    "SELECT logintel.watch('detector') installs one.",
+                );
+            }
+            let data = context.cast::<pg_sys::TriggerData>();
+            let trigger = &*(*data).tg_trigger;
+            let is_insert = (*data).tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_INSERT;
+            if !is_insert || trigger.tgnargs != 1 {
+                fail(
+                    PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                    format!("{function} must be called for INSERT with one argument, the detector's name"),
+                    "SELECT logintel.watch('detector') installs the trigger.",
+                );
+            }
+            let detector = std::ffi::CStr::from_ptr(*trigger.tgargs).to_string_lossy().into_owned();
+            Call { data, detector }
+        }
+    }
+
+    unsafe fn is_before(&self) -> bool {
+        // SAFETY: the data are those of the running call.
+        unsafe { (*self.data).tg_event & pg_sys::TRIGGER_EVENT_TIMINGMASK == BEFORE_BITS }
+    }
+
+    unsafe fn is_row(&self) -> bool {
+        // SAFETY: the data are those of the running call.
+        unsafe { (*self.data).tg_event & AFTER_ROW_BITS != 0 }
+    }
+
+    /// Runs the work in a subtransaction; a failure is recorded, and raised only where the setting says so.
+    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        match attempt(work) {
+            Ok(value) => Some(value),
+            Err(failure) => {
+                self.failed(&failure);
+                None
+            }
+        }
+    }
+
+    fn failed(&self, failure: &Failure) {
+        if settings::on_error() == OnError::Error {
+            fail(
+                PgSqlErrorCode::ERRCODE_TRIGGERED_ACTION_EXCEPTION,
+                format!("rows were not scored by detector \"{}\": {}", self.detector, failure.message),
+                "SET logintel.on_error = warn lets rows in that cannot be scored.",
+            );
+        }
+        // A standby or a read-only transaction cannot get here; if even this fails, the row must land all the same.
+        let _ = attempt(|| record_failure(&self.detector, self.rows(), failure));
+        warn(
+            format!("rows were not scored by detector \"{}\": {}", self.detector, failure.message),
+            "They are stored. The view logintel.scoring_errors tells how often this happened.",
+        );
+    }
+
+    /// How many rows the call is about.
+    fn rows(&self) -> u64 {
+        // SAFETY: the transition table, where there is one, lives as long as the call.
+        unsafe {
+            let table = (*self.data).tg_newtable;
+            if self.is_row() || table.is_null() { 1 } else { pg_sys::tuplestore_tuple_count(table) as u64 }
+        }
+    }
+
+    /// The detector, unless it is switched off or gone.
+    fn resolved(&self) -> Option<std::rc::Rc<Resolved>> {
+        let resolved = resolve(&self.detector, |_| {});
+        resolved.detector.enabled.then_some(resolved)
+    }
+
+    /// # Safety
+    /// The call has a transition table.
+    unsafe fn score_statement(&self) {
+        let Some(resolved) = self.resolved() else { return };
+        // SAFETY: the relation and the transition table live as long as the call; a read pointer of our own leaves the
+        // readers of other triggers where they are.
+        unsafe {
+            let relation = PgRelation::from_pg((*self.data).tg_relation);
+            let extractor = Extractor::new(&resolved.detector, &relation);
+            let mut recorder = Recorder::new(&resolved.detector);
+            let store = (*self.data).tg_newtable;
+            let slot = pg_sys::MakeSingleTupleTableSlot(
+                relation.tuple_desc().as_ptr(),
+                &raw const pg_sys::TTSOpsMinimalTuple,
+            );
+            pg_sys::tuplestore_select_read_pointer(store, 0);
+            pg_sys::tuplestore_rescan(store);
+            while pg_sys::tuplestore_gettupleslot(store, true, false, slot) {
+                pgrx::check_for_interrupts!();
+                judge_into(&resolved, &mut recorder, &extractor.line(slot));
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+            recorder.write();
+        }
+    }
+
+    /// # Safety
+    /// The call is AFTER … FOR EACH ROW.
+    unsafe fn score_tuple(&self) {
+        let Some(resolved) = self.resolved() else { return };
+        // SAFETY: the slot holds the new row.
+        unsafe {
+            let relation = PgRelation::from_pg((*self.data).tg_relation);
+            let extractor = Extractor::new(&resolved.detector, &relation);
+            let mut recorder = Recorder::new(&resolved.detector);
+            judge_into(&resolved, &mut recorder, &extractor.line((*self.data).tg_trigslot));
+            recorder.write();
+        }
+    }
+
+    /// The row with its columns filled.
+    ///
+    /// # Safety
+    /// The call is BEFORE … FOR EACH ROW, and `tuple` its row.
+    unsafe fn fill(&self, tuple: pg_sys::HeapTuple) -> pg_sys::HeapTuple {
+        let Some(resolved) = self.resolved() else { return tuple };
+        // SAFETY: the slot holds the new row; the arrays are as long as the number of columns to fill.
+        unsafe {
+            let relation = PgRelation::from_pg((*self.data).tg_relation);
+            let description = relation.tuple_desc();
+            let extractor = Extractor::new(&resolved.detector, &relation);
+            let line = extractor.line((*self.data).tg_trigslot);
+            let judgement = judge(&resolved, line.judged.as_deref(), line.level.as_deref(), Mode::Live);
+            // As in `detect`, there is none before the first training.
+            let score = resolved.model.is_some().then_some(judgement.score);
+            let (mut numbers, mut values, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
+            for attribute in description.iter().filter(|attribute| !attribute.is_dropped()) {
+                let value = match (attribute.name(), attribute.atttypid) {
+                    ("is_anomaly", pg_sys::BOOLOID) => judgement.is_anomaly.into_datum(),
+                    ("anomaly_score", pg_sys::FLOAT8OID) => score.into_datum(),
+                    ("anomaly_score", pg_sys::FLOAT4OID) => score.map(|score| score as f32).into_datum(),
+                    ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => {
+                        judgement.reason.to_string().into_datum()
+                    }
+                    ("cluster_id", pg_sys::INT4OID) => {
+                        judgement.cluster.map(|cluster| cluster as i32).into_datum()
+                    }
+                    ("cluster_id", pg_sys::INT8OID) => judgement.cluster.map(i64::from).into_datum(),
+                    _ => continue,
+                };
+                numbers.push(i32::from(attribute.attnum));
+                values.push(value.unwrap_or(pg_sys::Datum::null()));
+                nulls.push(value.is_none());
+            }
+            if numbers.is_empty() {
+                return tuple;
+            }
+            pg_sys::heap_modify_tuple_by_cols(
+                tuple,
+                description.as_ptr(),
+                numbers.len() as i32,
+                numbers.as_mut_ptr(),
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            )
+        }
+    }
+}
+
+fn judge_into(resolved: &Resolved, recorder: &mut Recorder<'_>, line: &Line) {
+    let judgement = judge(resolved, line.judged.as_deref(), line.level.as_deref(), Mode::Live);
+    if judgement.is_anomaly {
+        recorder.add(line, judgement);
+    }
+}

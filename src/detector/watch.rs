@@ -1,0 +1,115 @@
+//! Installing and removing the triggers.
+use pgrx::PgRelation;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use super::Detector;
+use super::columns::quote_identifier;
+use super::train::qualified;
+use crate::error::fail;
+use crate::security;
+use crate::spi::{Connection, arg};
+
+/// Scores every row that is inserted from now on.
+#[pg_extern(requires = ["detector"])]
+fn watch(detector: &str, mode: default!(&str, "'statement'")) {
+    let detector = Detector::get(detector);
+    security::require_owner(&detector.name, detector.owner);
+    let row = match mode {
+        "statement" => false,
+        "row" => true,
+        _ => fail(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("invalid mode \"{mode}\""),
+            "It is 'statement' (one call for each statement) or 'row' (one for each row, which can also fill columns).",
+        ),
+    };
+    let relation = detector.open_relation();
+    check_kind(&detector, &relation, row);
+    detector.drop_triggers();
+    let table = qualified(&relation);
+    let argument = pgrx::spi::quote_literal(&detector.name);
+    let name = |suffix: &str| quote_identifier(&trigger_name(&detector.name, suffix));
+    let spi = Connection::open();
+    if row {
+        if has_score_columns(&relation) {
+            let name = name("fill");
+            spi.write(&format!("CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION logintel.score_row({argument})"), &[]);
+        }
+        let name = name("row");
+        spi.write(&format!("CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION logintel.score_row({argument})"), &[]);
+    } else {
+        let name = name("statement");
+        spi.write(&format!("CREATE TRIGGER {name} AFTER INSERT ON {table} REFERENCING NEW TABLE AS logintel_new FOR EACH STATEMENT EXECUTE FUNCTION logintel.score_rows({argument})"), &[]);
+    }
+}
+
+/// Removes what `watch` installed.
+#[pg_extern(requires = ["detector"])]
+fn unwatch(detector: &str) {
+    let detector = Detector::get(detector);
+    security::require_owner(&detector.name, detector.owner);
+    detector.drop_triggers();
+}
+
+/// Whether a table has a column that scoring fills.
+fn has_score_columns(relation: &PgRelation) -> bool {
+    let names = ["is_anomaly", "anomaly_score", "anomaly_reason", "cluster_id"];
+    let description = relation.tuple_desc();
+    description.iter().any(|attribute| !attribute.is_dropped() && names.contains(&attribute.name()))
+}
+
+fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
+    // SAFETY: the relation is open.
+    let kind = unsafe { (*(*relation.as_ptr()).rd_rel).relkind } as u8;
+    let refuse = |what: &str, hint: &str| {
+        fail(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, format!("\"{}\" is {what}", relation.name()), hint)
+    };
+    match kind {
+        b'v' | b'm' => refuse(
+            "a view, which takes no rows",
+            &format!(
+                "Score it from time to time: SELECT logintel.score_history('{}', since, until).",
+                detector.name
+            ),
+        ),
+        b'f' if !row => refuse("a foreign table, which has no transition tables", "Use mode => 'row'."),
+        _ => {}
+    }
+}
+
+/// The name of a trigger: at most 63 bytes, so that PostgreSQL does not cut it.
+fn trigger_name(detector: &str, suffix: &str) -> String {
+    let room = 63 - "logintel__".len() - suffix.len();
+    format!("logintel_{}_{suffix}", &detector[..detector.floor_char_boundary(room)])
+}
+
+impl Detector {
+    /// Triggers of this detector on any table: those that call our functions with its name.
+    fn triggers(&self) -> Vec<(pg_sys::Oid, String)> {
+        let spi = Connection::open();
+        // The argument is kept as bytes that end in a zero byte.
+        let rows = spi.read(
+            "SELECT t.tgrelid, t.tgname::pg_catalog.text FROM pg_catalog.pg_trigger AS t \
+             WHERE t.tgfoid = ANY (ARRAY['logintel.score_row()'::pg_catalog.regprocedure, 'logintel.score_rows()'::pg_catalog.regprocedure]::pg_catalog.oid[]) \
+               AND t.tgparentid = 0 AND t.tgargs = pg_catalog.convert_to($1, pg_catalog.getdatabaseencoding()) || '\\x00'::pg_catalog.bytea",
+            &[arg(self.name.as_str())],
+        );
+        (0..rows.len()).map(|row| (rows.must(row, 1), rows.must(row, 2))).collect()
+    }
+
+    /// Whether any table has a trigger of this detector.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.triggers().is_empty()
+    }
+
+    /// Removes them.
+    pub(super) fn drop_triggers(&self) {
+        for (table, trigger) in self.triggers() {
+            // SAFETY: the lock that DROP TRIGGER takes is held to the end of the transaction.
+            let relation = unsafe { PgRelation::with_lock(table, pg_sys::AccessExclusiveLock as i32) };
+            let sql = format!("DROP TRIGGER {} ON {}", quote_identifier(&trigger), qualified(&relation));
+            Connection::open().write(&sql, &[]);
+        }
+    }
+}

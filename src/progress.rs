@@ -1,0 +1,176 @@
+//! How far long calls have come, for other connections to read: the view `logintel.progress`.
+//!
+//! Each call that may be long holds one slot of shared memory. Slots are numbers that are written without a lock;
+//! a reader may see a phase with the count of the one before, never a torn number. A backend that ends without
+//! giving its slot back is told by its process number, which no longer lives.
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init, prelude::*};
+
+/// Calls that can be shown at a time; more run all the same.
+const SLOTS: usize = 256;
+
+/// What the engine and the surface call their phases; a slot holds a position in this list.
+const PHASES: [&str; 13] = [
+    "starting",
+    "reading",
+    "vocabulary",
+    "vectors",
+    "calibration",
+    "scoring",
+    "core rows",
+    "joining core rows",
+    "border rows",
+    "core distances",
+    "spanning tree",
+    "hierarchy",
+    "other",
+];
+/// What is called.
+const COMMANDS: [&str; 5] = ["train", "score_history", "dbscan_cluster", "hdbscan_cluster", "log_timeline"];
+
+#[derive(Default)]
+struct Slot {
+    /// 0 for a free slot.
+    pid: AtomicU32,
+    database: AtomicU32,
+    command: AtomicU32,
+    phase: AtomicU32,
+    done: AtomicU64,
+    /// 0 where it is not known.
+    total: AtomicU64,
+    /// Microseconds since 2000.
+    started: AtomicI64,
+}
+
+struct Slots([Slot; SLOTS]);
+
+impl Default for Slots {
+    fn default() -> Self {
+        Slots(std::array::from_fn(|_| Slot::default()))
+    }
+}
+
+// SAFETY: plain numbers, no pointers.
+unsafe impl PGRXSharedMemory for Slots {}
+
+// SAFETY: the name is used once.
+static SHARED: PgLwLock<Slots> = unsafe { PgLwLock::new(c"logintel progress") };
+/// Set in the postmaster, inherited by every process that it starts.
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// The slot of the call at hand.
+    static MINE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Asks for the shared memory. Only while `shared_preload_libraries` is processed.
+#[expect(unexpected_cfgs, reason = "the macro asks for versions of PostgreSQL that we do not build for")]
+pub fn request() {
+    pg_shmem_init!(SHARED);
+    REQUESTED.store(true, Ordering::Relaxed);
+}
+
+/// The slots; none where the library was not preloaded.
+fn with_slots<T>(use_them: impl FnOnce(&[Slot]) -> T) -> Option<T> {
+    REQUESTED.load(Ordering::Relaxed).then(|| use_them(&SHARED.share().0))
+}
+
+/// A call that is shown until it is dropped.
+#[derive(Debug)]
+pub struct Progress {
+    /// What was shown before: a call may be made from within another.
+    outer: Option<usize>,
+    mine: Option<usize>,
+}
+
+impl Progress {
+    /// Shows a call from now on, if a slot is free.
+    pub fn begin(command: &str) -> Self {
+        let mine = with_slots(|slots| slots.iter().position(|slot| claim(slot, command))).flatten();
+        Progress { outer: MINE.replace(mine), mine }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(mine) = self.mine {
+            with_slots(|slots| slots[mine].pid.store(0, Ordering::Release));
+        }
+        MINE.set(self.outer);
+    }
+}
+
+fn claim(slot: &Slot, command: &str) -> bool {
+    let pid = std::process::id();
+    let holder = slot.pid.load(Ordering::Acquire);
+    if holder != 0 && is_alive(holder) {
+        return false;
+    }
+    if slot.pid.compare_exchange(holder, pid, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    let position = COMMANDS.iter().position(|known| *known == command).unwrap_or(0);
+    slot.command.store(position as u32, Ordering::Relaxed);
+    slot.phase.store(0, Ordering::Relaxed);
+    slot.done.store(0, Ordering::Relaxed);
+    slot.total.store(0, Ordering::Relaxed);
+    // SAFETY: reads globals.
+    unsafe {
+        slot.database.store(pg_sys::MyDatabaseId.to_u32(), Ordering::Relaxed);
+        slot.started.store(pg_sys::GetCurrentTimestamp(), Ordering::Relaxed);
+    }
+    true
+}
+
+fn is_alive(pid: u32) -> bool {
+    // SAFETY: looks the process up in PostgreSQL's own table.
+    unsafe { !pg_sys::BackendPidGetProc(pid as i32).is_null() }
+}
+
+/// Tells how far the call at hand has come; `total` is 0 where it is not known.
+pub fn report(phase: &str, done: u64, total: u64) {
+    let Some(mine) = MINE.get() else { return };
+    let position = PHASES.iter().position(|known| *known == phase).unwrap_or(PHASES.len() - 1);
+    with_slots(|slots| {
+        let slot = &slots[mine];
+        slot.phase.store(position as u32, Ordering::Relaxed);
+        slot.done.store(done, Ordering::Relaxed);
+        slot.total.store(total, Ordering::Relaxed);
+    });
+}
+
+/// Long calls that run now, in any database.
+#[pg_extern(volatile, parallel_restricted)]
+#[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
+fn progress_info() -> TableIterator<
+    'static,
+    (
+        name!(pid, i32),
+        name!(database, pg_sys::Oid),
+        name!(command, &'static str),
+        name!(phase, &'static str),
+        name!(done, i64),
+        name!(total, Option<i64>),
+        name!(started, Option<TimestampWithTimeZone>),
+    ),
+> {
+    let row = |slot: &Slot| {
+        let pid = slot.pid.load(Ordering::Acquire);
+        (pid != 0 && is_alive(pid)).then(|| {
+            let total = slot.total.load(Ordering::Relaxed) as i64;
+            (
+                pid as i32,
+                pg_sys::Oid::from(slot.database.load(Ordering::Relaxed)),
+                COMMANDS[slot.command.load(Ordering::Relaxed) as usize % COMMANDS.len()],
+                PHASES[slot.phase.load(Ordering::Relaxed) as usize % PHASES.len()],
+                slot.done.load(Ordering::Relaxed) as i64,
+                (total > 0).then_some(total),
+                TimestampWithTimeZone::try_from(slot.started.load(Ordering::Relaxed)).ok(),
+            )
+        })
+    };
+    let rows = with_slots(|slots| slots.iter().filter_map(row).collect::<Vec<_>>());
+    TableIterator::new(rows.unwrap_or_default())
+}

@@ -1,0 +1,193 @@
+//! Whose rights hold.
+//!
+//! logintel's own tables belong to the extension's owner; what reads or writes them runs as that role, with a
+//! locked `search_path`, after the caller's right was checked. What touches a user's relation runs as the
+//! detector's owner, as a security-restricted operation: a function in a view's definition then has no more
+//! rights than that owner, and cannot change the session.
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use crate::error::fail;
+
+/// Runs as another role until dropped. After an error the abort of the (sub)transaction restores what was.
+#[derive(Debug)]
+pub struct RunAs {
+    user: pg_sys::Oid,
+    context: i32,
+    settings: i32,
+}
+
+impl RunAs {
+    /// The extension's owner.
+    pub fn extension_owner() -> Self {
+        Self::role(extension_owner(), pg_sys::SECURITY_RESTRICTED_OPERATION)
+    }
+
+    /// The extension's owner, for REFRESH CONCURRENTLY: it makes a temporary table, which a restricted operation may
+    /// not, and restricts the query itself.
+    pub fn extension_owner_unrestricted() -> Self {
+        Self::role(extension_owner(), 0)
+    }
+
+    /// A detector's owner, in whose schemas nothing is looked for. Times without zone are read in `timezone`.
+    pub fn detector_owner(owner: pg_sys::Oid, timezone: &str) -> Self {
+        let guard = Self::role(owner, pg_sys::SECURITY_RESTRICTED_OPERATION);
+        set_local(c"TimeZone", &std::ffi::CString::new(timezone).unwrap_or_default());
+        guard
+    }
+
+    fn role(role: pg_sys::Oid, restriction: u32) -> Self {
+        let (mut user, mut context) = (pg_sys::Oid::INVALID, 0);
+        // SAFETY: restored in drop, or by the abort.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&raw mut user, &raw mut context);
+            let change = (pg_sys::SECURITY_LOCAL_USERID_CHANGE | restriction) as i32;
+            pg_sys::SetUserIdAndSecContext(role, context | change);
+            let settings = pg_sys::NewGUCNestLevel();
+            set_local(c"search_path", c"pg_catalog, pg_temp");
+            RunAs { user, context, settings }
+        }
+    }
+}
+
+/// Reads times without zone in a zone of its own until dropped.
+#[derive(Debug)]
+pub struct LocalTimezone(i32);
+
+impl LocalTimezone {
+    /// Sets it.
+    pub fn set(timezone: &str) -> Self {
+        // SAFETY: ended in drop, or by the abort.
+        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        set_local(c"TimeZone", &std::ffi::CString::new(timezone).unwrap_or_default());
+        LocalTimezone(level)
+    }
+}
+
+impl Drop for LocalTimezone {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: opened in `set`.
+            unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+        }
+    }
+}
+
+/// Sets a setting until the nest level at hand ends.
+fn set_local(name: &std::ffi::CStr, value: &std::ffi::CStr) {
+    // SAFETY: both are C strings; the action saves what was.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
+impl Drop for RunAs {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: what `role` read and opened.
+            unsafe {
+                pg_sys::AtEOXact_GUC(false, self.settings);
+                pg_sys::SetUserIdAndSecContext(self.user, self.context);
+            }
+        }
+    }
+}
+
+/// The role that CREATE EXTENSION was run as.
+fn extension_owner() -> pg_sys::Oid {
+    // SAFETY: catalog look-ups.
+    unsafe {
+        let namespace = pg_sys::get_namespace_oid(c"logintel".as_ptr(), false);
+        let table = pg_sys::get_relname_relid(c"detectors".as_ptr(), namespace);
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, table.into());
+        if tuple.is_null() {
+            fail(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                "the table logintel.detectors is missing",
+                "Drop the extension and create it again.",
+            );
+        }
+        let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        owner
+    }
+}
+
+/// The role at hand.
+pub fn current_user() -> pg_sys::Oid {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// Whether the role may do what `role` may.
+fn has_role(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: catalog look-ups.
+    unsafe { pg_sys::has_privs_of_role(user, role) }
+}
+
+/// Whether the role may administer every detector.
+pub fn is_admin(user: pg_sys::Oid) -> bool {
+    // SAFETY: catalog look-up.
+    let admin = unsafe { pg_sys::get_role_oid(c"logintel_admin".as_ptr(), true) };
+    admin != pg_sys::Oid::INVALID && has_role(user, admin) || unsafe { pg_sys::superuser_arg(user) }
+}
+
+/// Refuses who neither owns a detector nor administers all of them.
+pub fn require_owner(detector: &str, owner: pg_sys::Oid) {
+    let user = current_user();
+    if !has_role(user, owner) && !is_admin(user) {
+        fail(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("must be owner of detector \"{detector}\""),
+            "Ask its owner (see logintel.detectors), or a member of logintel_admin.",
+        );
+    }
+}
+
+/// Whether a role may see what a detector of `owner` says about a relation: as its owner or administrator, or with
+/// SELECT on a relation that shows everybody the same rows.
+pub fn may_read(user: pg_sys::Oid, owner: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
+    has_role(user, owner) || is_admin(user) || may_select(user, relation) && !has_row_security(relation)
+}
+
+fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
+    let mut is_missing = false;
+    // SAFETY: catalog look-up, which says when the relation is gone.
+    let granted = unsafe {
+        pg_sys::pg_class_aclcheck_ext(relation, user, u64::from(pg_sys::ACL_SELECT) as _, &raw mut is_missing)
+    };
+    !is_missing && granted == pg_sys::AclResult::ACLCHECK_OK
+}
+
+fn has_row_security(relation: pg_sys::Oid) -> bool {
+    // SAFETY: catalog look-up.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
+        if tuple.is_null() {
+            return true;
+        }
+        let secured = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relrowsecurity;
+        pg_sys::ReleaseSysCache(tuple);
+        secured
+    }
+}
+
+/// Refuses a role that may not read a relation.
+pub fn require_select(relation: pg_sys::Oid, name: &str) {
+    if !may_select(current_user(), relation) {
+        fail(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for relation {name}"),
+            "A detector reads its relation with its owner's rights: GRANT SELECT on it first.",
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! SQL from inside a backend.
+//!
+//! pgrx's own client copies each result into the transaction's context and leaves it there, which a long
+//! transaction of many small statements pays for; this one frees results as it goes, and reads with a cursor
+//! where there are many rows.
+use std::ffi::CString;
+use std::marker::PhantomData;
+
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// A parameter: its type and value.
+pub type Arg = (pg_sys::Oid, Option<pg_sys::Datum>);
+
+/// A parameter of the type that the value has in SQL.
+pub fn arg<T: IntoDatum>(value: T) -> Arg {
+    (T::type_oid(), value.into_datum())
+}
+
+/// A connection to the SQL engine, for as long as the value lives. PostgreSQL keeps which one it is, so its methods
+/// take `self` for the lifetime alone.
+#[derive(Debug)]
+pub struct Connection(());
+
+/// The rows of a result, freed when dropped. They live no longer than the connection, in whose memory they are.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    connection: PhantomData<&'a Connection>,
+    table: *mut pg_sys::SPITupleTable,
+    /// Rows returned, or for a statement without RETURNING, rows touched.
+    count: u64,
+}
+
+#[expect(clippy::unused_self, reason = "the connection is PostgreSQL's current one")]
+impl Connection {
+    /// Opens one.
+    pub fn open() -> Self {
+        // SAFETY: matched by SPI_finish in drop, or by the abort of the (sub)transaction after an error.
+        unsafe { pg_sys::SPI_connect() };
+        Connection(())
+    }
+
+    /// Runs a query that only reads, under the snapshot of the statement at hand.
+    pub fn read(&self, sql: &str, args: &[Arg]) -> Rows<'_> {
+        self.run(sql, args, true)
+    }
+
+    /// Runs a statement that may write, or must see what the transaction has just written.
+    pub fn write(&self, sql: &str, args: &[Arg]) -> Rows<'_> {
+        self.run(sql, args, false)
+    }
+
+    fn run(&self, sql: &str, args: &[Arg], read_only: bool) -> Rows<'_> {
+        let sql = c_string(sql);
+        let (mut types, mut values, nulls) = split(args);
+        // SAFETY: the arrays are as long as the count says.
+        let code = unsafe {
+            pg_sys::SPI_execute_with_args(
+                sql.as_ptr(),
+                args.len() as i32,
+                types.as_mut_ptr(),
+                values.as_mut_ptr(),
+                nulls.as_ptr(),
+                read_only,
+                0,
+            )
+        };
+        if code < 0 {
+            pgrx::error!("SPI_execute_with_args returned {code}");
+        }
+        // SAFETY: the globals hold the result of the call just made; the Rows take the table over.
+        unsafe {
+            let table = pg_sys::SPI_tuptable;
+            pg_sys::SPI_tuptable = std::ptr::null_mut();
+            Rows { connection: PhantomData, table, count: pg_sys::SPI_processed }
+        }
+    }
+
+    /// Runs a query through a cursor and calls `each` with every row; interrupts are answered between batches.
+    pub fn for_each(&self, sql: &str, args: &[Arg], mut each: impl FnMut(&Rows<'_>, u64)) {
+        const BATCH: std::ffi::c_long = 1000;
+        let sql = c_string(sql);
+        let (mut types, mut values, nulls) = split(args);
+        // SAFETY: the arrays are as long as the count says; the portal is closed below, or by the abort.
+        let portal = unsafe {
+            pg_sys::SPI_cursor_open_with_args(
+                std::ptr::null(),
+                sql.as_ptr(),
+                args.len() as i32,
+                types.as_mut_ptr(),
+                values.as_mut_ptr(),
+                nulls.as_ptr(),
+                true,
+                0,
+            )
+        };
+        loop {
+            pgrx::check_for_interrupts!();
+            // SAFETY: the portal is open.
+            let rows = unsafe {
+                pg_sys::SPI_cursor_fetch(portal, true, BATCH);
+                let table = pg_sys::SPI_tuptable;
+                pg_sys::SPI_tuptable = std::ptr::null_mut();
+                Rows { connection: PhantomData, table, count: pg_sys::SPI_processed }
+            };
+            if rows.len() == 0 {
+                break;
+            }
+            (0..rows.len()).for_each(|row| each(&rows, row));
+        }
+        // SAFETY: opened above.
+        unsafe { pg_sys::SPI_cursor_close(portal) };
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // After an error the abort of the (sub)transaction closes it.
+        if !std::thread::panicking() {
+            // SAFETY: opened by `open`.
+            unsafe { pg_sys::SPI_finish() };
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// Number of rows.
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// A value, `None` for NULL; columns count from 1.
+    pub fn get<T: FromDatum>(&self, row: u64, column: i32) -> Option<T> {
+        assert!(row < self.count && !self.table.is_null(), "a result has that row");
+        // SAFETY: row and column exist; text and bytes are copied by FromDatum of owned types.
+        unsafe {
+            let mut is_null = false;
+            let tuple = *(*self.table).vals.add(row as usize);
+            let datum = pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, column, &raw mut is_null);
+            T::from_datum(datum, is_null)
+        }
+    }
+
+    /// A text, whatever the server's encoding.
+    pub fn text(&self, row: u64, column: i32) -> Option<String> {
+        self.get::<crate::text::Text>(row, column).map(|text| text.0)
+    }
+
+    /// A value that is never NULL.
+    pub fn must<T: FromDatum>(&self, row: u64, column: i32) -> T {
+        self.get(row, column).unwrap_or_else(|| pgrx::error!("column {column} of an internal query is NULL"))
+    }
+}
+
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        if !self.table.is_null() && !std::thread::panicking() {
+            // SAFETY: the table is ours, and of the current connection.
+            unsafe { pg_sys::SPI_freetuptable(self.table) };
+        }
+    }
+}
+
+fn c_string(sql: &str) -> CString {
+    CString::new(sql).unwrap_or_else(|_| pgrx::error!("a query holds a NUL byte"))
+}
+
+fn split(args: &[Arg]) -> (Vec<pg_sys::Oid>, Vec<pg_sys::Datum>, Vec<std::ffi::c_char>) {
+    let types = args.iter().map(|(oid, _)| *oid).collect();
+    let values = args.iter().map(|(_, value)| value.unwrap_or(pg_sys::Datum::null())).collect();
+    let nulls =
+        args.iter().map(|(_, value)| if value.is_none() { b'n' } else { b' ' } as std::ffi::c_char).collect();
+    (types, values, nulls)
+}

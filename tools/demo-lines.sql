@@ -1,0 +1,62 @@
+-- make demo DATA=file: log lines of unknown make become rows with time, level, component and message.
+CREATE TABLE raw_line (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, line text NOT NULL);
+CREATE TABLE app_log (id bigint PRIMARY KEY, ts timestamptz NOT NULL, level text, component text, message text NOT NULL);
+CREATE FUNCTION as_time(given text) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN given::timestamptz;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;  -- looks like a time and is none
+END $$;
+-- syslog names no year: it is the last one in which that day is not in the future.
+CREATE FUNCTION as_syslog_time(given text) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN t > now() + interval '1 day' THEN as_time(given || ' ' || date_part('year', now()) - 1) ELSE t END
+    FROM (SELECT as_time(given || ' ' || date_part('year', now())) AS t) x
+$$;
+CREATE FUNCTION parse_line(line text, OUT ts timestamptz, OUT level text, OUT component text, OUT message text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    part text[];
+    levels CONSTANT text := 'TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRITICAL|CRIT|FATAL|ALERT|EMERG|PANIC|LOG';
+BEGIN
+    message := line;
+    -- ISO 8601 and log4j: 2026-01-02T03:04:05.678Z, 2026-01-02 03:04:05,678, with a level and a class where there are.
+    part := regexp_match(line, '^\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*(Z|UTC|[+-]\d\d:?\d\d)?\]?\s*(?:[-:|]\s+)?(.*)$');
+    IF part IS NOT NULL THEN
+        ts := as_time(part[1] || coalesce('.' || left(part[2], 6), '') || coalesce(part[3], ' UTC'));
+        message := part[4];
+    ELSE
+        -- Apache errors: [Sun Dec 04 04:47:44 2005] [error] …
+        part := regexp_match(line, '^\[\w{3} (\w{3} +\d+ \d\d:\d\d:\d\d)(\.\d+)? (\d{4})\] +(.*)$');
+        IF part IS NOT NULL THEN
+            ts := as_time(part[1] || coalesce(part[2], '') || ' ' || part[3] || ' UTC');
+            message := part[4];
+        ELSE
+            -- Apache requests: host - user [10/Oct/2026:13:55:36 -0700] "GET …; the host goes, for it says who and not what.
+            part := regexp_match(line, '^\S+ \S+ \S+ \[(\d\d)/(\w{3})/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d{4})\] +(.*)$');
+            IF part IS NOT NULL THEN
+                ts := as_time(format('%s %s %s %s %s', part[1], part[2], part[3], part[4], part[5]));
+                message := part[6];
+            ELSE
+                -- syslog: Jan  2 03:04:05 host program[123]: …
+                part := regexp_match(line, '^(?:<\d+>)?(\w{3} +\d{1,2} \d\d:\d\d:\d\d) (\S+) (.*)$');
+                IF part IS NOT NULL THEN
+                    ts := as_syslog_time(part[1]);
+                    message := part[3];
+                END IF;
+            END IF;
+        END IF;
+    END IF;
+    -- The level stands near the beginning, bare or in brackets, perhaps behind a thread.
+    part := regexp_match(message, '^((?:\[[^]]*\]\s*|\(\w[^)]*\)\s*|\d+\s+|-\s+)*?)[\[<(]?(?:\w+:)?(' || levels || ')[\])>]?(?![\w.])[:\s|-]*(.*)$', 'i');
+    IF part IS NOT NULL AND length(part[1]) < 80 THEN
+        level := upper(part[2]);
+        message := part[1] || part[3];
+    END IF;
+    -- What wrote it: a program (sshd[12]:) or a class (org.example.Thing:).
+    part := regexp_match(message, '^((?:\[[^]]*\]\s*|-\s+)*)([A-Za-z_][\w.$/()-]{1,80})(?:\[\d+\])?:\s+(.*)$');
+    IF part IS NOT NULL THEN
+        component := part[2];
+        message := part[1] || part[3];
+    END IF;
+    message := coalesce(nullif(btrim(message), ''), line);
+END $$;

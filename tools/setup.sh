@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# Installs what building, running and testing logintel needs and the machine does not have yet.
+#
+#   tools/setup.sh         for a build and the demo
+#   tools/setup.sh test    as well: what the tests compare with and check with
+#
+# For Debian and Ubuntu, as root or as a user with sudo. Each step says what it does and is skipped when it is done.
+# PG=17 asks for a major version, PG_CONFIG=/path/pg_config for a PostgreSQL that is there already.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+PURPOSE=${1:-build}
+LOGS=$ROOT/target/setup
+CARGO_DENY_VERSION=0.20.2
+SCIKIT_LEARN_VERSION=1.6.1
+
+done_already() { say "  ok  $*"; }
+doing() { say "  ..  $*"; }
+# In CI every check must run; elsewhere a missing optional one is said and skipped.
+optional_failed() {
+    [ -z "${CI:-}" ] || die "$1" "CI is set, so that nothing may be left out."
+    say "  --  $1: skipped"
+}
+
+# --- the distribution's packages -----------------------------------------------------------------------------------
+
+APT_READY=
+apt_update() {
+    [ -z "$APT_READY" ] || return 0
+    doing "package lists: apt-get update"
+    quietly "apt-get update" "$LOGS/apt-update.log" as_root apt-get update
+    APT_READY=1
+}
+need_apt() {
+    command -v apt-get >/dev/null && return 0
+    die "missing: $*" "This is not Debian or Ubuntu, so that I do not know your package manager." \
+        "Install them, give PG_CONFIG=/path/to/pg_config, and start again."
+}
+apt_install() {
+    need_apt "$@"
+    apt_update
+    doing "packages: $*"
+    # Only what is missing is named, and nothing that is there is upgraded.
+    quietly "apt-get install $*" "$LOGS/apt-install.log" as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends --no-upgrade "$@"
+}
+available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -nE 's/^ *Candidate: *([^(].*)/\1/p')" ]; }
+
+# Debian's packages make and start a cluster when a server is installed, and may start others of the same machine. We
+# need the programs only: while they are being installed, a setting in a file of our own keeps a cluster from being
+# made and a policy keeps services from being started. Both are gone afterwards, also after a failure.
+NO_CLUSTER=/etc/postgresql-common/createcluster.d/logintel-setup.conf
+NO_START=/usr/sbin/policy-rc.d
+MADE=()
+hold_services() {
+    if [ ! -e $NO_START ]; then
+        MADE+=("$NO_START")
+        printf '#!/bin/sh\n# logintel setup.sh: nothing is started while PostgreSQL is being installed\nexit 101\n' | as_root tee $NO_START >/dev/null
+        as_root chmod 755 $NO_START
+    fi
+    apt_install postgresql-common
+    as_root mkdir -p "${NO_CLUSTER%/*}"
+    MADE+=("$NO_CLUSTER")
+    printf 'create_main_cluster = false\n' | as_root tee $NO_CLUSTER >/dev/null
+}
+release_services() {
+    [ ${#MADE[@]} = 0 ] || as_root rm -f "${MADE[@]}"
+    MADE=()
+}
+trap release_services EXIT
+trap 'exit 130' INT TERM
+
+install_postgres() {
+    local major=${PG:-}
+    need_apt "PostgreSQL with its server headers"
+    apt_update
+    if [ -z "$major" ]; then
+        # What the distribution means by "postgresql"; else the newest supported one that its archives have.
+        major=$(apt-cache depends postgresql 2>/dev/null | sed -nE 's/^ *Depends: postgresql-([0-9]+)$/\1/p' | head -n 1)
+        if ! supported "${major:-0}"; then
+            for major in 18 17 16 15 ''; do [ -n "$major" ] && available "postgresql-$major" && break; done
+        fi
+    fi
+    if [ -z "$major" ] || ! available "postgresql-server-dev-$major"; then
+        die "this machine's archives have no PostgreSQL ${major:-15–18}" \
+            "The PostgreSQL project keeps an archive for Debian and Ubuntu with all of them. To add it:" \
+            "  apt-get install postgresql-common && /usr/share/postgresql-common/pgdg/apt.*.sh" \
+            "then start again, with PG=${major:-15} to choose."
+    fi
+    hold_services
+    apt_install "postgresql-$major" "postgresql-server-dev-$major"
+    release_services
+    say "      no cluster was made or started; for one of your own: pg_createcluster $major main"
+    PG=$major
+}
+
+# --- the steps -----------------------------------------------------------------------------------------------------
+
+say "setup: what is missing is installed"
+
+# 1. Rust comes first: without it nothing else is worth installing.
+use_rust
+have=$(cargo --version | sed -E 's/^cargo ([0-9]+\.[0-9]+).*/\1/')
+need=$(rust_version)
+[ "$(printf '%s\n' "$need" "$have" | sort -V | head -n 1)" = "$need" ] ||
+    die "Rust $have is too old: logintel needs $need" "With rustup: rustup update stable"
+done_already "Rust $have"
+
+# 2. A linker, what bindgen reads headers with, and sudo, through which pgrx becomes the server's user when we are root.
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return 0
+    ldconfig -p 2>/dev/null | grep -q 'libclang-\?[0-9.]*\.so' && compgen -G '/usr/lib*/clang/*/include/stddef.h' >/dev/null && return 0
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' >/dev/null
+}
+packages=()
+command -v cc >/dev/null || packages+=(gcc libc6-dev)
+has_libclang || packages+=(libclang-dev)
+if is_root && ! command -v sudo >/dev/null; then packages+=(sudo); fi
+[ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
+done_already "C compiler, libclang"
+
+# 3. PostgreSQL with its server headers.
+if source=$(source_pg_config); then
+    [ -x "$source" ] || die "PG_CONFIG=$source is not a program"
+    complete "$source" || die "the PostgreSQL of $source is not complete" \
+        "needed: server programs ($("$source" --bindir)), headers ($("$source" --includedir-server)), pgxs ($("$source" --pgxs))"
+else
+    install_postgres
+    source=$(source_pg_config) || die "PostgreSQL $PG was installed, yet its pg_config is not where Debian has it"
+fi
+major=$(pg_major_of "$source")
+supported "$major" || die "PostgreSQL $major is not supported" "logintel knows: $SUPPORTED. Choose with PG=NN or PG_CONFIG=/path."
+done_already "PostgreSQL $major ($source)"
+
+# 4. Someone to run servers as.
+if is_root && ! id "$RUNAS" >/dev/null 2>&1; then
+    die "PostgreSQL does not run as root, and there is no user $RUNAS" "Make one (useradd --system $RUNAS) or name another: RUNAS=user"
+fi
+
+# 5. cargo-pgrx, in exactly the version of the pgrx we build with.
+pgrx_is() { "$1" pgrx --version 2>/dev/null | grep -qx "cargo-pgrx $PGRX_VERSION"; }
+if ! { command -v cargo-pgrx >/dev/null && pgrx_is cargo-pgrx; }; then
+    packages=()
+    command -v pkg-config >/dev/null || packages+=(pkg-config)
+    pkg-config --exists openssl 2>/dev/null || packages+=(libssl-dev)
+    [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
+    # Another version that somebody uses for something else stays: ours then goes below target/.
+    where=()
+    command -v cargo-pgrx >/dev/null && where=(--root "$ROOT/target/tools" --force)
+    doing "cargo-pgrx $PGRX_VERSION: cargo install (some minutes)"
+    quietly "cargo install cargo-pgrx" "$LOGS/cargo-pgrx.log" cargo install cargo-pgrx --version "$PGRX_VERSION" --locked "${where[@]}"
+fi
+done_already "cargo-pgrx $PGRX_VERSION"
+
+# 6. pgrx's settings: below target/, for `cargo pgrx init` would overwrite those in ~/.pgrx. They name our own copy.
+pg_config=$(mirror "$source" debug)
+if ! grep -qsF "\"$pg_config\"" "$PGRX_HOME/config.toml"; then
+    doing "cargo pgrx init for PostgreSQL $major"
+    mkdir -p "$PGRX_HOME"
+    quietly "cargo pgrx init" "$LOGS/pgrx-init.log" cargo pgrx init --no-run "--pg$major=$pg_config"
+fi
+done_already "pgrx settings ($PGRX_HOME)"
+
+[ "$PURPOSE" = test ] || exit 0
+
+# 7. rustfmt and clippy come with every ordinary toolchain.
+for part in fmt clippy; do
+    if cargo "$part" --version >/dev/null 2>&1; then
+        done_already "cargo $part"
+    elif command -v rustup >/dev/null && rustup component add "${part/#fmt/rustfmt}" >/dev/null 2>&1; then
+        done_already "cargo $part (added)"
+    else
+        optional_failed "cargo $part is not to be had"
+    fi
+done
+
+# 8. cargo-deny judges licences, bans, sources and advisories.
+if command -v cargo-deny >/dev/null; then
+    done_already "$(cargo-deny --version)"
+elif [ -n "${CI:-}" ]; then
+    doing "cargo-deny $CARGO_DENY_VERSION: cargo install (some minutes)"
+    quietly "cargo install cargo-deny" "$LOGS/cargo-deny.log" cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked
+else
+    optional_failed "cargo-deny (cargo install cargo-deny --version $CARGO_DENY_VERSION --locked)"
+fi
+
+# 9. The oracle that the vectoriser is compared with. Without it the engine's tests use frozen figures.
+ORACLE=$ROOT/target/oracle
+oracle_is() { "$1" -c "import sklearn, sys; sys.exit(sklearn.__version__ != '$SCIKIT_LEARN_VERSION')" >/dev/null 2>&1; }
+install_oracle() {
+    command -v python3 >/dev/null || return 1
+    if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        command -v apt-get >/dev/null || return 1
+        apt_install python3-venv
+    fi
+    rm -rf "$ORACLE"
+    python3 -m venv "$ORACLE" && "$ORACLE/bin/pip" install --disable-pip-version-check -q "scikit-learn==$SCIKIT_LEARN_VERSION" && oracle_is "$ORACLE/bin/python"
+}
+if [ -n "${LOGINTEL_PYTHON:-}" ]; then
+    oracle_is "$LOGINTEL_PYTHON" || die "LOGINTEL_PYTHON=$LOGINTEL_PYTHON has no scikit-learn $SCIKIT_LEARN_VERSION"
+    done_already "scikit-learn $SCIKIT_LEARN_VERSION ($LOGINTEL_PYTHON)"
+elif oracle_is "$ORACLE/bin/python"; then
+    done_already "scikit-learn $SCIKIT_LEARN_VERSION"
+else
+    doing "scikit-learn $SCIKIT_LEARN_VERSION into target/oracle"
+    mkdir -p "$LOGS"
+    if (install_oracle) >"$LOGS/oracle.log" 2>&1; then
+        done_already "scikit-learn $SCIKIT_LEARN_VERSION"
+    else
+        optional_failed "scikit-learn $SCIKIT_LEARN_VERSION is not to be had here (log: $LOGS/oracle.log)"
+    fi
+fi
