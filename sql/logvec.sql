@@ -1,5 +1,5 @@
 -- Operators, operator classes, casts and aggregates of logvec.
--- As in logvec_type.sql, names need no schema: they are made and found in the schema of the control file.
+-- As in logvec_type.sql, names need no schema: they are made and found in the schema that bootstrap.sql makes.
 
 -- Distances -------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 -- The type logvec and what PostgreSQL needs to read and write it.
--- Names stand here without a schema: CREATE EXTENSION runs this script with search_path set to the schema that the
--- control file names, so that is where objects go and where names are found first.
+-- Names stand here without a schema: bootstrap.sql has made it and set search_path to it, so that is where objects go
+-- and where names are found first.
 
 CREATE TYPE logvec;
 

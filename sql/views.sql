@@ -1,31 +1,31 @@
 -- What Grafana and Metabase read: materialized views that the worker refreshes, and a plain view on each,
 -- because query builders do not list materialized ones. The plain views show a role what it may read.
 
-CREATE MATERIALIZED VIEW @extschema@.incident_summary AS
+CREATE MATERIALIZED VIEW logintel.incident_summary AS
 SELECT detector, severity, status, is_suppressed, count(*) AS incidents, sum(event_count)::bigint AS events,
        min(start_time) AS first_time, max(end_time) AS last_time
-FROM @extschema@.incidents
+FROM logintel.incidents
 GROUP BY detector, severity, status, is_suppressed;
-CREATE UNIQUE INDEX incident_summary_key ON @extschema@.incident_summary (detector, severity, status, is_suppressed);
-COMMENT ON MATERIALIZED VIEW @extschema@.incident_summary IS 'Incidents by detector, severity and status';
+CREATE UNIQUE INDEX incident_summary_key ON logintel.incident_summary (detector, severity, status, is_suppressed);
+COMMENT ON MATERIALIZED VIEW logintel.incident_summary IS 'Incidents by detector, severity and status';
 
-CREATE MATERIALIZED VIEW @extschema@.incident_timeline AS
+CREATE MATERIALIZED VIEW logintel.incident_timeline AS
 SELECT start_time AS "time", end_time, incident_id, detector, severity, severity_score, status, is_suppressed, event_count,
        components, title
-FROM @extschema@.incidents;
-CREATE UNIQUE INDEX incident_timeline_key ON @extschema@.incident_timeline (incident_id);
-CREATE INDEX incident_timeline_time ON @extschema@.incident_timeline ("time");
-COMMENT ON MATERIALIZED VIEW @extschema@.incident_timeline IS 'Incidents over time';
+FROM logintel.incidents;
+CREATE UNIQUE INDEX incident_timeline_key ON logintel.incident_timeline (incident_id);
+CREATE INDEX incident_timeline_time ON logintel.incident_timeline ("time");
+COMMENT ON MATERIALIZED VIEW logintel.incident_timeline IS 'Incidents over time';
 
-CREATE MATERIALIZED VIEW @extschema@.cluster_summary AS
+CREATE MATERIALIZED VIEW logintel.cluster_summary AS
 SELECT c.detector, c.version, c.cluster_id, c.rows, c.rows::float8 / nullif(m.training_rows, 0) AS share, c.templates, c.template
-FROM @extschema@.model_clusters AS c
-JOIN @extschema@.detectors AS d ON d.name = c.detector AND d.active_version = c.version
-JOIN @extschema@.model_versions AS m ON m.detector = c.detector AND m.version = c.version;
-CREATE UNIQUE INDEX cluster_summary_key ON @extschema@.cluster_summary (detector, version, cluster_id);
-COMMENT ON MATERIALIZED VIEW @extschema@.cluster_summary IS 'Clusters of ordinary rows in the active models';
+FROM logintel.model_clusters AS c
+JOIN logintel.detectors AS d ON d.name = c.detector AND d.active_version = c.version
+JOIN logintel.model_versions AS m ON m.detector = c.detector AND m.version = c.version;
+CREATE UNIQUE INDEX cluster_summary_key ON logintel.cluster_summary (detector, version, cluster_id);
+COMMENT ON MATERIALIZED VIEW logintel.cluster_summary IS 'Clusters of ordinary rows in the active models';
 
-CREATE MATERIALIZED VIEW @extschema@.component_health AS
+CREATE MATERIALIZED VIEW logintel.component_health AS
 SELECT a.detector, coalesce(a.component, '') AS component, max(a.ts) AS "time", count(*) AS anomalies,
        count(*) FILTER (WHERE a.recorded_at > now() - interval '1 day') AS anomalies_last_day,
        count(DISTINCT a.incident_id) AS incidents,
@@ -36,39 +36,39 @@ SELECT a.detector, coalesce(a.component, '') AS component, max(a.ts) AS "time", 
            WHEN bool_or(i.status <> 'resolved' AND NOT i.is_suppressed) THEN 'warning'
            ELSE 'ok'
        END AS health
-FROM @extschema@.anomalies AS a LEFT JOIN @extschema@.incidents AS i USING (incident_id)
+FROM logintel.anomalies AS a LEFT JOIN logintel.incidents AS i USING (incident_id)
 GROUP BY a.detector, coalesce(a.component, '');
-CREATE UNIQUE INDEX component_health_key ON @extschema@.component_health (detector, component);
-COMMENT ON MATERIALIZED VIEW @extschema@.component_health IS 'Anomalies and open incidents by component';
+CREATE UNIQUE INDEX component_health_key ON logintel.component_health (detector, component);
+COMMENT ON MATERIALIZED VIEW logintel.component_health IS 'Anomalies and open incidents by component';
 
-CREATE VIEW @extschema@.incident_summary_v AS SELECT * FROM @extschema@.incident_summary
-WHERE detector IN (SELECT @extschema@.readable_detectors(current_user));
-CREATE VIEW @extschema@.incident_timeline_v AS SELECT * FROM @extschema@.incident_timeline
-WHERE detector IN (SELECT @extschema@.readable_detectors(current_user));
-CREATE VIEW @extschema@.cluster_summary_v AS SELECT * FROM @extschema@.cluster_summary
-WHERE detector IN (SELECT @extschema@.readable_detectors(current_user));
-CREATE VIEW @extschema@.component_health_v AS SELECT * FROM @extschema@.component_health
-WHERE detector IN (SELECT @extschema@.readable_detectors(current_user));
-COMMENT ON VIEW @extschema@.incident_summary_v IS 'incident_summary, as far as the role may read the logs';
-COMMENT ON VIEW @extschema@.incident_timeline_v IS 'incident_timeline, as far as the role may read the logs';
-COMMENT ON VIEW @extschema@.cluster_summary_v IS 'cluster_summary, as far as the role may read the logs';
-COMMENT ON VIEW @extschema@.component_health_v IS 'component_health, as far as the role may read the logs';
+CREATE VIEW logintel.incident_summary_v AS SELECT * FROM logintel.incident_summary
+WHERE detector IN (SELECT logintel.readable_detectors(current_user));
+CREATE VIEW logintel.incident_timeline_v AS SELECT * FROM logintel.incident_timeline
+WHERE detector IN (SELECT logintel.readable_detectors(current_user));
+CREATE VIEW logintel.cluster_summary_v AS SELECT * FROM logintel.cluster_summary
+WHERE detector IN (SELECT logintel.readable_detectors(current_user));
+CREATE VIEW logintel.component_health_v AS SELECT * FROM logintel.component_health
+WHERE detector IN (SELECT logintel.readable_detectors(current_user));
+COMMENT ON VIEW logintel.incident_summary_v IS 'incident_summary, as far as the role may read the logs';
+COMMENT ON VIEW logintel.incident_timeline_v IS 'incident_timeline, as far as the role may read the logs';
+COMMENT ON VIEW logintel.cluster_summary_v IS 'cluster_summary, as far as the role may read the logs';
+COMMENT ON VIEW logintel.component_health_v IS 'component_health, as far as the role may read the logs';
 
 -- A failure's message may quote the log. Administrators also see those of detectors that are gone.
-CREATE VIEW @extschema@.scoring_errors AS
+CREATE VIEW logintel.scoring_errors AS
 SELECT detector, sqlstate, count(*) AS failures, sum(rows)::bigint AS rows, min(recorded_at) AS first_time, max(recorded_at) AS last_time,
        (array_agg(message ORDER BY recorded_at DESC))[1] AS last_message
-FROM @extschema@.scoring_failures
-WHERE detector IN (SELECT @extschema@.readable_detectors(current_user)) OR pg_has_role(current_user, 'logintel_admin', 'USAGE')
+FROM logintel.scoring_failures
+WHERE detector IN (SELECT logintel.readable_detectors(current_user)) OR pg_has_role(current_user, 'logintel_admin', 'USAGE')
 GROUP BY detector, sqlstate;
-COMMENT ON VIEW @extschema@.scoring_errors IS 'Why rows landed without being scored, and how often, in the last 7 days';
-COMMENT ON COLUMN @extschema@.scoring_errors.detector IS 'The detector that should have scored them';
-COMMENT ON COLUMN @extschema@.scoring_errors.sqlstate IS 'SQLSTATE of the failures';
-COMMENT ON COLUMN @extschema@.scoring_errors.failures IS 'Number of statements';
-COMMENT ON COLUMN @extschema@.scoring_errors.rows IS 'Number of their rows';
-COMMENT ON COLUMN @extschema@.scoring_errors.first_time IS 'Time of the first failure';
-COMMENT ON COLUMN @extschema@.scoring_errors.last_time IS 'Time of the last failure';
-COMMENT ON COLUMN @extschema@.scoring_errors.last_message IS 'Message of the last failure';
+COMMENT ON VIEW logintel.scoring_errors IS 'Why rows landed without being scored, and how often, in the last 7 days';
+COMMENT ON COLUMN logintel.scoring_errors.detector IS 'The detector that should have scored them';
+COMMENT ON COLUMN logintel.scoring_errors.sqlstate IS 'SQLSTATE of the failures';
+COMMENT ON COLUMN logintel.scoring_errors.failures IS 'Number of statements';
+COMMENT ON COLUMN logintel.scoring_errors.rows IS 'Number of their rows';
+COMMENT ON COLUMN logintel.scoring_errors.first_time IS 'Time of the first failure';
+COMMENT ON COLUMN logintel.scoring_errors.last_time IS 'Time of the last failure';
+COMMENT ON COLUMN logintel.scoring_errors.last_message IS 'Message of the last failure';
 
 -- Each view's columns mean the same in its materialized and in its plain form.
 DO $comments$
@@ -113,8 +113,8 @@ BEGIN
         ('component_health', 'highest_score', 'Highest anomaly score'),
         ('component_health', 'health', 'critical with an open incident of severity HIGH, warning with another, else ok')
     ) AS t (view_name, column_name, words) LOOP
-        EXECUTE format('COMMENT ON COLUMN @extschema@.%I.%I IS %L', c.view_name, c.column_name, c.words);
-        EXECUTE format('COMMENT ON COLUMN @extschema@.%I.%I IS %L', c.view_name || '_v', c.column_name, c.words);
+        EXECUTE format('COMMENT ON COLUMN logintel.%I.%I IS %L', c.view_name, c.column_name, c.words);
+        EXECUTE format('COMMENT ON COLUMN logintel.%I.%I IS %L', c.view_name || '_v', c.column_name, c.words);
     END LOOP;
 END
 $comments$;
@@ -126,7 +126,7 @@ DECLARE
 BEGIN
     FOR relation IN
         SELECT c.oid FROM pg_catalog.pg_class AS c
-        WHERE c.relnamespace = '@extschema@'::regnamespace AND c.relkind = 'm'
+        WHERE c.relnamespace = 'logintel'::regnamespace AND c.relkind = 'm'
         ORDER BY c.relkind, c.oid
     LOOP
         PERFORM pg_catalog.pg_extension_config_dump(relation, '');

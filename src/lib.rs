@@ -12,7 +12,7 @@ use pgrx::prelude::*;
 
 pgrx::pg_module_magic!(name, version);
 
-pgrx::extension_sql_file!("../sql/roles.sql", name = "roles", bootstrap);
+pgrx::extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
 pgrx::extension_sql_file!("../sql/logvec_type.sql", name = "logvec_type", creates = [Type(logvec::LogVec)]);
 pgrx::extension_sql_file!(
     "../sql/logvec.sql",

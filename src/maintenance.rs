@@ -290,7 +290,9 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
     // One row for each element of each list: texts are converted from the server's encoding one by one.
     let rows = spi.write(
         "WITH i AS ( \
-             SELECT count(*) AS events, mode() WITHIN GROUP (ORDER BY template COLLATE \"C\") AS template, \
+             SELECT count(*) AS events, \
+                    (SELECT m.template FROM logintel.anomalies AS m WHERE m.incident_id = $1 GROUP BY m.template \
+                     ORDER BY count(*) DESC, min(m.ts), min(m.anomaly_id) LIMIT 1) AS template, \
                     array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL) AS sources, \
                     array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL) AS components, \
                     array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL) AS levels, \

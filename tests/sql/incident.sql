@@ -130,7 +130,7 @@ SELECT detector, severity, status, is_suppressed, incidents, events FROM inciden
 SELECT "time", end_time, detector, severity, severity_score, status, event_count, components, title FROM incident_timeline_v;
 SELECT detector, version, cluster_id, rows, round(share::numeric, 2) AS share, templates, template FROM cluster_summary_v;
 SELECT detector, component, "time", anomalies, anomalies_last_day, incidents, open_incidents, highest_score, health FROM component_health_v;
-SELECT views_are_stale FROM maintenance;
+SELECT count(*) AS unseen_changes FROM view_changes;
 -- A plain view for each, with the same columns.
 SELECT c.relname, (SELECT array_agg(attname ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0) = (SELECT array_agg(attname ORDER BY attnum) FROM pg_attribute WHERE attrelid = (c.relname || '_v')::regclass AND attnum > 0) AS same
 FROM pg_class AS c WHERE relnamespace = 'logintel'::regnamespace AND relkind = 'm' ORDER BY 1;

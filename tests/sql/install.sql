@@ -44,7 +44,7 @@ ORDER BY 1;
 -- A second time is refused, and says so.
 CREATE EXTENSION logintel;
 
--- It goes, and leaves the three roles alone (and the empty schema, which CREATE EXTENSION made, not the extension).
+-- It goes, and leaves the three roles alone.
 DROP EXTENSION logintel CASCADE;
 INSERT INTO after SELECT * FROM pg_temp.everything();
 SELECT 'left behind' AS what, catalog, object - '{oid,nspowner,nspacl}'::text[] AS object FROM (TABLE after EXCEPT TABLE before) x

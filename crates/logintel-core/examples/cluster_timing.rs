@@ -1,13 +1,15 @@
 //! How long clustering takes: `cluster_timing FILE dbscan EPS MIN_POINTS [THREADS] [OUT]`, or `hdbscan` with
-//! `MIN_CLUSTER_SIZE MIN_SAMPLES`.
+//! `MIN_CLUSTER_SIZE MIN_SAMPLES`, or `nearest`: how long it takes to find the nearest even row of each odd one.
 //!
 //! FILE holds a matrix as `tests/oracle/timing.py` writes it: columns, rows and entries as u64, then row offsets
 //! as u64, columns as u32, values as f32, all little endian. OUT gets one label a line, -1 for noise.
+use std::borrow::Cow;
 use std::time::Instant;
 
 use logintel_core::control::Control;
 use logintel_core::dbscan::Dbscan;
 use logintel_core::hdbscan::Hdbscan;
+use logintel_core::neighbors::{Index, Scratch};
 use logintel_core::sparse::CsrMatrix;
 
 struct Threads(usize);
@@ -37,10 +39,34 @@ fn read(path: &str) -> CsrMatrix {
     }
 }
 
+fn nearest(rows: &CsrMatrix) {
+    let mut even = CsrMatrix::new(rows.dim);
+    for i in (0..rows.rows()).step_by(2) {
+        even.push(rows.row(i)).expect("rows of one matrix");
+    }
+    let index = Index::new(Cow::Owned(even), &Threads(1)).expect("an index");
+    let mut scratch = Scratch::default();
+    let begun = Instant::now();
+    let (mut count, mut sum) = (0, 0.0);
+    for i in (1..rows.rows()).step_by(2) {
+        sum += index.nearest(rows.row(i), &mut scratch).expect("a search").expect("a row").distance;
+        count += 1;
+    }
+    println!(
+        "{count} searches among {} rows: {:.1} us each, mean distance {:.4}",
+        index.rows().len(),
+        begun.elapsed().as_secs_f64() * 1e6 / f64::from(count),
+        sum / f64::from(count)
+    );
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let rows = read(&args[0]);
     let control = Threads(args.get(4).map_or(1, |t| t.parse().expect("a number of threads")));
+    if args[1] == "nearest" {
+        return nearest(&rows);
+    }
     let weights = vec![1; rows.rows()];
     let begun = Instant::now();
     let labels = match args[1].as_str() {

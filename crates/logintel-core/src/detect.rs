@@ -517,7 +517,7 @@ impl Detector {
         let ngrams = coverage.unseen_terms.saturating_sub(words);
         if ngrams > 0 {
             rows.push(row(
-                format!("({ngrams} n-grams)"),
+                format!("({ngrams} n-gram{})", if ngrams == 1 { "" } else { "s" }),
                 f64::from(ngrams),
                 "combinations never seen in training",
             ));

@@ -17,9 +17,10 @@
 //! permutation of the same rows differently, on logs up to an adjusted Rand index of 0.4 between the two. Here the
 //! order is fixed. Of equal edges the one with the lower rows is in the tree. Prim's algorithm, begun at row 0 and
 //! going to the lowest of several rows equally near, puts the edges in line; they join in ascending weight, equal
-//! ones in the order of that line up to 256 rows in all, and in a fixed scattered order above, because that is what
-//! such a sort does, and because in line a large tie would come apart row by row instead of by halves. Copies of a
-//! row join it at its core distance, at once, and nothing is split at distance 0.
+//! ones in the order of that line. But more than 16 equal ones, of more than 256 rows, join in a fixed scattered
+//! order: that is what such a sort does to them, so the labels agree with scikit-learn's about as well as those agree
+//! with themselves, and in line a large tie would come apart row by row instead of by halves. Copies of a row join it
+//! at its core distance, at once, and nothing is split at distance 0.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -278,6 +279,8 @@ struct Forest<'a> {
     parts: Sets,
     shortest: Vec<Shortest>,
     edges: Vec<Edge>,
+    /// For each row, how many rows can be reached by steps between rows that share a term.
+    within_reach: Vec<u32>,
     /// Longer edges are not looked for: without negative values nothing is farther than 1, and what is no nearer is
     /// joined without looking.
     longest: f64,
@@ -292,6 +295,7 @@ impl<'a> Forest<'a> {
             parts: Sets::new(core.len()),
             shortest: core.iter().map(|&core| Shortest { weight: core, to: NONE }).collect(),
             edges: Vec::with_capacity(core.len().saturating_sub(1)),
+            within_reach: within_reach(index.rows()),
             longest: if index.rows().is_nonnegative() { 1f64.next_down() } else { f64::INFINITY },
         }
     }
@@ -319,10 +323,15 @@ impl<'a> Forest<'a> {
     fn round(&mut self, pool: &mut Pool<Scratch>, control: &dyn Control) -> Result<Vec<Option<Edge>>> {
         let count = self.core.len();
         let part: Vec<u32> = (0..count as u32).map(|row| self.parts.find(row)).collect();
-        let largest = largest(&part);
+        let size = sizes(&part);
+        let largest = (0..count as u32).max_by_key(|&of| (size[of as usize], Reverse(of)));
         let mut best: Vec<Option<Edge>> = vec![None; count];
         let mut open = Vec::new();
-        for row in (0..count as u32).filter(|&row| part[row as usize] != largest) {
+        for row in 0..count as u32 {
+            let of = part[row as usize];
+            if Some(of) == largest || size[of as usize] == self.within_reach[row as usize] {
+                continue;
+            }
             let Shortest { weight, to } = self.shortest[row as usize];
             if to != NONE && part[to as usize] != part[row as usize] {
                 improve(&mut best[part[row as usize] as usize], Edge::new(weight, row, to));
@@ -390,13 +399,25 @@ impl<'a> Forest<'a> {
     }
 }
 
-/// The part with the most rows, the lowest of several.
-fn largest(part: &[u32]) -> u32 {
-    let mut size = vec![0u32; part.len()];
-    for &of in part {
-        size[of as usize] += 1;
+/// Size of each set, at its lowest element, given the lowest of each element's.
+fn sizes(set_of: &[u32]) -> Vec<u32> {
+    let mut sizes = vec![0; set_of.len()];
+    for &set in set_of {
+        sizes[set as usize] += 1;
     }
-    (0..part.len() as u32).max_by_key(|&of| (size[of as usize], Reverse(of))).unwrap_or(NONE)
+    sizes
+}
+
+/// How many rows can be reached from each. With negative values, where a shared term may part what no term would,
+/// that is all.
+fn within_reach(rows: &Rows<'_>) -> Vec<u32> {
+    if !rows.is_nonnegative() {
+        return vec![rows.len() as u32; rows.len()];
+    }
+    let mut sets = rows.linked();
+    let set_of: Vec<u32> = (0..rows.len() as u32).map(|row| sets.find(row)).collect();
+    let sizes = sizes(&set_of);
+    set_of.iter().map(|&set| sizes[set as usize]).collect()
 }
 
 fn improve(best: &mut Option<Edge>, edge: Edge) {

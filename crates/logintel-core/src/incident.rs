@@ -135,7 +135,7 @@ fn is_warning(level: &str) -> bool {
 /// Longest template in a title, bytes.
 const MAX_TITLE: usize = 120;
 
-/// One line for people: how many anomalies, where, and the most frequent template among them.
+/// One line for people: how many anomalies, where, and a template, the most frequent among them.
 pub fn title(events: i64, components: &[String], template: &str) -> String {
     let place = match components {
         [] => String::new(),

@@ -15,8 +15,9 @@ use crate::error::Result;
 /// Steps between two looks at the clock.
 const STEPS_BETWEEN_POLLS: usize = 1 << 14;
 
-/// Of more rows than this, equal edges join in scattered order.
-const SCATTERED: u64 = 256;
+/// Of more rows than this, and more equal edges than that, the edges join in scattered order.
+const SCATTERED_ROWS: u64 = 256;
+const SCATTERED_EDGES: usize = 16;
 
 /// The cluster of each row.
 pub(super) fn labels(
@@ -117,6 +118,21 @@ impl Node {
 
 struct Hierarchy(Vec<Node>);
 
+/// Edges by ascending weight; equal ones in their order, or, where there are many, scattered.
+fn in_line(weights: &[f64], scattered: bool) -> Vec<u32> {
+    let weight = |edge: u32| weights[edge as usize];
+    let mut order: Vec<u32> = (0..weights.len() as u32).collect();
+    order.sort_by(|&a, &b| weight(a).total_cmp(&weight(b)));
+    if scattered {
+        for tie in order.chunk_by_mut(|&a, &b| weight(a).total_cmp(&weight(b)).is_eq()) {
+            if tie.len() > SCATTERED_EDGES {
+                tie.sort_unstable_by_key(|&edge| scatter(edge));
+            }
+        }
+    }
+    order
+}
+
 /// Another number for each number, with no order in them (the finalizer of splitmix64).
 fn scatter(i: u32) -> u64 {
     let mut x = u64::from(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -148,11 +164,7 @@ impl Hierarchy {
             size: weights[row as usize],
         }));
         let total = weights.iter().fold(0u64, |sum, &w| sum.saturating_add(w));
-        let tie = |at: u32| if total > SCATTERED { scatter(at) } else { u64::from(at) };
-        let mut order: Vec<u32> = (0..count as u32 - 1).collect();
-        order.sort_unstable_by(|&a, &b| {
-            visit.reached[a as usize].total_cmp(&visit.reached[b as usize]).then_with(|| tie(a).cmp(&tie(b)))
-        });
+        let order = in_line(&visit.reached, total > SCATTERED_ROWS);
         // The node of each range of positions, known at its first and its last position.
         let mut node_at: Vec<u32> = (0..count as u32).collect();
         for (step, &at) in order.iter().enumerate() {

@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::sets::Sets;
 use crate::sparse::{CsrMatrix, SparseRef};
 
 mod groups;
@@ -154,6 +155,23 @@ impl<'a> Rows<'a> {
     /// Whether no value is negative, so that no two rows are farther apart than 1.
     pub(crate) fn is_nonnegative(&self) -> bool {
         self.nonnegative
+    }
+
+    /// Sets of rows that are linked by steps between rows that share a term.
+    pub(crate) fn linked(&self) -> Sets {
+        let mut sets = Sets::new(self.len());
+        let mut first = vec![NONE; self.frequencies.len()];
+        for row in 0..self.len() {
+            for &term in &self.terms[self.matrix.indptr[row]..self.matrix.indptr[row + 1]] {
+                let first = &mut first[term as usize];
+                if *first == NONE {
+                    *first = row as u32;
+                } else {
+                    sets.join(*first, row as u32);
+                }
+            }
+        }
+        sets
     }
 
     /// The rows as they were given.

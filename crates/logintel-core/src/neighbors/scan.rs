@@ -11,7 +11,7 @@ const MET: f32 = 2.0;
 /// Verified, and out of the way: no product lifts it.
 const VERIFIED: f32 = f32::NEG_INFINITY;
 /// Verifying a row costs about as much as passing so many postings.
-const VERIFY_COST: usize = 8;
+const VERIFY_COST: usize = 4;
 
 /// Rows that are verified before the rest is winnowed.
 const PROMISING: usize = 8;

@@ -1,3 +1,9 @@
+-- The schema is a member of the extension, so that it goes with it; one that the control file names would stay behind.
+-- All that follows is made in it.
+CREATE SCHEMA logintel;
+COMMENT ON SCHEMA logintel IS 'finds incidents in logs';
+SET LOCAL search_path = logintel, pg_temp;
+
 -- Roles belong to the cluster, not to a database: made if missing, kept when the extension is dropped.
 DO $roles$
 DECLARE
