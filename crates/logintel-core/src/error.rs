@@ -161,6 +161,7 @@ impl Error {
             Error::AllTermsPruned(_) => "Try a lower min_df or a higher max_df.",
             Error::DocumentFrequencies => "Give min_df a lower or max_df a higher value.",
             Error::NoDocuments => "NULL messages are skipped; is the range of rows the right one?",
+            Error::MessageTooLong => "Give its beginning: left(message, 100000).",
             Error::Memory { .. } => "Raise logintel.maintenance_mem, or work on fewer rows.",
             Error::ModelTooLarge { .. } => {
                 "Lower max_features or the upper end of ngram_range, or raise min_df."
