@@ -1,12 +1,19 @@
 //! What the session lends to the engine's long work: its interrupts and bounds on memory and threads.
 use logintel_core::Result;
-use logintel_core::control::Control;
+use logintel_core::control::{Control, Watch};
 
 use crate::{progress, settings};
 
 /// The backend that runs the call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Session;
+
+impl Session {
+    /// What watches the work on one message.
+    pub fn watch() -> Watch {
+        Watch::new(|| Session.poll())
+    }
+}
 
 impl Control for Session {
     /// Answers a cancel, a timeout or a shutdown with PostgreSQL's own ERROR, which unwinds through the engine.

@@ -11,9 +11,10 @@ fn sqlstate(error: &Error) -> PgSqlErrorCode {
         Error::VectorValueRange(_) | Error::VectorIndexRange(_) | Error::VectorOverflow(_) => {
             S::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE
         }
-        Error::VectorTooDense | Error::Memory { .. } | Error::ModelTooLarge { .. } => {
-            S::ERRCODE_PROGRAM_LIMIT_EXCEEDED
-        }
+        Error::VectorTooDense
+        | Error::Memory { .. }
+        | Error::ModelTooLarge { .. }
+        | Error::MessageTooLong => S::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         Error::Corrupt { .. } => S::ERRCODE_INVALID_BINARY_REPRESENTATION,
         Error::FormatVersion { .. } => S::ERRCODE_FEATURE_NOT_SUPPORTED,
         Error::UnknownOption { .. } | Error::OptionValue { .. } | Error::DocumentFrequencies => {

@@ -10,7 +10,9 @@ use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
-use pgrx::{FromDatum, IntoDatum};
+use pgrx::{FromDatum, IntoDatum, PgSqlErrorCode};
+
+use crate::error::fail;
 
 /// A text value, in either direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,8 +210,14 @@ impl FromDatum for Jsonb {
             let text = pg_sys::OidOutputFunctionCall(output, datum);
             let json = serde_json::from_str(&from_c_string(text));
             pg_sys::pfree(text.cast());
-            // A number that no float64 holds is the one thing that jsonb has and JSON here has not.
-            Some(Jsonb(json.unwrap_or_else(|error| pgrx::error!("jsonb cannot be read: {error}"))))
+            Some(Jsonb(json.unwrap_or_else(|error| {
+                // A number that no float64 holds is the one thing that jsonb has and JSON here has not.
+                fail(
+                    PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+                    format!("jsonb cannot be read: {error}"),
+                    "Its numbers must fit double precision.",
+                )
+            })))
         }
     }
 }

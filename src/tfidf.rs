@@ -17,6 +17,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::call::{Raw, argument, given};
+use crate::control::Session;
 use crate::error::{OrRaise, fail, raise};
 use crate::logvec::LogVec;
 use crate::settings;
@@ -173,7 +174,8 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
                 .and_then(|json| Jsonb::from_datum(json, false))
                 .map_or(serde_json::Value::Null, |json| json.0);
             let options = TfidfOptions::default().merge(&json).or_raise();
-            let counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
+            let mut counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
+            counts.watch = Session::watch();
             keep(context, FitState { counts, options: bytes.clone() })
         };
         if (*state).options != bytes {
@@ -325,7 +327,7 @@ unsafe fn with_vectorizer<T>(
                 datum: datum.value(),
                 bytes: bytes.to_vec(),
                 vectorizer,
-                scratch: Scratch::default(),
+                scratch: Scratch::watched(Session::watch()),
             };
             if site.is_null() {
                 site = PgMemoryContexts::For((*site_info).fn_mcxt).leak_and_drop_on_delete(fresh);

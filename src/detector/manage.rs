@@ -1,10 +1,14 @@
 //! Making, changing and dropping detectors, and choosing their models.
 use pgrx::PgRelation;
+use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::pg_sys;
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
 use pgrx::prelude::*;
 
 use super::columns::Columns;
-use super::{Detector, PARTS, check_options, required};
+use super::{Detector, PARTS, check_options, open_relation, required};
 use crate::error::fail;
 use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
@@ -14,12 +18,32 @@ use crate::text::{Jsonb, Text, relation_name};
 /// Longest name of a detector, bytes.
 const MAX_NAME: usize = 200;
 
+/// An OID that SQL takes for a relation's. Opening it is ours, and so is the error where there is none.
+struct RegClass(pg_sys::Oid);
+
+// SAFETY: reads an argument of type regclass, which is an OID.
+unsafe impl<'fcx> ArgAbi<'fcx> for RegClass {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as above.
+        RegClass(unsafe { pg_sys::Oid::unbox_arg_unchecked(arg) })
+    }
+}
+
+// SAFETY: it is the SQL type regclass.
+unsafe impl SqlTranslatable for RegClass {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(RegClass);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("regclass"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
+        Ok(ReturnsRef::One(SqlMappingRef::literal("regclass")));
+}
+
 /// Registers a table or view. See the reference for its arguments.
 #[pg_extern(requires = ["detector"])]
 #[allow(clippy::too_many_arguments, reason = "the contract's arguments")]
 fn create_detector(
     name: Option<Text>,
-    relation: Option<PgRelation>,
+    relation: Option<RegClass>,
     message: default!(Option<Text>, "NULL"),
     ts: default!(Option<Text>, "NULL"),
     level: default!(Option<Text>, "NULL"),
@@ -37,6 +61,13 @@ fn create_detector(
             "Name the table or view that holds the logs.",
         )
     };
+    let relation = open_relation(relation.0).unwrap_or_else(|| {
+        fail(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            format!("relation with OID {} does not exist", relation.0.to_u32()),
+            "Name the table or view that holds the logs.",
+        )
+    });
     check_kind(&relation);
     security::require_select(relation.oid(), &relation_name(&relation));
     let columns = Columns::of(&relation);

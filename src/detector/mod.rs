@@ -4,11 +4,13 @@ use std::rc::Rc;
 use logintel_core::baseline::Trainer;
 use logintel_core::config::DetectorOptions;
 use logintel_core::detect::Detector as Model;
+use logintel_core::tfidf::Scratch;
 use pgrx::PgRelation;
 use pgrx::Uuid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::control::Session;
 use crate::error::{OrRaise, fail};
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, text_arg};
@@ -106,8 +108,13 @@ impl Detector {
 
     /// Its relation, opened; an error if it is gone.
     fn open_relation(&self) -> PgRelation {
-        // SAFETY: the lock is held to the end of the transaction.
-        unsafe { PgRelation::with_lock_checked(self.relation, &self.name) }
+        open_relation(self.relation).unwrap_or_else(|| {
+            fail(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                format!("the relation of detector \"{}\" is gone", self.name),
+                "logintel.drop_detector removes the detector; create_detector makes one for another relation.",
+            )
+        })
     }
 
     /// The model in use, from the backend's cache; `None` before the first training.
@@ -140,27 +147,12 @@ pub fn required(name: Option<Text>) -> Text {
     })
 }
 
-/// Opens a relation by OID.
-trait OpenChecked: Sized {
-    /// # Safety
-    /// As [`PgRelation::with_lock`].
-    unsafe fn with_lock_checked(oid: pg_sys::Oid, detector: &str) -> Self;
-}
-
-impl OpenChecked for PgRelation {
-    unsafe fn with_lock_checked(oid: pg_sys::Oid, detector: &str) -> Self {
-        // SAFETY: try_relation_open returns NULL for a relation that is gone.
-        unsafe {
-            let relation = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as i32);
-            if relation.is_null() {
-                fail(
-                    PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                    format!("the relation of detector \"{detector}\" is gone"),
-                    "logintel.drop_detector removes the detector; create_detector makes one for another relation.",
-                );
-            }
-            PgRelation::from_pg_owned(relation)
-        }
+/// A relation, opened and locked to the end of the transaction; `None` if it is gone.
+fn open_relation(oid: pg_sys::Oid) -> Option<PgRelation> {
+    // SAFETY: try_relation_open returns NULL for a relation that is gone.
+    unsafe {
+        let relation = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as i32);
+        (!relation.is_null()).then(|| PgRelation::from_pg_owned(relation))
     }
 }
 
@@ -203,5 +195,6 @@ pub fn embed(detector: &str, message: &str) -> logintel_core::sparse::SparseVec 
             &format!("SELECT logintel.train('{detector}') first."),
         )
     };
-    model.vectorizer().embed(message, &mut logintel_core::tfidf::Scratch::default()).or_raise()
+    let mut scratch = Scratch::watched(Session::watch());
+    model.vectorizer().embed(message, &mut scratch).or_raise()
 }

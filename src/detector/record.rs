@@ -11,6 +11,8 @@ use crate::text::Text;
 
 /// Longest message that is copied, bytes.
 const MAX_MESSAGE: usize = 8 << 10;
+/// Longest source, component and level that are copied, bytes: they are keys of the views, whose indexes take 2704.
+const MAX_LABEL: usize = 256;
 /// Anomalies written by one statement.
 const BATCH: usize = 1000;
 
@@ -43,13 +45,14 @@ impl<'a> Recorder<'a> {
 
     /// Takes in a flagged line.
     pub fn add(&mut self, line: &Line, judgement: Judgement) {
+        let label = |text: &Option<String>| text.as_deref().map(|text| Text(cut(text, MAX_LABEL)));
         let batch = &mut self.batch;
         batch.ts.push(line.ts);
-        batch.source.push(line.source.clone().map(Text));
-        batch.component.push(line.component.clone().map(Text));
-        batch.level.push(line.level.clone().map(Text));
-        batch.message.push(line.message.as_deref().map(cut).map(Text));
-        batch.template.push(Text(cut(&judgement.template)));
+        batch.source.push(label(&line.source));
+        batch.component.push(label(&line.component));
+        batch.level.push(label(&line.level));
+        batch.message.push(line.message.as_deref().map(|text| Text(cut(text, MAX_MESSAGE))));
+        batch.template.push(Text(cut(&judgement.template, MAX_MESSAGE)));
         batch.cluster.push(judgement.cluster.map(|cluster| cluster as i32));
         batch.score.push(judgement.score);
         batch.reason.push(judgement.reason.to_string());
@@ -86,9 +89,9 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// The first 8 kB of a text.
-fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_MESSAGE)].to_owned()
+/// The beginning of a text, at most that many bytes.
+fn cut(text: &str, bytes: usize) -> String {
+    text[..text.floor_char_boundary(bytes)].to_owned()
 }
 
 /// Records that rows landed without being scored: an insert of its own, for which no writer waits.
@@ -100,7 +103,7 @@ pub fn record_failure(detector: &str, rows: u64, failure: &Failure) {
             text_arg(detector),
             arg(rows as i64),
             arg(failure.sqlstate.as_str()),
-            text_arg(&cut(&failure.message)),
+            text_arg(&cut(&failure.message, MAX_MESSAGE)),
         ],
     );
 }

@@ -31,13 +31,13 @@ SELECT name, relation, message, ts, level, component, source, session, template,
 SELECT count(DISTINCT detector_id) = count(*) AS numbered, count(*) FILTER (WHERE owner = current_user::regrole) AS own FROM detectors;
 
 SELECT arguments, attempt(format('SELECT create_detector(%s)', arguments)) FROM unnest(ARRAY[
-    $$'plain', 'plain'$$, $$'logs', 'plain'$$, $$'', 'plain'$$, $$'  ', 'plain'$$, $$NULL, 'plain'$$, $$repeat('x', 201), 'plain'$$, $$'x', NULL$$, $$'x', 'missing'$$, $$'x', 'numbers'$$,
+    $$'plain', 'plain'$$, $$'logs', 'plain'$$, $$'', 'plain'$$, $$'  ', 'plain'$$, $$NULL, 'plain'$$, $$repeat('x', 201), 'plain'$$, $$'x', NULL$$, $$'x', 'missing'$$, $$'x', 'numbers'$$, $$'x', 0$$, $$'x', 4294967295$$,
     $$'x', 'container'$$, $$'x', 'container', message => 'data->>''log''', ts => ''$$, $$'x', 'dated', ts => 'day'$$, $$'x', 'dated', ts => 'days'$$, $$'x', 'plain', message => ''$$, $$'x', 'plain', message => 'ts; DROP TABLE plain'$$,
     $$'x', 'plain', level => 'level->>''x'''$$, $$'x', 'container', message => 'data->>'$$, $$'x', 'container', message => 'data->>log'$$, $$'x', 'container', message => 'data->>''log'' || version()'$$,
     $$'x', 'container', message => 'data->>''log'') FROM plain --'$$, $$'x', 'container', message => 'data->>''log'$$, $$'x', 'container', message => '->>''log'''$$, $$'x', 'container', message => 'data->99999999999'$$,
     $$'x', 'plain', message => 'Message'$$, $$'x', 'plain', message => 'ctid'$$,
     $$'x', 'plain', options => '{"windows": "1h"}'$$, $$'x', 'plain', options => '[]'$$, $$'x', 'plain', options => '{"preset": "sead"}'$$, $$'x', 'plain', options => '{"window": "soon"}'$$, $$'x', 'plain', options => '{"window": "-1 hour"}'$$,
-    $$'x', 'plain', options => '{"window": 600}'$$, $$'x', 'plain', options => '{"min_events": 0}'$$, $$'x', 'plain', options => '{"false_alarm_rate": 1}'$$, $$'x', 'plain', options => '{"severity_override": "sometimes"}'$$, $$'x', 'plain', options => '{"retention": "0"}'$$,
+    $$'x', 'plain', options => '{"window": 600}'$$, $$'x', 'plain', options => '{"window": 1e400}'$$, $$'x', 'plain', options => '{"min_events": 0}'$$, $$'x', 'plain', options => '{"false_alarm_rate": 1}'$$, $$'x', 'plain', options => '{"severity_override": "sometimes"}'$$, $$'x', 'plain', options => '{"retention": "0"}'$$,
     $$'x', 'plain', options => '{"profiles": ["message"]}'$$, $$'x', 'plain', options => '{"clustering": {"method": "kmeans"}}'$$, $$'x', 'plain', options => '{"clustering": {"eps": 3}}'$$, $$'x', 'plain', options => '{"vectorizer": {"min_df": -1}}'$$,
     $$'x', 'plain', options => '{"vectorizer": {"token_pattern": "("}}'$$, $$'x', 'plain', options => '{"vectorizer": {"masks": [{"name": "x", "pattern": "["}]}}'$$, $$'x', 'plain', options => '{"timezone": "Middle/Earth"}'$$, $$'x', 'plain', options => '{"timezone": 1}'$$, $$'x', 'plain', options => '{"timezone": ""}'$$
 ]) AS arguments;

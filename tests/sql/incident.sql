@@ -83,6 +83,13 @@ CALL run_maintenance();
 SELECT start_time, end_time, event_count, sources, components, levels, messages, title FROM incidents WHERE event_count = 1 ORDER BY start_time;
 SELECT message, ts FROM anomalies WHERE incident_id IS NULL ORDER BY ts;
 
+-- Names of any length: what is copied of them fits the views' indexes.
+DELETE FROM anomalies; DELETE FROM incidents;
+INSERT INTO app SELECT '2026-01-04', 'ERROR' || repeat(' ', 9000), string_agg('ü' || i, '-'), string_agg('host' || i, '.'), 'long names' FROM generate_series(1, 2000) AS i;
+CALL run_maintenance();
+SELECT octet_length(level) AS level, octet_length(component) AS component, octet_length(source) AS source, (SELECT octet_length(title) FROM incidents) AS title FROM anomalies;
+SELECT octet_length(component) AS component, anomalies FROM component_health_v;
+
 -- Severity: events + 5 for an error, + 3 for a warning ---------------------------------------------------------------
 DELETE FROM anomalies; DELETE FROM incidents;
 SELECT alter_detector('app', '{}');

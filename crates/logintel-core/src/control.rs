@@ -3,7 +3,8 @@
 //! The engine calls [`Control::poll`] on the calling thread only, often enough that a caller who wants to stop
 //! waits less than 100 ms. Parallel parts work in slices and poll between them.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::limits::MAX_NGRAMS;
 
 /// What the caller of long work lends to the engine.
 pub trait Control {
@@ -40,3 +41,63 @@ pub trait Control {
 pub struct Unattended;
 
 impl Control for Unattended {}
+
+/// Watches work on one message, however long: polls now and then, and bounds its n-grams.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch {
+    poll: fn() -> Result<()>,
+    ngrams: u32,
+}
+
+/// N-grams from one poll to the next: milliseconds.
+const BETWEEN_POLLS: u32 = 1 << 12;
+
+impl Watch {
+    /// With what [`Control::poll`] does.
+    pub fn new(poll: fn() -> Result<()>) -> Self {
+        Watch { poll, ngrams: 0 }
+    }
+
+    /// A message begins.
+    pub(crate) fn start(&mut self) {
+        self.ngrams = 0;
+    }
+
+    /// One more n-gram.
+    ///
+    /// # Errors
+    /// [`Error::MessageTooLong`], and what the poll returns.
+    #[inline]
+    pub(crate) fn tick(&mut self) -> Result<()> {
+        self.ngrams += 1;
+        if self.ngrams.is_multiple_of(BETWEEN_POLLS) {
+            (self.poll)()?;
+            if self.ngrams > MAX_NGRAMS {
+                return Err(Error::MessageTooLong);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Watch::new(|| Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_can_be_stopped_and_has_an_end() {
+        let mut stopped = Watch::new(|| Err(Error::Canceled));
+        assert!(matches!((0..=BETWEEN_POLLS).try_for_each(|_| stopped.tick()), Err(Error::Canceled)));
+        let mut watch = Watch { ngrams: MAX_NGRAMS, ..Watch::default() };
+        let more = |watch: &mut Watch| (0..BETWEEN_POLLS).try_for_each(|_| watch.tick());
+        assert!(matches!(more(&mut watch), Err(Error::MessageTooLong)));
+        watch.start();
+        assert!(more(&mut watch).is_ok());
+    }
+}

@@ -120,6 +120,9 @@ pub enum Error {
     /// A pattern needs more steps than a line may cost.
     #[error("pattern \"{0}\" takes too many steps on this text")]
     PatternSteps(String),
+    /// A message has more bytes or n-grams than [`crate::limits::MAX_NGRAMS`].
+    #[error("a message has more than {} bytes or n-grams", crate::limits::MAX_NGRAMS)]
+    MessageTooLong,
     /// The caller asked to stop.
     #[error("canceled")]
     Canceled,
@@ -158,6 +161,7 @@ impl Error {
             Error::AllTermsPruned(_) => "Try a lower min_df or a higher max_df.",
             Error::DocumentFrequencies => "Give min_df a lower or max_df a higher value.",
             Error::NoDocuments => "NULL messages are skipped; is the range of rows the right one?",
+            Error::MessageTooLong => "Give its beginning: left(message, 100000).",
             Error::Memory { .. } => "Raise logintel.maintenance_mem, or work on fewer rows.",
             Error::ModelTooLarge { .. } => {
                 "Lower max_features or the upper end of ngram_range, or raise min_df."

@@ -7,6 +7,8 @@
 pub const MAX_DIM: u32 = 1_000_000_000;
 /// Most non-zeros of a vector.
 pub const MAX_NNZ: usize = 1_000_000;
+/// Most bytes, once masked, and n-grams of one message.
+pub const MAX_NGRAMS: u32 = 1 << 26;
 /// Most bytes of a fitted vectoriser as a value.
 pub const MAX_MODEL_BYTES: usize = 256 << 20;
 /// Most bytes that a parallel worker hands over: PostgreSQL's own bound on one value is 1 GB.

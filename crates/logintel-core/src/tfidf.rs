@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::artifact::{Artifact, decode_within};
+use crate::control::Watch;
 use crate::error::{Error, Result};
 use crate::ngram::{NgramTrie, Node};
 use crate::options::{Norm, TfidfOptions};
@@ -35,6 +36,8 @@ pub struct TermCounts {
     counts: Vec<Count>,
     /// Words of the document at hand; kept for its allocation.
     words: Vec<Node>,
+    /// Who may stop the work on a long document.
+    pub watch: Watch,
 }
 
 impl TermCounts {
@@ -50,6 +53,7 @@ impl TermCounts {
             trie: NgramTrie::new(max_bytes),
             counts: Vec::new(),
             words: Vec::new(),
+            watch: Watch::default(),
         })
     }
 
@@ -90,7 +94,9 @@ impl TermCounts {
         let tokenizer = self.tokenizer();
         self.documents += times;
         let (document, (min, max)) = (self.documents, self.options.ngram_range);
-        let (trie, counts, words) = (&mut self.trie, &mut self.counts, &mut self.words);
+        let (trie, counts, words, watch) =
+            (&mut self.trie, &mut self.counts, &mut self.words, &mut self.watch);
+        watch.start();
         let mut count = |node: Node| {
             if counts.len() <= node as usize {
                 counts.resize(node as usize + 1, Count::default());
@@ -103,12 +109,14 @@ impl TermCounts {
         };
         if !tokenizer.joins_words() {
             return tokenizer.ngrams(masked, |gram| {
+                watch.tick()?;
                 count(trie.insert_word(gram)?);
                 Ok(())
             });
         }
         words.clear();
         tokenizer.words(masked, |word| {
+            watch.tick()?;
             words.push(trie.insert_word(word)?);
             Ok(())
         })?;
@@ -118,6 +126,7 @@ impl TermCounts {
                 count(node);
             }
             for (n, &next) in (2..=max).zip(&words[first + 1..]) {
+                watch.tick()?;
                 node = trie.insert_child(node, next)?;
                 if n >= min {
                     count(node);
@@ -405,6 +414,15 @@ pub struct Scratch {
     found: Vec<u32>,
     /// The vector made last, with float64 weights before they are narrowed.
     weights: Vec<f64>,
+    /// Who may stop the work on a long message.
+    watch: Watch,
+}
+
+impl Scratch {
+    /// Buffers for work that may be stopped.
+    pub fn watched(watch: Watch) -> Self {
+        Scratch { watch, ..Scratch::default() }
+    }
 }
 
 /// What became of a message's terms.
@@ -515,10 +533,12 @@ impl Vectorizer {
 
     fn find_terms(&self, masked: &str, scratch: &mut Scratch) -> Result<Coverage> {
         let mut coverage = Coverage::default();
-        let Scratch { words, found, .. } = scratch;
+        let Scratch { words, found, watch, .. } = scratch;
         found.clear();
+        watch.start();
         if !self.tokenizer.joins_words() {
             self.tokenizer.ngrams(masked, |gram| {
+                watch.tick()?;
                 coverage.words += 1;
                 match self.trie.find_word(gram) {
                     Some(node) if self.terms[node as usize] != NO_TERM => {
@@ -534,6 +554,7 @@ impl Vectorizer {
         }
         words.clear();
         self.tokenizer.words(masked, |word| {
+            watch.tick()?;
             words.push(self.trie.find_word(word));
             Ok(())
         })?;
@@ -554,6 +575,7 @@ impl Vectorizer {
             }
             for next in words[first + 1..].iter().take(max as usize - 1) {
                 let Some(child) = next.and_then(|next| self.trie.find_child(node, next)) else { break };
+                watch.tick()?;
                 node = child;
                 keep(node);
             }

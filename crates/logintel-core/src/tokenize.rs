@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use hashbrown::HashSet;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::limits::MAX_NGRAMS;
 use crate::mask::Masker;
 use crate::options::{AnalyzerKind, DEFAULT_TOKEN_PATTERN, StopWords, TfidfOptions, invalid};
 use crate::pattern::{Pattern, is_space, is_word};
@@ -73,6 +74,7 @@ impl Tokenizer {
     /// # Errors
     /// What `found` returns.
     pub fn words(&self, masked: &str, mut found: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        check_length(masked)?;
         let text = self.lowered(masked);
         let keep = |word: &str| self.stop_words.is_empty() || !self.stop_words.contains(word);
         scan_words(&text, |word| if keep(word) { found(word) } else { Ok(()) })
@@ -83,6 +85,7 @@ impl Tokenizer {
     /// # Errors
     /// [`crate::Error::PatternSteps`], and what `found` returns.
     pub fn ngrams(&self, masked: &str, mut found: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        check_length(masked)?;
         let text = self.lowered(masked);
         match self.kind {
             AnalyzerKind::Word => self.word_ngrams(&text, &mut found),
@@ -171,6 +174,11 @@ impl Tokenizer {
         }
         Ok(())
     }
+}
+
+/// Refuses a message whose tokens would need several times its length of memory, and that is much already.
+fn check_length(masked: &str) -> Result<()> {
+    if masked.len() > MAX_NGRAMS as usize { Err(Error::MessageTooLong) } else { Ok(()) }
 }
 
 /// Matches of `(?u)\b\w\w+\b`: runs of two word characters or more.
