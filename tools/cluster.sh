@@ -18,7 +18,7 @@
 # here; several may be given. As root the server runs as user postgres (RUNAS names another), and DIR belongs to it.
 #
 # The programs are those of PG_CONFIG where it is set, else of the copy of PostgreSQL that the tests install logintel into
-# (`tools/setup.sh`, then `make -s build-debug`). A cluster remembers what it was started with.
+# (`tools/test.sh regress` or `server` makes it). A cluster remembers what it was started with.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() { sed -n '2,/^source/{/^source/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2 && exit 2; }

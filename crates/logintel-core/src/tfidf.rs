@@ -12,7 +12,7 @@ use crate::control::Watch;
 use crate::error::{Error, Result};
 use crate::ngram::{NgramTrie, Node};
 use crate::options::{Norm, TfidfOptions};
-use crate::sparse::{SparseRef, SparseVec};
+use crate::sparse::SparseVec;
 use crate::tokenize::Tokenizer;
 
 /// How often a term occurred.
@@ -647,17 +647,4 @@ fn drop_zeros(vector: &mut SparseVec) {
         vector.indices.retain(|_| keep.next().unwrap_or(false));
         vector.values.retain(|&value| value != 0.0);
     }
-}
-
-/// The largest entries of a vector with their terms, for people.
-pub fn heaviest<'a>(model: &'a TfidfModel, vector: SparseRef<'_>, most: usize) -> Vec<(&'a str, f32)> {
-    let mut entries: Vec<_> = vector
-        .indices
-        .iter()
-        .zip(vector.values)
-        .map(|(&i, &value)| (model.term(i as usize), value))
-        .collect();
-    entries.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
-    entries.truncate(most);
-    entries
 }
