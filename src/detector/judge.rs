@@ -44,21 +44,18 @@ unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 }
 
 /// How strange a line is: 0 = ordinary, 1 = never seen; NULL before the first training.
-///
-/// # Safety
-/// Called by PostgreSQL.
-#[pg_extern(requires = ["detector"], sql = "
-CREATE FUNCTION anomaly_score(detector text, message text, level text DEFAULT NULL, component text DEFAULT NULL, source text DEFAULT NULL)
-RETURNS float8 STABLE PARALLEL RESTRICTED COST 500 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
-unsafe fn anomaly_score(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
-    // SAFETY: the arguments are those of the declaration above.
-    let text = |number: usize| unsafe { text_argument(fcinfo, number) };
-    let Some(detector) = text(0) else { return Raw(None) };
-    let resolved = resolve_for_caller(&detector);
-    if resolved.model.is_none() {
-        return Raw(None);
-    }
-    Raw(judge(&resolved, text(1).as_deref(), text(2).as_deref(), Mode::Live).score.into_datum())
+#[pg_extern(stable, parallel_restricted, cost = 500, requires = ["detector"])]
+fn anomaly_score(
+    detector: Option<Text>,
+    message: Option<Text>,
+    level: default!(Option<Text>, "NULL"),
+    component: default!(Option<Text>, "NULL"),
+    source: default!(Option<Text>, "NULL"),
+) -> Option<f64> {
+    let _ = (component, source);
+    let resolved = resolve_for_caller(&detector?);
+    resolved.model.as_ref()?;
+    Some(judge(&resolved, message.as_deref(), level.as_deref(), Mode::Live).score)
 }
 
 /// Why a line is judged as it is, as rows.

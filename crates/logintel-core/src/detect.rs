@@ -156,11 +156,6 @@ impl Detector {
         Ok(Detector { baseline, vectorizer, table, representative, index, core, calibration_rows })
     }
 
-    /// The options it was trained with.
-    pub fn options(&self) -> &DetectorOptions {
-        &self.baseline.options
-    }
-
     /// The vectoriser.
     pub fn vectorizer(&self) -> &Vectorizer {
         &self.vectorizer
