@@ -171,7 +171,9 @@ fn replacement_at(text: &[u8]) -> usize {
     const KINDS: [&[u8]; 9] =
         [b"num>", b"ip>", b"hex>", b"time>", b"path>", b"host>", b"uuid>", b"url>", b"email>"];
     match text.split_first() {
-        Some((b'<', rest)) => KINDS.iter().find(|kind| rest.starts_with(kind)).map_or(0, |kind| 1 + kind.len()),
+        Some((b'<', rest)) => {
+            KINDS.iter().find(|kind| rest.starts_with(kind)).map_or(0, |kind| 1 + kind.len())
+        }
         _ => 0,
     }
 }

@@ -94,7 +94,9 @@ impl Pattern {
         let syntax =
             regex_syntax::parse(&translated.linear).map_err(|e| refuse(last_line(&e.to_string())))?;
         if repeats_empty_group(&syntax, false) {
-            return Err(refuse("a group that captures, in a repetition of what may be empty, is not supported".into()));
+            return Err(refuse(
+                "a group that captures, in a repetition of what may be empty, is not supported".into(),
+            ));
         }
         let build = |pattern: &str| {
             fancy_regex::RegexBuilder::new(pattern)
@@ -106,8 +108,7 @@ impl Pattern {
         let looks = translated.boundary || translated.end;
         let exact = looks.then(|| build(&translated.exact)).transpose()?;
         let empty = syntax.properties().minimum_len() == Some(0);
-        let advancing =
-            empty.then(|| build(&format!(r"(?:{})(?!\G)", translated.exact))).transpose()?;
+        let advancing = empty.then(|| build(&format!(r"(?:{})(?!\G)", translated.exact))).transpose()?;
         Ok(Pattern {
             source: source.to_owned(),
             groups: linear.captures_len() - 1,

@@ -80,7 +80,9 @@ fn check(case: &Case, lines: &[String]) {
             return match error {
                 Error::EmptyVocabulary => assert!(theirs.starts_with("empty vocabulary"), "{at}: {theirs}"),
                 Error::AllTermsPruned(_) => assert!(theirs.starts_with("After pruning"), "{at}: {theirs}"),
-                Error::DocumentFrequencies => assert!(theirs.starts_with("max_df corresponds"), "{at}: {theirs}"),
+                Error::DocumentFrequencies => {
+                    assert!(theirs.starts_with("max_df corresponds"), "{at}: {theirs}")
+                }
                 other => panic!("{at}: {other}"),
             };
         }
@@ -97,7 +99,11 @@ fn check(case: &Case, lines: &[String]) {
         panic!("{at}: terms, ours only {:?}, theirs only {:?}", some(&ours, &theirs), some(&theirs, &ours));
     }
     for i in 0..model.len() {
-        assert!(near(model.idf(i), case.idf.as_ref().map_or(1.0, |idf| idf[i])), "{at}: idf {:?}", model.term(i));
+        assert!(
+            near(model.idf(i), case.idf.as_ref().map_or(1.0, |idf| idf[i])),
+            "{at}: idf {:?}",
+            model.term(i)
+        );
     }
     // Through the artifact, as it is kept.
     let model = artifact::decode(&artifact::encode(&model).unwrap()).unwrap();
