@@ -152,10 +152,18 @@ impl WordTable {
         }
     }
 
+    /// Reads the slots of some words, one after the other without a decision between them: the processor waits for all
+    /// of them at once, and what looks the words up afterwards waits no more.
+    #[inline]
+    pub fn touch(&self, keys: &[WordKey]) {
+        let nodes = keys.iter().map(|key| self.slots[home(key.hash(), self.slots.len())].node);
+        std::hint::black_box(nodes.fold(0, std::ops::BitXor::bitxor));
+    }
+
     /// The node and extra value of a word, if known.
     #[inline]
-    pub fn find(&self, word: &str) -> Option<(Node, u32)> {
-        self.look(WordKey::new(word), word).ok()
+    pub fn find(&self, key: WordKey, word: &str) -> Option<(Node, u32)> {
+        self.look(key, word).ok()
     }
 
     /// The node of a word, which is `node` (with `extra`) if it was not known.
@@ -165,12 +173,11 @@ impl WordTable {
     #[inline]
     pub fn find_or_insert(
         &mut self,
+        key: WordKey,
         word: &str,
-        node: Node,
-        extra: u32,
+        (node, extra): (Node, u32),
         check: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<Node> {
-        let key = WordKey::new(word);
         match self.look(key, word) {
             Ok((node, _)) => Ok(node),
             Err(at) => {
@@ -224,7 +231,7 @@ struct EdgeSlot {
 impl EdgeSlot {
     #[inline]
     fn hash(parent: Node, word: Node) -> u64 {
-        mix(u64::from(parent) << 32 | u64::from(word) ^ FACTORS.0, FACTORS.1)
+        mix((u64::from(parent) << 32 | u64::from(word)) ^ FACTORS.0, FACTORS.1)
     }
 }
 
@@ -283,6 +290,14 @@ impl EdgeTable {
         }
     }
 
+    /// Reads the slots of some n-grams, as [`WordTable::touch`] does.
+    #[inline]
+    pub fn touch(&self, parents: &[Node], words: &[Node]) {
+        let slot = |(&parent, &word)| home(EdgeSlot::hash(parent, word), self.slots.len());
+        let nodes = parents.iter().zip(words).map(|pair| self.slots[slot(pair)].node);
+        std::hint::black_box(nodes.fold(0, std::ops::BitXor::bitxor));
+    }
+
     /// The node and extra value of an n-gram, if known.
     #[inline]
     pub fn find(&self, parent: Node, word: Node) -> Option<(Node, u32)> {
@@ -297,8 +312,7 @@ impl EdgeTable {
     pub fn find_or_insert(
         &mut self,
         (parent, word): (Node, Node),
-        node: Node,
-        extra: u32,
+        (node, extra): (Node, u32),
         check: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<Node> {
         match self.look(parent, word) {
@@ -385,9 +399,18 @@ impl NgramTrie {
     /// [`Error::Memory`] at the bound.
     #[inline]
     pub fn insert_word(&mut self, word: &str) -> Result<Node> {
+        self.insert_key(WordKey::new(word), word)
+    }
+
+    /// [`Self::insert_word`] of a word whose key is known.
+    ///
+    /// # Errors
+    /// As it.
+    #[inline]
+    pub fn insert_key(&mut self, key: WordKey, word: &str) -> Result<Node> {
         let NgramTrie { words, edges, nodes, text, ends, max_bytes } = self;
         let next = nodes.len() as Node;
-        let node = words.find_or_insert(word, next, 0, |words| {
+        let node = words.find_or_insert(key, word, (next, 0), |words| {
             let others = edges.bytes() + plain_bytes(text, ends, nodes);
             room(next, words.bytes_to_insert(word) + others, *max_bytes)
         })?;
@@ -407,7 +430,7 @@ impl NgramTrie {
     pub fn insert_child(&mut self, parent: Node, word: Node) -> Result<Node> {
         let NgramTrie { words, edges, nodes, text, ends, max_bytes } = self;
         let next = nodes.len() as Node;
-        let node = edges.find_or_insert((parent, word), next, 0, |edges| {
+        let node = edges.find_or_insert((parent, word), (next, 0), |edges| {
             let others = words.bytes() + plain_bytes(text, ends, nodes);
             room(next, edges.bytes_to_insert() + others, *max_bytes)
         })?;
@@ -415,6 +438,16 @@ impl NgramTrie {
             nodes.push(NodeKey { parent, word });
         }
         Ok(node)
+    }
+
+    /// Where words are found.
+    pub fn word_table(&self) -> &WordTable {
+        &self.words
+    }
+
+    /// Where n-grams are found.
+    pub fn edge_table(&self) -> &EdgeTable {
+        &self.edges
     }
 
     /// The n-gram without its last word, and the node of that word; `None` for a single word.

@@ -5,15 +5,16 @@
 //! [`Vectorizer`] is that model ready to turn messages into vectors. A weight is
 //! `tf · (ln((1 + n) / (1 + df)) + 1)` with `smooth_idf`, `tf · (ln(n / df) + 1)` without, then normalised.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::artifact::{Artifact, decode_within};
 use crate::error::{Error, Result};
 use crate::limits::MAX_NNZ;
-use crate::ngram::{EdgeTable, NO_NODE, NgramTrie, Node, WordTable};
+use crate::ngram::{EdgeTable, NO_NODE, NgramTrie, Node, WordKey, WordTable};
 use crate::options::{Norm, TfidfOptions};
 use crate::sparse::{SparseRef, SparseVec};
-use crate::tokenize::Tokenizer;
+use crate::tokenize::{Tokenizer, WordBuffer};
 
 /// How often a term occurred.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,37 +36,65 @@ pub struct TermCounts {
     trie: NgramTrie,
     counts: Vec<Count>,
     /// Buffers for the document at hand.
-    text: String,
+    lookup: Lookup,
+}
+
+/// What the words of a message are looked up with: block by block and step by step, so that look-ups wait for memory
+/// side by side.
+#[derive(Debug, Default)]
+struct Lookup {
+    text: WordBuffer,
+    found: Found,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    keys: Vec<WordKey>,
     words: Vec<Node>,
     paths: Vec<Node>,
 }
 
-/// Words of a document that are looked at together: their look-ups wait for memory side by side, and the longest
-/// document needs no more buffer than these.
-const BLOCK: usize = 1024;
-
-/// Calls `step` for each n-gram of two words or more that begins in a block of words: the shorter n-gram and the next
-/// word give the longer one, or [`NO_NODE`]. What the next block still needs stays in `words`.
-#[inline]
-fn for_each_ngram(
-    words: &mut Vec<Node>,
-    paths: &mut Vec<Node>,
-    longest: u32,
-    is_end: bool,
-    mut step: impl FnMut(u32, Node, Node) -> Result<Node>,
-) -> Result<()> {
-    let reach = longest as usize - 1;
-    let starts = if is_end { words.len() } else { words.len() - reach };
-    paths.clear();
-    paths.extend_from_slice(&words[..starts]);
-    for n in 2..=longest {
-        let next = words.get(n as usize - 1..).unwrap_or_default();
-        for (path, &word) in paths.iter_mut().zip(next) {
-            *path = if *path == NO_NODE || word == NO_NODE { NO_NODE } else { step(n, *path, word)? };
-        }
+impl Found {
+    /// Makes the keys of a block of words and reads their slots.
+    #[inline]
+    fn keys(&mut self, table: &WordTable, text: &str, words: &[Range<usize>]) {
+        self.keys.clear();
+        self.keys.extend(words.iter().map(|word| WordKey::new(&text[word.clone()])));
+        table.touch(&self.keys);
     }
-    words.drain(..starts);
-    Ok(())
+
+    /// Calls `step` for each n-gram of two words or more that begins in a block of words: the shorter n-gram and the
+    /// next word give the longer one, or [`NO_NODE`]. What the next block still needs stays in `words`.
+    #[inline]
+    fn for_each_ngram<T>(
+        &mut self,
+        tables: &mut T,
+        longest: u32,
+        is_end: bool,
+        edges: impl Fn(&T) -> &EdgeTable,
+        mut step: impl FnMut(&mut T, u32, Node, Node) -> Result<Node>,
+    ) -> Result<()> {
+        let Found { words, paths, .. } = self;
+        let starts = begun(words.len(), longest, is_end);
+        paths.clear();
+        paths.extend_from_slice(&words[..starts]);
+        for n in 2..=longest {
+            let next = words.get(n as usize - 1..).unwrap_or_default();
+            edges(tables).touch(paths, next);
+            for (path, &word) in paths.iter_mut().zip(next) {
+                let known = *path != NO_NODE && word != NO_NODE;
+                *path = if known { step(tables, n, *path, word)? } else { NO_NODE };
+            }
+        }
+        words.drain(..starts);
+        Ok(())
+    }
+}
+
+/// How many n-grams begin in a block of as many words; near the end of one that is not the last, they begin in the next.
+#[inline]
+fn begun(words: usize, longest: u32, is_end: bool) -> usize {
+    if is_end { words } else { words.saturating_sub(longest as usize - 1) }
 }
 
 impl TermCounts {
@@ -80,9 +109,7 @@ impl TermCounts {
             documents: 0,
             trie: NgramTrie::new(max_bytes),
             counts: Vec::new(),
-            text: String::new(),
-            words: Vec::new(),
-            paths: Vec::new(),
+            lookup: Lookup::default(),
         })
     }
 
@@ -123,7 +150,7 @@ impl TermCounts {
         let tokenizer = self.tokenizer();
         self.documents += times;
         let (document, (min, max)) = (self.documents, self.options.ngram_range);
-        let TermCounts { trie, counts, text, words, paths, .. } = self;
+        let TermCounts { trie, counts, lookup: Lookup { text, found }, .. } = self;
         let binary = self.options.binary;
         let mut count = |node: Node| {
             if counts.len() <= node as usize {
@@ -141,13 +168,13 @@ impl TermCounts {
                 Ok(())
             });
         }
-        words.clear();
-        let mut extend = |trie: &mut NgramTrie, words: &mut Vec<Node>, is_end| {
+        found.words.clear();
+        let mut extend = |trie: &mut NgramTrie, found: &mut Found, is_end| {
             if min == 1 {
-                let counted = if is_end { words.len() } else { words.len() + 1 - max as usize };
-                words[..counted].iter().copied().for_each(&mut count);
+                let begun = begun(found.words.len(), max, is_end);
+                found.words[..begun].iter().copied().for_each(&mut count);
             }
-            for_each_ngram(words, paths, max, is_end, |n, path, word| {
+            found.for_each_ngram(trie, max, is_end, NgramTrie::edge_table, |trie, n, path, word| {
                 let node = trie.insert_child(path, word)?;
                 if n >= min {
                     count(node);
@@ -155,11 +182,14 @@ impl TermCounts {
                 Ok(node)
             })
         };
-        tokenizer.words(masked, text, |word| {
-            words.push(trie.insert_word(word)?);
-            if words.len() == BLOCK { extend(trie, words, false) } else { Ok(()) }
+        tokenizer.words(masked, text, |text, ranges| {
+            found.keys(trie.word_table(), text, ranges);
+            for (&key, range) in found.keys.iter().zip(ranges) {
+                found.words.push(trie.insert_key(key, &text[range.clone()])?);
+            }
+            extend(trie, found, false)
         })?;
-        extend(trie, words, true)
+        extend(trie, found, true)
     }
 
     /// Adds the counts of other documents.
@@ -453,13 +483,47 @@ pub struct Vectorizer {
 /// Buffers that a caller keeps between calls.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    text: String,
-    words: Vec<Node>,
-    paths: Vec<Node>,
+    lookup: Lookup,
     /// Each occurrence of a term: its index, and which of the weights is its own.
-    found: Vec<(Node, u32)>,
+    terms: Vec<(Node, u32)>,
     /// The vector made last, with float64 weights before they are narrowed.
     weights: Vec<f64>,
+}
+
+/// What was found of a message so far.
+struct Seen<'a> {
+    of: &'a Vectorizer,
+    terms: &'a mut Vec<(Node, u32)>,
+    coverage: Coverage,
+}
+
+impl Seen<'_> {
+    #[inline]
+    fn word(&mut self, key: WordKey, word: &str) -> Result<Node> {
+        self.coverage.words += 1;
+        if self.coverage.words > MAX_WORDS {
+            let bytes = |words| u64::from(words) * WORD_BYTES;
+            let (needed, allowed) = (bytes(self.coverage.words), bytes(MAX_WORDS));
+            return Err(Error::Memory { what: "the words of one message", needed, allowed });
+        }
+        let found = self.of.words.find(key, word);
+        self.coverage.unseen_words += u32::from(found.is_none());
+        Ok(self.keep(found))
+    }
+
+    #[inline]
+    fn ngram(&mut self, path: Node, word: Node) -> Node {
+        self.keep(self.of.edges.find(path, word))
+    }
+
+    #[inline]
+    fn keep(&mut self, found: Option<(Node, u32)>) -> Node {
+        let Some((node, extra)) = found else { return NO_NODE };
+        if (node as usize) < self.of.model.len() {
+            self.terms.push((node, extra));
+        }
+        node
+    }
 }
 
 /// Most words (or n-grams, for analyzers that do not cut words) of one message: its buffers stay below 1 GB.
@@ -515,11 +579,12 @@ impl Vectorizer {
         let mut words = WordTable::with_capacity(single + known.len());
         let mut edges = EdgeTable::with_capacity(model.len() - single);
         for index in (0..model.len()).filter(is_word) {
-            words.find_or_insert(model.term(index), index as Node, extra(index), |_| Ok(()))?;
+            let word = model.term(index);
+            words.find_or_insert(WordKey::new(word), word, (index as Node, extra(index)), |_| Ok(()))?;
         }
         let mut next = model.len() as Node;
         let new_word = |words: &mut WordTable, next: &mut Node, word: &str| {
-            let node = words.find_or_insert(word, *next, 0, |_| Ok(()))?;
+            let node = words.find_or_insert(WordKey::new(word), word, (*next, 0), |_| Ok(()))?;
             *next += u32::from(node == *next);
             Ok::<_, Error>(node)
         };
@@ -530,11 +595,11 @@ impl Vectorizer {
                 let (head, tail) =
                     text.split_once(' ').map_or((text, None), |(head, tail)| (head, Some(tail)));
                 let word = new_word(&mut words, &mut next, head)?;
-                let (node, extra) = if tail.is_none() { (index as Node, extra(index)) } else { (next, 0) };
+                let value = if tail.is_none() { (index as Node, extra(index)) } else { (next, 0) };
                 path = if path == NO_NODE {
                     word
                 } else {
-                    edges.find_or_insert((path, word), node, extra, |_| Ok(()))?
+                    edges.find_or_insert((path, word), value, |_| Ok(()))?
                 };
                 next += u32::from(path == next);
                 rest = tail;
@@ -575,9 +640,9 @@ impl Vectorizer {
     /// [`Error::PatternSteps`].
     pub fn embed_masked(&self, masked: &str, scratch: &mut Scratch) -> Result<(SparseVec, Coverage)> {
         let mut coverage = self.find_terms(masked, scratch)?;
-        scratch.found.sort_unstable();
-        let terms = scratch.found.chunk_by(|a, b| a.0 == b.0);
-        let most = scratch.found.len();
+        scratch.terms.sort_unstable();
+        let terms = scratch.terms.chunk_by(|a, b| a.0 == b.0);
+        let most = scratch.terms.len();
         if most > MAX_NNZ && terms.clone().count() > MAX_NNZ {
             return Err(Error::VectorTooDense);
         }
@@ -604,50 +669,34 @@ impl Vectorizer {
     }
 
     fn find_terms(&self, masked: &str, scratch: &mut Scratch) -> Result<Coverage> {
-        let mut coverage = Coverage::default();
-        let Scratch { text, words, paths, found, .. } = scratch;
-        found.clear();
-        words.clear();
-        let terms = self.model.len() as Node;
-        let mut keep = |node: Node, extra: u32| {
-            if node < terms {
-                found.push((node, extra));
-            }
-        };
-        let mut look = |word: &str| {
-            coverage.words += 1;
-            if coverage.words > MAX_WORDS {
-                let bytes = |words| u64::from(words) * WORD_BYTES;
-                let (needed, allowed) = (bytes(coverage.words), bytes(MAX_WORDS));
-                return Err(Error::Memory { what: "the words of one message", needed, allowed });
-            }
-            let Some((node, extra)) = self.words.find(word) else {
-                coverage.unseen_words += 1;
-                return Ok(NO_NODE);
-            };
-            keep(node, extra);
-            Ok(node)
-        };
+        let Scratch { lookup: Lookup { text, found }, terms, .. } = scratch;
+        found.words.clear();
+        terms.clear();
+        let mut seen = Seen { of: self, terms, coverage: Coverage::default() };
         if !self.tokenizer.joins_words() {
-            self.tokenizer.ngrams(masked, |gram| look(gram).map(|_| ()))?;
-            coverage.unseen_terms = coverage.unseen_words;
-            return Ok(coverage);
+            self.tokenizer.ngrams(masked, |gram| seen.word(WordKey::new(gram), gram).map(|_| ()))?;
+            seen.coverage.unseen_terms = seen.coverage.unseen_words;
+            return Ok(seen.coverage);
         }
         let (min, max) = self.model.options.ngram_range;
-        self.tokenizer.words(masked, text, |word| {
-            words.push(look(word)?);
-            Ok(())
+        let extend = |seen: &mut Seen<'_>, found: &mut Found, is_end| {
+            let step = |seen: &mut Seen<'_>, _, path, word| Ok(seen.ngram(path, word));
+            found.for_each_ngram(seen, max, is_end, |seen| &seen.of.edges, step)
+        };
+        self.tokenizer.words(masked, text, |text, ranges| {
+            found.keys(&self.words, text, ranges);
+            for (&key, range) in found.keys.iter().zip(ranges) {
+                found.words.push(seen.word(key, &text[range.clone()])?);
+            }
+            extend(&mut seen, found, false)
         })?;
-        for_each_ngram(words, paths, max, true, |_, path, word| {
-            let Some((node, extra)) = self.edges.find(path, word) else { return Ok(NO_NODE) };
-            keep(node, extra);
-            Ok(node)
-        })?;
+        extend(&mut seen, found, true)?;
+        let Seen { terms, mut coverage, .. } = seen;
         let ngrams: u32 = (min..=max).map(|n| (coverage.words + 1).saturating_sub(n)).sum();
         coverage.unseen_terms = if self.model.pruned > 0 {
             coverage.unseen_words
         } else {
-            ngrams.saturating_sub(found.len() as u32)
+            ngrams.saturating_sub(terms.len() as u32)
         };
         Ok(coverage)
     }
@@ -660,7 +709,7 @@ impl Vectorizer {
     pub fn unseen_words(&self, masked: &str) -> Result<Vec<(String, u32)>> {
         let mut unseen: Vec<(String, u32)> = Vec::new();
         let mut look = |word: &str| {
-            if self.words.find(word).is_none() {
+            if self.words.find(WordKey::new(word), word).is_none() {
                 match unseen.iter_mut().find(|(seen, _)| seen == word) {
                     Some((_, times)) => *times += 1,
                     None => unseen.push((word.to_owned(), 1)),
@@ -669,7 +718,9 @@ impl Vectorizer {
             Ok(())
         };
         if self.tokenizer.joins_words() {
-            self.tokenizer.words(masked, &mut String::new(), &mut look)?;
+            self.tokenizer.words(masked, &mut WordBuffer::default(), |text, words| {
+                words.iter().try_for_each(|word| look(&text[word.clone()]))
+            })?;
         } else {
             self.tokenizer.ngrams(masked, &mut look)?;
         }

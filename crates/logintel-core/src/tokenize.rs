@@ -4,6 +4,7 @@
 //! words; or runs of characters over text whose runs of white space became one space.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use hashbrown::HashSet;
 
@@ -14,6 +15,16 @@ use crate::pattern::{Pattern, is_space, is_word};
 use crate::stop_words::ENGLISH;
 
 type Seeded = foldhash::fast::FixedState;
+
+/// Words that are looked at together.
+pub const BLOCK: usize = 1024;
+
+/// What [`Tokenizer::words`] works in.
+#[derive(Debug, Default)]
+pub struct WordBuffer {
+    text: String,
+    words: Vec<Range<usize>>,
+}
 
 /// Cuts messages.
 #[derive(Debug)]
@@ -68,23 +79,31 @@ impl Tokenizer {
         self.masker.mask(message)
     }
 
-    /// Calls `found` with each word of a masked message, in order; [`Self::joins_words`] only. `buffer` is one that the
-    /// caller keeps between calls.
+    /// Calls `found` with blocks of the words of a masked message, in order: a text and where in it they are;
+    /// [`Self::joins_words`] only. `buffer` is one that the caller keeps between calls.
     ///
     /// # Errors
     /// What `found` returns.
     pub fn words(
         &self,
         masked: &str,
-        buffer: &mut String,
-        mut found: impl FnMut(&str) -> Result<()>,
+        buffer: &mut WordBuffer,
+        mut found: impl FnMut(&str, &[Range<usize>]) -> Result<()>,
     ) -> Result<()> {
-        let text = self.lowered(masked, buffer);
-        if self.stop_words.is_empty() {
-            return scan_words(text, found);
-        }
-        let keep = |word: &str| !self.stop_words.contains(word);
-        scan_words(text, |word| if keep(word) { found(word) } else { Ok(()) })
+        let WordBuffer { text, words } = buffer;
+        let text = self.lowered(masked, text);
+        words.clear();
+        scan_words(text, |word| {
+            if self.stop_words.is_empty() || !self.stop_words.contains(&text[word.clone()]) {
+                words.push(word);
+                if words.len() == BLOCK {
+                    found(text, words)?;
+                    words.clear();
+                }
+            }
+            Ok(())
+        })?;
+        found(text, words)
     }
 
     /// Calls `found` with each n-gram of a masked message as text; any analyzer.
@@ -124,8 +143,8 @@ impl Tokenizer {
             }
         };
         match &self.pattern {
-            None => scan_words(text, |token| {
-                push(token);
+            None => scan_words(text, |range| {
+                push(&text[range]);
                 Ok(())
             })?,
             Some(pattern) => pattern.find_all(text, |range| push(&text[range]))?,
@@ -187,18 +206,18 @@ impl Tokenizer {
 
 /// Matches of `(?u)\b\w\w+\b`: runs of two word characters or more.
 #[inline]
-fn scan_words<'a>(text: &'a str, found: impl FnMut(&'a str) -> Result<()>) -> Result<()> {
+fn scan_words(text: &str, found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
     if text.is_ascii() { scan_ascii_words(text, found) } else { scan_any_words(text, found) }
 }
 
 /// Words begin and end where the kind of byte changes. The kinds of 64 bytes are one number, whose changes are found
 /// by counting zeros: a loop over bytes would guess wrong, and lose some 15 cycles, at both ends of every word.
 #[inline]
-fn scan_ascii_words<'a>(text: &'a str, mut found: impl FnMut(&'a str) -> Result<()>) -> Result<()> {
+fn scan_ascii_words(text: &str, mut found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
     let (mut start, mut inside, mut last) = (0, false, 0);
     let mut change = |at: usize| {
         if inside && at - start >= 2 {
-            found(&text[start..at])?;
+            found(start..at)?;
         }
         inside = !inside;
         start = at;
@@ -240,7 +259,7 @@ fn word_bytes(bytes: &[u8; 64]) -> u64 {
     kinds.chunks_exact(8).enumerate().fold(0, |all, (i, eight)| all | gather(eight) << (8 * i))
 }
 
-fn scan_any_words<'a>(text: &'a str, mut found: impl FnMut(&'a str) -> Result<()>) -> Result<()> {
+fn scan_any_words(text: &str, mut found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -259,7 +278,7 @@ fn scan_any_words<'a>(text: &'a str, mut found: impl FnMut(&'a str) -> Result<()
             chars += 1;
         }
         if chars >= 2 {
-            found(&text[start..at])?;
+            found(start..at)?;
         }
     }
     Ok(())
