@@ -139,7 +139,7 @@ suite_deny() {
         say "    note: the list of advisories cannot be fetched here; licences, bans and sources were checked"
     fi
 }
-suite_engine() { tests engine cargo test -p logintel-core -- --show-output; }
+suite_engine() { tests engine cargo test -p logintel-core --no-fail-fast -- --show-output; }
 suite_backend() {
     local data as=() began
     data=$(state_dir)/backend
@@ -172,7 +172,7 @@ suite_regress() {
 suite_server() {
     server_package || { tally server 0 1 0 0 && say "--- server: the package logintel-server-tests is missing" && return; }
     installed server || return 0
-    tests server cargo test -p logintel-server-tests -- --show-output
+    tests server cargo test -p logintel-server-tests --no-fail-fast -- --show-output
 }
 
 say "tests: PostgreSQL $MAJOR, $(id -un), ${LOGINTEL_DATA:-no real logs (LOGINTEL_DATA)}"
