@@ -47,6 +47,7 @@ impl Control for Unattended {}
 pub struct Watch {
     poll: fn() -> Result<()>,
     ngrams: u32,
+    next_poll: u32,
 }
 
 /// N-grams from one poll to the next: milliseconds.
@@ -55,28 +56,29 @@ const BETWEEN_POLLS: u32 = 1 << 12;
 impl Watch {
     /// With what [`Control::poll`] does.
     pub fn new(poll: fn() -> Result<()>) -> Self {
-        Watch { poll, ngrams: 0 }
+        Watch { poll, ngrams: 0, next_poll: BETWEEN_POLLS }
     }
 
     /// A message begins.
     pub(crate) fn start(&mut self) {
-        self.ngrams = 0;
+        (self.ngrams, self.next_poll) = (0, BETWEEN_POLLS);
     }
 
-    /// One more n-gram.
+    /// A few more n-grams.
     ///
     /// # Errors
     /// [`Error::MessageTooLong`], and what the poll returns.
     #[inline]
-    pub(crate) fn tick(&mut self) -> Result<()> {
-        self.ngrams += 1;
-        if self.ngrams.is_multiple_of(BETWEEN_POLLS) {
-            (self.poll)()?;
-            if self.ngrams > MAX_NGRAMS {
-                return Err(Error::MessageTooLong);
-            }
-        }
-        Ok(())
+    pub(crate) fn tick(&mut self, ngrams: usize) -> Result<()> {
+        self.ngrams = self.ngrams.saturating_add(ngrams as u32);
+        if self.ngrams < self.next_poll { Ok(()) } else { self.look_up() }
+    }
+
+    #[cold]
+    fn look_up(&mut self) -> Result<()> {
+        self.next_poll = self.ngrams.saturating_add(BETWEEN_POLLS);
+        (self.poll)()?;
+        if self.ngrams > MAX_NGRAMS { Err(Error::MessageTooLong) } else { Ok(()) }
     }
 }
 
@@ -93,9 +95,9 @@ mod tests {
     #[test]
     fn a_long_message_can_be_stopped_and_has_an_end() {
         let mut stopped = Watch::new(|| Err(Error::Canceled));
-        assert!(matches!((0..=BETWEEN_POLLS).try_for_each(|_| stopped.tick()), Err(Error::Canceled)));
+        assert!(matches!((0..=BETWEEN_POLLS).try_for_each(|_| stopped.tick(1)), Err(Error::Canceled)));
         let mut watch = Watch { ngrams: MAX_NGRAMS, ..Watch::default() };
-        let more = |watch: &mut Watch| (0..BETWEEN_POLLS).try_for_each(|_| watch.tick());
+        let more = |watch: &mut Watch| (0..BETWEEN_POLLS).try_for_each(|_| watch.tick(1));
         assert!(matches!(more(&mut watch), Err(Error::MessageTooLong)));
         watch.start();
         assert!(more(&mut watch).is_ok());

@@ -5,15 +5,17 @@
 //! [`Vectorizer`] is that model ready to turn messages into vectors. A weight is
 //! `tf · (ln((1 + n) / (1 + df)) + 1)` with `smooth_idf`, `tf · (ln(n / df) + 1)` without, then normalised.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::artifact::{Artifact, decode_within};
 use crate::control::Watch;
 use crate::error::{Error, Result};
-use crate::ngram::{NgramTrie, Node};
+use crate::limits::MAX_NNZ;
+use crate::ngram::{EdgeTable, NO_NODE, NgramTrie, Node, WordKey, WordTable};
 use crate::options::{Norm, TfidfOptions};
 use crate::sparse::SparseVec;
-use crate::tokenize::Tokenizer;
+use crate::tokenize::{Tokenizer, WordBuffer};
 
 /// How often a term occurred.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,10 +36,73 @@ pub struct TermCounts {
     documents: u64,
     trie: NgramTrie,
     counts: Vec<Count>,
-    /// Words of the document at hand; kept for its allocation.
-    words: Vec<Node>,
+    /// Buffers for the document at hand.
+    lookup: Lookup,
     /// Who may stop the work on a long document.
     pub watch: Watch,
+}
+
+/// What the words of a message are looked up with: block by block and step by step, so that look-ups wait for memory
+/// side by side.
+#[derive(Debug, Default)]
+struct Lookup {
+    text: WordBuffer,
+    found: Found,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    keys: Vec<WordKey>,
+    words: Vec<Node>,
+    paths: Vec<Node>,
+}
+
+impl Found {
+    /// Makes the keys of a block of words and reads their slots.
+    #[inline]
+    fn keys(&mut self, table: &WordTable, text: &str, words: &[Range<usize>]) {
+        self.keys.clear();
+        self.keys.extend(words.iter().map(|word| WordKey::new(&text[word.clone()])));
+        table.touch(&self.keys);
+    }
+
+    /// Calls `step` for each n-gram of two words or more that begins in a block of words: the shorter n-gram and the
+    /// next word give the longer one, or [`NO_NODE`]. What the next block still needs stays in `words`.
+    ///
+    /// # Errors
+    /// What `watch` and `step` return.
+    #[inline]
+    fn for_each_ngram<T>(
+        &mut self,
+        watch: &mut Watch,
+        tables: &mut T,
+        longest: u32,
+        is_end: bool,
+        edges: impl Fn(&T) -> &EdgeTable,
+        mut step: impl FnMut(&mut T, u32, Node, Node) -> Result<Node>,
+    ) -> Result<()> {
+        let Found { words, paths, .. } = self;
+        let starts = begun(words.len(), longest, is_end);
+        paths.clear();
+        paths.extend_from_slice(&words[..starts]);
+        for n in 2..=longest {
+            let next = words.get(n as usize - 1..).unwrap_or_default();
+            watch.tick(next.len())?;
+            edges(tables).touch(paths, next);
+            for (path, &word) in paths.iter_mut().zip(next) {
+                let known = *path != NO_NODE && word != NO_NODE;
+                *path = if known { step(tables, n, *path, word)? } else { NO_NODE };
+            }
+        }
+        words.drain(..starts);
+        Ok(())
+    }
+}
+
+/// How many n-grams begin in a block of as many words; near the end of one that is not the last, they begin in the next.
+#[inline]
+fn begun(words: usize, longest: u32, is_end: bool) -> usize {
+    if is_end { words } else { words.saturating_sub(longest as usize - 1) }
 }
 
 impl TermCounts {
@@ -52,7 +117,7 @@ impl TermCounts {
             documents: 0,
             trie: NgramTrie::new(max_bytes),
             counts: Vec::new(),
-            words: Vec::new(),
+            lookup: Lookup::default(),
             watch: Watch::default(),
         })
     }
@@ -94,9 +159,9 @@ impl TermCounts {
         let tokenizer = self.tokenizer();
         self.documents += times;
         let (document, (min, max)) = (self.documents, self.options.ngram_range);
-        let (trie, counts, words, watch) =
-            (&mut self.trie, &mut self.counts, &mut self.words, &mut self.watch);
+        let TermCounts { trie, counts, lookup: Lookup { text, found }, watch, .. } = self;
         watch.start();
+        let binary = self.options.binary;
         let mut count = |node: Node| {
             if counts.len() <= node as usize {
                 counts.resize(node as usize + 1, Count::default());
@@ -105,35 +170,38 @@ impl TermCounts {
             let first = count.last != document;
             count.last = document;
             count.df += if first { times } else { 0 };
-            count.tf += if first || !self.options.binary { times } else { 0 };
+            count.tf += if first || !binary { times } else { 0 };
         };
         if !tokenizer.joins_words() {
             return tokenizer.ngrams(masked, |gram| {
-                watch.tick()?;
+                watch.tick(1)?;
                 count(trie.insert_word(gram)?);
                 Ok(())
             });
         }
-        words.clear();
-        tokenizer.words(masked, |word| {
-            watch.tick()?;
-            words.push(trie.insert_word(word)?);
-            Ok(())
-        })?;
-        for (first, &word) in words.iter().enumerate() {
-            let mut node = word;
+        found.words.clear();
+        let mut extend = |trie: &mut NgramTrie, found: &mut Found, watch: &mut Watch, is_end| {
             if min == 1 {
-                count(node);
+                let begun = begun(found.words.len(), max, is_end);
+                found.words[..begun].iter().copied().for_each(&mut count);
             }
-            for (n, &next) in (2..=max).zip(&words[first + 1..]) {
-                watch.tick()?;
-                node = trie.insert_child(node, next)?;
+            found.for_each_ngram(watch, trie, max, is_end, NgramTrie::edge_table, |trie, n, path, word| {
+                let node = trie.insert_child(path, word)?;
                 if n >= min {
                     count(node);
                 }
+                Ok(node)
+            })
+        };
+        tokenizer.words(masked, text, |text, ranges| {
+            watch.tick(ranges.len())?;
+            found.keys(trie.word_table(), text, ranges);
+            for (&key, range) in found.keys.iter().zip(ranges) {
+                found.words.push(trie.insert_key(key, &text[range.clone()])?);
             }
-        }
-        Ok(())
+            extend(trie, found, watch, false)
+        })?;
+        extend(trie, found, watch, true)
     }
 
     /// Adds the counts of other documents.
@@ -232,9 +300,9 @@ impl TermCounts {
         if self.documents == 0 {
             return Err(Error::NoDocuments);
         }
-        let counted = |node: &Node| self.counts.get(*node as usize).is_some_and(|count| count.df > 0);
-        let all: Vec<Node> = (0..self.trie.len() as Node).filter(counted).collect();
-        if all.is_empty() {
+        let count = |node: Node| self.counts.get(node as usize).copied().unwrap_or_default();
+        let counted = (0..self.trie.len() as Node).filter(|&node| count(node).df > 0).count();
+        if counted == 0 {
             return Err(Error::EmptyVocabulary);
         }
         let min = self.options.min_df.documents(self.documents);
@@ -242,32 +310,37 @@ impl TermCounts {
         if max < min {
             return Err(Error::DocumentFrequencies);
         }
-        let within = |node: &Node| (min..=max).contains(&(self.counts[*node as usize].df as f64));
-        let mut terms: Vec<(String, Node)> =
-            all.iter().copied().filter(within).map(|node| (self.trie.term(node), node)).collect();
-        if terms.is_empty() {
-            return Err(Error::AllTermsPruned(all.len()));
-        }
-        terms.sort_unstable();
-        if let Some(limit) = self.options.max_features.filter(|&limit| limit < terms.len() as u64) {
-            // Stable: equal counts stay alphabetical.
-            terms.sort_by_key(|&(_, node)| std::cmp::Reverse(self.counts[node as usize].tf));
-            terms.truncate(limit as usize);
-            terms.sort_unstable();
-        }
-        let mut model = TfidfModel {
-            options: self.options.clone(),
-            documents: self.documents,
-            pruned: (all.len() - terms.len()) as u64,
-            ..Default::default()
+        let within = |node: Node| {
+            let df = count(node).df;
+            df > 0 && (min..=max).contains(&(df as f64))
         };
-        for (term, node) in terms {
-            model.text.push_str(&term);
+        let mut model =
+            TfidfModel { options: self.options.clone(), documents: self.documents, ..Default::default() };
+        let mut frequencies = Vec::new();
+        self.trie.for_each_in_order(within, |node, term| {
+            model.text.push_str(term);
             model.ends.push(model.text.len() as u64);
-            model.df.push(self.counts[node as usize].df);
+            model.df.push(count(node).df);
+            frequencies.push(count(node).tf);
+        });
+        if model.df.is_empty() {
+            return Err(Error::AllTermsPruned(counted));
         }
+        if let Some(limit) = self.options.max_features.filter(|&limit| limit < model.df.len() as u64) {
+            model.keep(&most_frequent(&frequencies, limit as usize));
+        }
+        model.pruned = (counted - model.len()) as u64;
         Ok(model)
     }
+}
+
+/// Places of the `most` highest frequencies, of equal ones the first, ascending.
+fn most_frequent(frequencies: &[u64], most: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..frequencies.len()).collect();
+    places.select_nth_unstable_by_key(most - 1, |&place| (std::cmp::Reverse(frequencies[place]), place));
+    places.truncate(most);
+    places.sort_unstable();
+    places
 }
 
 impl TermCounts {
@@ -344,6 +417,18 @@ impl Artifact for TfidfModel {
 }
 
 impl TfidfModel {
+    /// Leaves these terms, ascending.
+    fn keep(&mut self, indices: &[usize]) {
+        let mut kept =
+            TfidfModel { options: self.options.clone(), documents: self.documents, ..Default::default() };
+        for &index in indices {
+            kept.text.push_str(self.term(index));
+            kept.ends.push(kept.text.len() as u64);
+            kept.df.push(self.df[index]);
+        }
+        *self = kept;
+    }
+
     /// Number of terms, the dimensions of its vectors.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -394,24 +479,25 @@ impl TfidfModel {
     }
 }
 
-/// A model ready to use.
+/// A model ready to use. The nodes of terms are their indices; other nodes (words known without being terms, and what
+/// longer terms begin with) come after them. The extra value of a term's slot says which of `idfs` is its weight, so
+/// that no look-up is needed beside that of the node.
 #[derive(Debug)]
 pub struct Vectorizer {
     model: TfidfModel,
     tokenizer: Tokenizer,
-    trie: NgramTrie,
-    /// Term of each node, or [`NO_TERM`].
-    terms: Vec<u32>,
-    idf: Vec<f64>,
+    words: WordTable,
+    edges: EdgeTable,
+    /// Weights of the document frequencies that occur.
+    idfs: Vec<f64>,
 }
-
-const NO_TERM: u32 = u32::MAX;
 
 /// Buffers that a caller keeps between calls.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    words: Vec<Option<Node>>,
-    found: Vec<u32>,
+    lookup: Lookup,
+    /// Each occurrence of a term: its index, and which of the weights is its own.
+    terms: Vec<(Node, u32)>,
     /// The vector made last, with float64 weights before they are narrowed.
     weights: Vec<f64>,
     /// Who may stop the work on a long message.
@@ -422,6 +508,37 @@ impl Scratch {
     /// Buffers for work that may be stopped.
     pub fn watched(watch: Watch) -> Self {
         Scratch { watch, ..Scratch::default() }
+    }
+}
+
+/// What was found of a message so far.
+struct Seen<'a> {
+    of: &'a Vectorizer,
+    terms: &'a mut Vec<(Node, u32)>,
+    coverage: Coverage,
+}
+
+impl Seen<'_> {
+    #[inline]
+    fn word(&mut self, key: WordKey, word: &str) -> Node {
+        let found = self.of.words.find(key, word);
+        self.coverage.words += 1;
+        self.coverage.unseen_words += u32::from(found.is_none());
+        self.keep(found)
+    }
+
+    #[inline]
+    fn ngram(&mut self, path: Node, word: Node) -> Node {
+        self.keep(self.of.edges.find(path, word))
+    }
+
+    #[inline]
+    fn keep(&mut self, found: Option<(Node, u32)>) -> Node {
+        let Some((node, extra)) = found else { return NO_NODE };
+        if (node as usize) < self.of.model.len() {
+            self.terms.push((node, extra));
+        }
+        node
     }
 }
 
@@ -462,22 +579,47 @@ impl Vectorizer {
     /// As [`Self::new`].
     pub fn with_known_words(model: TfidfModel, known: &[String]) -> Result<Self> {
         let tokenizer = Tokenizer::new(&model.options)?;
-        // Bounded by the size of the model, which was.
-        let mut trie = NgramTrie::new(u64::MAX);
-        let mut terms = Vec::new();
-        for index in 0..model.len() {
-            let term = model.term(index);
-            let node =
-                if tokenizer.joins_words() { insert_path(&mut trie, term)? } else { trie.insert_word(term)? };
-            terms.resize(trie.len(), NO_TERM);
-            terms[node as usize] = index as u32;
+        let mut dfs = model.df.clone();
+        dfs.sort_unstable();
+        dfs.dedup();
+        let idfs = dfs.iter().map(|&df| model.idf_of(df)).collect();
+        let extra = |index: usize| dfs.binary_search(&model.df[index]).unwrap_or(0) as u32;
+        // The tables' size is bounded by that of the model, which was.
+        let is_word = |&index: &usize| !tokenizer.joins_words() || !model.term(index).contains(' ');
+        let single = (0..model.len()).filter(is_word).count();
+        let mut words = WordTable::with_capacity(single + known.len());
+        let mut edges = EdgeTable::with_capacity(model.len() - single);
+        for index in (0..model.len()).filter(is_word) {
+            let word = model.term(index);
+            words.find_or_insert(WordKey::new(word), word, (index as Node, extra(index)), |_| Ok(()))?;
+        }
+        let mut next = model.len() as Node;
+        let new_word = |words: &mut WordTable, next: &mut Node, word: &str| {
+            let node = words.find_or_insert(WordKey::new(word), word, (*next, 0), |_| Ok(()))?;
+            *next += u32::from(node == *next);
+            Ok::<_, Error>(node)
+        };
+        for index in (0..model.len()).filter(|index| !is_word(index)) {
+            let mut path = NO_NODE;
+            let mut rest = Some(model.term(index));
+            while let Some(text) = rest {
+                let (head, tail) =
+                    text.split_once(' ').map_or((text, None), |(head, tail)| (head, Some(tail)));
+                let word = new_word(&mut words, &mut next, head)?;
+                let value = if tail.is_none() { (index as Node, extra(index)) } else { (next, 0) };
+                path = if path == NO_NODE {
+                    word
+                } else {
+                    edges.find_or_insert((path, word), value, |_| Ok(()))?
+                };
+                next += u32::from(path == next);
+                rest = tail;
+            }
         }
         for word in known {
-            trie.insert_word(word)?;
+            new_word(&mut words, &mut next, word)?;
         }
-        terms.resize(trie.len(), NO_TERM);
-        let idf = (0..model.len()).map(|index| model.idf(index)).collect();
-        Ok(Vectorizer { model, tokenizer, trie, terms, idf })
+        Ok(Vectorizer { model, tokenizer, words, edges, idfs })
     }
 
     /// The model.
@@ -492,7 +634,7 @@ impl Vectorizer {
 
     /// Estimated bytes in use.
     pub fn bytes(&self) -> usize {
-        self.model.text.len() * 2 + self.model.len() * 32 + self.trie.bytes() as usize
+        self.model.text.len() + self.model.len() * 16 + (self.words.bytes() + self.edges.bytes()) as usize
     }
 
     /// The vector of a message, masked first.
@@ -509,12 +651,18 @@ impl Vectorizer {
     /// [`Error::PatternSteps`].
     pub fn embed_masked(&self, masked: &str, scratch: &mut Scratch) -> Result<(SparseVec, Coverage)> {
         let mut coverage = self.find_terms(masked, scratch)?;
-        scratch.found.sort_unstable();
+        scratch.terms.sort_unstable();
+        let terms = scratch.terms.chunk_by(|a, b| a.0 == b.0);
+        let most = scratch.terms.len();
+        if most > MAX_NNZ && terms.clone().count() > MAX_NNZ {
+            return Err(Error::VectorTooDense);
+        }
         let mut vector = SparseVec { dim: self.model.len() as u32, ..Default::default() };
+        vector.indices.reserve_exact(most);
         scratch.weights.clear();
-        for run in scratch.found.chunk_by(|a, b| a == b) {
-            vector.indices.push(run[0]);
-            scratch.weights.push(self.tf(run.len()) * self.idf[run[0] as usize]);
+        for run in terms {
+            vector.indices.push(run[0].0);
+            scratch.weights.push(self.tf(run.len()) * self.idfs[run[0].1 as usize]);
         }
         coverage.known_squared = scratch.weights.iter().map(|weight| weight * weight).sum();
         normalize(self.model.options.norm, &mut scratch.weights);
@@ -532,59 +680,40 @@ impl Vectorizer {
     }
 
     fn find_terms(&self, masked: &str, scratch: &mut Scratch) -> Result<Coverage> {
-        let mut coverage = Coverage::default();
-        let Scratch { words, found, watch, .. } = scratch;
-        found.clear();
+        let Scratch { lookup: Lookup { text, found }, terms, watch, .. } = scratch;
         watch.start();
+        found.words.clear();
+        terms.clear();
+        let mut seen = Seen { of: self, terms, coverage: Coverage::default() };
         if !self.tokenizer.joins_words() {
             self.tokenizer.ngrams(masked, |gram| {
-                watch.tick()?;
-                coverage.words += 1;
-                match self.trie.find_word(gram) {
-                    Some(node) if self.terms[node as usize] != NO_TERM => {
-                        found.push(self.terms[node as usize]);
-                    }
-                    Some(_) => {}
-                    None => coverage.unseen_words += 1,
-                }
+                watch.tick(1)?;
+                seen.word(WordKey::new(gram), gram);
                 Ok(())
             })?;
-            coverage.unseen_terms = coverage.unseen_words;
-            return Ok(coverage);
+            seen.coverage.unseen_terms = seen.coverage.unseen_words;
+            return Ok(seen.coverage);
         }
-        words.clear();
-        self.tokenizer.words(masked, |word| {
-            watch.tick()?;
-            words.push(self.trie.find_word(word));
-            Ok(())
-        })?;
         let (min, max) = self.model.options.ngram_range;
-        let mut keep = |node: Node| {
-            if self.terms[node as usize] != NO_TERM {
-                found.push(self.terms[node as usize]);
-            }
+        let extend = |seen: &mut Seen<'_>, found: &mut Found, watch: &mut Watch, is_end| {
+            let step = |seen: &mut Seen<'_>, _, path, word| Ok(seen.ngram(path, word));
+            found.for_each_ngram(watch, seen, max, is_end, |seen| &seen.of.edges, step)
         };
-        for (first, &word) in words.iter().enumerate() {
-            coverage.words += 1;
-            let Some(mut node) = word else {
-                coverage.unseen_words += 1;
-                continue;
-            };
-            if min == 1 {
-                keep(node);
+        self.tokenizer.words(masked, text, |text, ranges| {
+            watch.tick(ranges.len())?;
+            found.keys(&self.words, text, ranges);
+            for (&key, range) in found.keys.iter().zip(ranges) {
+                found.words.push(seen.word(key, &text[range.clone()]));
             }
-            for next in words[first + 1..].iter().take(max as usize - 1) {
-                let Some(child) = next.and_then(|next| self.trie.find_child(node, next)) else { break };
-                watch.tick()?;
-                node = child;
-                keep(node);
-            }
-        }
+            extend(&mut seen, found, watch, false)
+        })?;
+        extend(&mut seen, found, watch, true)?;
+        let Seen { terms, mut coverage, .. } = seen;
         let ngrams: u32 = (min..=max).map(|n| (coverage.words + 1).saturating_sub(n)).sum();
         coverage.unseen_terms = if self.model.pruned > 0 {
             coverage.unseen_words
         } else {
-            ngrams.saturating_sub(found.len() as u32)
+            ngrams.saturating_sub(terms.len() as u32)
         };
         Ok(coverage)
     }
@@ -597,7 +726,7 @@ impl Vectorizer {
     pub fn unseen_words(&self, masked: &str) -> Result<Vec<(String, u32)>> {
         let mut unseen: Vec<(String, u32)> = Vec::new();
         let mut look = |word: &str| {
-            if self.trie.find_word(word).is_none() {
+            if self.words.find(WordKey::new(word), word).is_none() {
                 match unseen.iter_mut().find(|(seen, _)| seen == word) {
                     Some((_, times)) => *times += 1,
                     None => unseen.push((word.to_owned(), 1)),
@@ -606,25 +735,14 @@ impl Vectorizer {
             Ok(())
         };
         if self.tokenizer.joins_words() {
-            self.tokenizer.words(masked, &mut look)?;
+            self.tokenizer.words(masked, &mut WordBuffer::default(), |text, words| {
+                words.iter().try_for_each(|word| look(&text[word.clone()]))
+            })?;
         } else {
             self.tokenizer.ngrams(masked, &mut look)?;
         }
         Ok(unseen)
     }
-}
-
-/// Inserts a term of words joined by spaces; its parts become nodes without a term of their own.
-fn insert_path(trie: &mut NgramTrie, term: &str) -> Result<Node> {
-    let mut node = None;
-    for word in term.split(' ') {
-        let word = trie.insert_word(word)?;
-        node = Some(match node {
-            None => word,
-            Some(parent) => trie.insert_child(parent, word)?,
-        });
-    }
-    node.ok_or(Error::EmptyVocabulary)
 }
 
 fn normalize(norm: Option<Norm>, weights: &mut [f64]) {

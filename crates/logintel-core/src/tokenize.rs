@@ -4,6 +4,7 @@
 //! words; or runs of characters over text whose runs of white space became one space.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use hashbrown::HashSet;
 
@@ -15,6 +16,16 @@ use crate::pattern::{Pattern, is_space, is_word};
 use crate::stop_words::ENGLISH;
 
 type Seeded = foldhash::fast::FixedState;
+
+/// Words that are looked at together.
+pub const BLOCK: usize = 1024;
+
+/// What [`Tokenizer::words`] works in.
+#[derive(Debug, Default)]
+pub struct WordBuffer {
+    text: String,
+    words: Vec<Range<usize>>,
+}
 
 /// Cuts messages.
 #[derive(Debug)]
@@ -69,15 +80,32 @@ impl Tokenizer {
         self.masker.mask(message)
     }
 
-    /// Calls `found` with each word of a masked message, in order; [`Self::joins_words`] only.
+    /// Calls `found` with blocks of the words of a masked message, in order: a text and where in it they are;
+    /// [`Self::joins_words`] only. `buffer` is one that the caller keeps between calls.
     ///
     /// # Errors
     /// What `found` returns.
-    pub fn words(&self, masked: &str, mut found: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    pub fn words(
+        &self,
+        masked: &str,
+        buffer: &mut WordBuffer,
+        mut found: impl FnMut(&str, &[Range<usize>]) -> Result<()>,
+    ) -> Result<()> {
         check_length(masked)?;
-        let text = self.lowered(masked);
-        let keep = |word: &str| self.stop_words.is_empty() || !self.stop_words.contains(word);
-        scan_words(&text, |word| if keep(word) { found(word) } else { Ok(()) })
+        let WordBuffer { text, words } = buffer;
+        let text = self.lowered(masked, text);
+        words.clear();
+        scan_words(text, |word| {
+            if self.stop_words.is_empty() || !self.stop_words.contains(&text[word.clone()]) {
+                words.push(word);
+                if words.len() == BLOCK {
+                    found(text, words)?;
+                    words.clear();
+                }
+            }
+            Ok(())
+        })?;
+        found(text, words)
     }
 
     /// Calls `found` with each n-gram of a masked message as text; any analyzer.
@@ -86,25 +114,28 @@ impl Tokenizer {
     /// [`crate::Error::PatternSteps`], and what `found` returns.
     pub fn ngrams(&self, masked: &str, mut found: impl FnMut(&str) -> Result<()>) -> Result<()> {
         check_length(masked)?;
-        let text = self.lowered(masked);
+        let mut buffer = String::new();
+        let text = self.lowered(masked, &mut buffer);
         match self.kind {
-            AnalyzerKind::Word => self.word_ngrams(&text, &mut found),
-            AnalyzerKind::Char => self.char_ngrams(&collapse_space(&text), &mut found),
-            AnalyzerKind::CharWb => self.char_wb_ngrams(&text, &mut found),
+            AnalyzerKind::Word => self.word_ngrams(text, &mut found),
+            AnalyzerKind::Char => self.char_ngrams(&collapse_space(text), &mut found),
+            AnalyzerKind::CharWb => self.char_wb_ngrams(text, &mut found),
         }
     }
 
-    fn lowered<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    fn lowered<'a>(&self, text: &'a str, buffer: &'a mut String) -> &'a str {
         if !self.lowercase {
-            return Cow::Borrowed(text);
+            return text;
         }
         if text.is_ascii() {
-            if text.bytes().any(|b| b.is_ascii_uppercase()) {
-                return Cow::Owned(text.to_ascii_lowercase());
-            }
-            return Cow::Borrowed(text);
+            // A copy into a kept buffer and a change in place: both many bytes at a time, and no allocation.
+            buffer.clear();
+            buffer.push_str(text);
+            buffer.make_ascii_lowercase();
+        } else {
+            *buffer = text.to_lowercase();
         }
-        Cow::Owned(text.to_lowercase())
+        buffer
     }
 
     fn word_ngrams(&self, text: &str, found: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
@@ -115,8 +146,8 @@ impl Tokenizer {
             }
         };
         match &self.pattern {
-            None => scan_words(text, |token| {
-                push(token);
+            None => scan_words(text, |range| {
+                push(&text[range]);
                 Ok(())
             })?,
             Some(pattern) => pattern.find_all(text, |range| push(&text[range]))?,
@@ -182,7 +213,61 @@ fn check_length(masked: &str) -> Result<()> {
 }
 
 /// Matches of `(?u)\b\w\w+\b`: runs of two word characters or more.
-fn scan_words<'a>(text: &'a str, mut found: impl FnMut(&'a str) -> Result<()>) -> Result<()> {
+#[inline]
+fn scan_words(text: &str, found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
+    if text.is_ascii() { scan_ascii_words(text, found) } else { scan_any_words(text, found) }
+}
+
+/// Words begin and end where the kind of byte changes. The kinds of 64 bytes are one number, whose changes are found
+/// by counting zeros: a loop over bytes would guess wrong, and lose some 15 cycles, at both ends of every word.
+#[inline]
+fn scan_ascii_words(text: &str, mut found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
+    let (mut start, mut inside, mut last) = (0, false, 0);
+    let mut change = |at: usize| {
+        if inside && at - start >= 2 {
+            found(start..at)?;
+        }
+        inside = !inside;
+        start = at;
+        Ok(())
+    };
+    for (block, bytes) in text.as_bytes().chunks(64).enumerate() {
+        let kinds = if let Ok(whole) = bytes.try_into() {
+            word_bytes(whole)
+        } else {
+            let mut padded = [0; 64];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            word_bytes(&padded)
+        };
+        let mut changes = kinds ^ (kinds << 1 | last);
+        last = kinds >> 63;
+        while changes != 0 {
+            change(block * 64 + changes.trailing_zeros() as usize)?;
+            changes &= changes - 1;
+        }
+    }
+    if last == 1 { change(text.len()) } else { Ok(()) }
+}
+
+/// A bit for each byte that is an ASCII word character; without branches, so that the compiler takes many at a time.
+#[expect(clippy::needless_bitwise_bool, reason = "a branch for each byte is what this avoids")]
+#[inline]
+fn word_bytes(bytes: &[u8; 64]) -> u64 {
+    let mut kinds = [0_u8; 64];
+    for (kind, &byte) in kinds.iter_mut().zip(bytes) {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let digit = byte.wrapping_sub(b'0') < 10;
+        *kind = u8::from(letter | digit | (byte == b'_'));
+    }
+    // Gathers the lowest bits of eight bytes into one.
+    let gather = |eight: &[u8]| {
+        let eight = u64::from_le_bytes(eight.try_into().expect("eight bytes"));
+        eight.wrapping_mul(0x0102_0408_1020_4080) >> 56
+    };
+    kinds.chunks_exact(8).enumerate().fold(0, |all, (i, eight)| all | gather(eight) << (8 * i))
+}
+
+fn scan_any_words(text: &str, mut found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -201,7 +286,7 @@ fn scan_words<'a>(text: &'a str, mut found: impl FnMut(&'a str) -> Result<()>) -
             chars += 1;
         }
         if chars >= 2 {
-            found(&text[start..at])?;
+            found(start..at)?;
         }
     }
     Ok(())
