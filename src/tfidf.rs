@@ -7,11 +7,13 @@ use std::ffi::{CStr, CString};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use logintel_core::Error;
 use logintel_core::artifact;
+use logintel_core::counts::TermCounts;
 use logintel_core::limits::MAX_MODEL_BYTES;
 use logintel_core::options::TfidfOptions;
-use logintel_core::tfidf::{Scratch, TermCounts, TfidfModel, Vectorizer};
-use logintel_core::{Error, sparse::SparseVec};
+use logintel_core::tfidf::TfidfModel;
+use logintel_core::vectorizer::{Scratch, Vectorizer};
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -209,7 +211,8 @@ unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             left.cast_mut_ptr::<FitState>()
         } else {
             // The other state stays whose it is: ours is a copy.
-            let counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
+            let mut counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
+            counts.watch = Session::watch();
             keep(context, FitState { counts, options: right.options.clone() })
         };
         (*left).counts.merge(&right.counts).or_raise();
@@ -322,7 +325,8 @@ unsafe fn with_vectorizer<T>(
         let site_info = (*fcinfo).flinfo;
         let mut site = (*site_info).fn_extra.cast::<CallSite>();
         if site.is_null() || !(*site).holds(datum, bytes) {
-            let vectorizer = Vectorizer::new(with_bytes(datum, checked)).or_raise();
+            let vectorizer =
+                Vectorizer::with_known_words(with_bytes(datum, checked), &[], Session::watch()).or_raise();
             let fresh = CallSite {
                 datum: datum.value(),
                 bytes: bytes.to_vec(),
@@ -350,15 +354,13 @@ unsafe fn log_embed(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of these types.
     unsafe {
         let message = given(fcinfo, 1);
-        let vector = with_vectorizer(fcinfo, |vectorizer, scratch| {
-            with_text(message, |text| vectorizer.embed(text, scratch)).or_raise()
-        });
-        Raw(logvec_datum(&vector))
+        Raw(with_vectorizer(fcinfo, |vectorizer, scratch| {
+            with_text(message, |text| {
+                vectorizer.embed(text, scratch).map(|vector| LogVec::from(vector).into_datum())
+            })
+            .or_raise()
+        }))
     }
-}
-
-fn logvec_datum(vector: &SparseVec) -> Option<pg_sys::Datum> {
-    LogVec::from(vector.as_ref()).into_datum()
 }
 
 /// The vector of a message in a detector's active model.
@@ -383,7 +385,7 @@ unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         }
         set.push(|| {
             vec![
-                Some(to_datum(model.term(index))),
+                Some(to_datum(&model.term(index))),
                 (index as i32 + 1).into_datum(),
                 (model.df(index) as i64).into_datum(),
                 model.idf(index).into_datum(),

@@ -3,8 +3,10 @@ mod common;
 
 use logintel_core::Error;
 use logintel_core::artifact;
+use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
-use logintel_core::tfidf::{Scratch, TermCounts, TfidfModel, Vectorizer};
+use logintel_core::tfidf::TfidfModel;
+use logintel_core::vectorizer::{Scratch, Vectorizer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -144,7 +146,7 @@ proptest! {
         let read: TfidfModel = artifact::decode(&bytes).unwrap();
         prop_assert_eq!(&read, &model);
         for index in 0..model.len() {
-            prop_assert_eq!(model.find(model.term(index)), Some(index));
+            prop_assert_eq!(model.find(&model.term(index)), Some(index));
         }
         let (vectorizer, mut scratch) = (Vectorizer::new(read).unwrap(), Scratch::default());
         for document in &documents {
