@@ -74,13 +74,13 @@ impl Watch {
         if self.ngrams < self.next_poll { Ok(()) } else { self.look_up() }
     }
 
-    /// One more step of work that has no bound.
+    /// A few more steps of work that has no bound.
     ///
     /// # Errors
     /// What the poll returns.
     #[inline]
-    pub(crate) fn tick_unbounded(&mut self) -> Result<()> {
-        self.ngrams += 1;
+    pub(crate) fn tick_unbounded(&mut self, steps: usize) -> Result<()> {
+        self.ngrams += steps as u32;
         if self.ngrams < BETWEEN_POLLS {
             return Ok(());
         }

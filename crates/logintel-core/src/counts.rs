@@ -127,7 +127,7 @@ impl TermCounts {
             options: options.clone(),
             tokenizer: Arc::new(Tokenizer::new(options)?),
             documents: 0,
-            trie: NgramTrie::new(max_bytes)?,
+            trie: NgramTrie::new(max_bytes),
             counts: Vec::new(),
             occurrences: Vec::new(),
             merged: None,
@@ -242,20 +242,22 @@ impl TermCounts {
     /// All counts in order.
     fn sorted(&self) -> Result<Arc<SortedCounts>> {
         let of_trie = || -> Result<SortedCounts> {
-            let (vocabulary, nodes) = self.trie.sorted(self.watch)?;
-            let df = |&node: &Node| self.counts.get(node as usize).map_or(0, |count| count.df);
-            let occurrences = |&node: &Node| self.occurrences.get(node as usize).copied().unwrap_or(0);
-            let levels = || nodes.iter().map(|level| level.iter());
-            let occurrences = if needs_occurrences(&self.options) {
-                levels().map(|level| level.map(occurrences).collect()).collect()
-            } else {
-                Vec::new()
-            };
-            Ok(SortedCounts {
-                vocabulary,
-                df: levels().map(|level| level.map(df).collect()).collect(),
-                occurrences,
-            })
+            // Frequencies that four bytes hold, which are nearly all, make less to move.
+            let df = |node: Node| self.counts.get(node as usize).map_or(0, |count| count.df);
+            let short = |node: Node| u32::try_from(df(node)).unwrap_or(u32::MAX);
+            let (vocabulary, nodes) = self.trie.sorted(short, self.watch)?;
+            let df =
+                |&(node, short): &(Node, u32)| if short == u32::MAX { df(node) } else { u64::from(short) };
+            let occurrences =
+                |&(node, _): &(Node, u32)| self.occurrences.get(node as usize).copied().unwrap_or(0);
+            let mut counts = SortedCounts { vocabulary, ..SortedCounts::default() };
+            for level in &nodes {
+                counts.df.push(level.iter().map(df).collect());
+                if needs_occurrences(&self.options) {
+                    counts.occurrences.push(level.iter().map(occurrences).collect());
+                }
+            }
+            Ok(counts)
         };
         match &self.merged {
             Some(merged) if self.trie.is_empty() => Ok(Arc::clone(merged)),
@@ -336,7 +338,7 @@ impl TermCounts {
             keep_most_frequent(&counts, &mut is_term, limit as usize);
         }
         self.watch.poll()?;
-        TfidfModel::new(self.options.clone(), self.documents, &counts.vocabulary, &counts.df, &is_term)
+        Ok(TfidfModel::new(self.options.clone(), self.documents, &counts.vocabulary, &counts.df, &is_term))
     }
 
     /// The words that were counted and yet are no terms of the model: pruned, not unseen.

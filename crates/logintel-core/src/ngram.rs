@@ -1,6 +1,8 @@
 //! N-grams counted without strings: a word has a number, and an n-gram is told by the n-gram before its last word
 //! and that word.
 
+use std::cmp::Ordering;
+
 use crate::control::Watch;
 use crate::error::{Error, Result};
 use crate::sort::sort_watched;
@@ -51,18 +53,15 @@ struct NodeKey {
 
 impl NgramTrie {
     /// An empty trie that refuses to grow past `max_bytes`.
-    ///
-    /// # Errors
-    /// [`Error::Memory`].
-    pub fn new(max_bytes: u64) -> Result<Self> {
-        Ok(NgramTrie {
-            words: WordTable::with_capacity(0, 0)?,
-            edges: KeyTable::with_capacity(0)?,
+    pub fn new(max_bytes: u64) -> Self {
+        NgramTrie {
+            words: WordTable::with_capacity(0, 0),
+            edges: KeyTable::with_capacity(0),
             nodes: Vec::new(),
             text: String::new(),
             ends: Vec::new(),
             max_bytes,
-        })
+        }
     }
 
     /// Bytes in use.
@@ -130,64 +129,70 @@ impl NgramTrie {
         &self.edges
     }
 
-    /// The text of the `at`-th single word.
-    #[inline]
-    fn word_text(&self, at: u32) -> &str {
-        let at = at as usize;
-        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
-        &self.text[start..self.ends[at] as usize]
-    }
-
-    /// The same n-grams in order, and for each level the node of each n-gram.
+    /// The same n-grams in order, and for each level the node of each n-gram and what `count` says of it. Counts are asked for
+    /// in order of the nodes, which are as they lie in memory, and go along while nodes are sorted.
     ///
     /// # Errors
     /// What `watch` returns.
-    pub fn sorted(&self, watch: Watch) -> Result<(Vocabulary, Vec<Vec<Node>>)> {
-        let words = self.sorted_words(watch)?;
+    pub fn sorted<C: Copy>(
+        &self,
+        count: impl Fn(Node) -> C,
+        watch: Watch,
+    ) -> Result<(Vocabulary, Vec<Counted<C>>)> {
+        let (mut vocabulary, words) = self.sorted_words(&count, watch)?;
         // The place of each node among those of its length.
         let mut places: Vec<u32> = vec![0; self.nodes.len()];
-        let mut vocabulary = Vocabulary::default();
-        for (place, &node) in words.iter().enumerate() {
+        for (place, &(node, _)) in words.iter().enumerate() {
             places[node as usize] = place as u32;
-            vocabulary.push_word(self.word_text(self.nodes[node as usize].word));
         }
         let mut levels = vec![words];
-        let key = |&([parent, word], _): &([u32; 2], Node)| u64::from(parent) << 32 | u64::from(word);
         for nodes in self.by_length().into_iter().skip(1) {
             // N-grams in order are those of their places: numbers, where words were texts.
-            let mut level: Vec<([u32; 2], Node)> = nodes
+            let mut level: Vec<(u64, (Node, C))> = nodes
                 .into_iter()
                 .map(|node| {
                     let NodeKey { parent, word } = self.nodes[node as usize];
-                    ([places[parent as usize], places[word as usize]], node)
+                    let places = [parent, word].map(|node| u64::from(places[node as usize]));
+                    (places[0] << 32 | places[1], (node, count(node)))
                 })
                 .collect();
-            sort_watched(&mut level, |a, b| key(a).cmp(&key(b)), watch)?;
-            for (place, &(_, node)) in level.iter().enumerate() {
+            sort_watched(&mut level, |a, b| a.0.cmp(&b.0), watch)?;
+            for (place, &(_, (node, _))) in level.iter().enumerate() {
                 places[node as usize] = place as u32;
             }
-            vocabulary.push_level(level.iter().map(|&(edge, _)| edge).collect());
-            levels.push(level.into_iter().map(|(_, node)| node).collect());
+            vocabulary
+                .push_level(level.iter().map(|&(edge, _)| [(edge >> 32) as u32, edge as u32]).collect());
+            levels.push(level.into_iter().map(|(_, counted)| counted).collect());
         }
         Ok((vocabulary, levels))
     }
 
-    fn sorted_words(&self, watch: Watch) -> Result<Vec<Node>> {
-        // Most words differ in their first eight bytes, and numbers compare without a visit to the text.
-        let head = |text: &str| {
-            let mut bytes = [0; 8];
-            let len = text.len().min(8);
-            bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
-            u64::from_be_bytes(bytes)
-        };
+    /// The words in order, as a vocabulary, with their nodes and counts.
+    fn sorted_words<C: Copy>(
+        &self,
+        count: impl Fn(Node) -> C,
+        watch: Watch,
+    ) -> Result<(Vocabulary, Counted<C>)> {
         let nodes = (0..self.nodes.len() as Node).zip(&self.nodes);
-        let mut words: Vec<(u64, Node)> = nodes
+        let mut words: Vec<(Spelling, (Node, C))> = nodes
             .filter(|(_, key)| key.parent == NO_NODE)
-            .map(|(node, key)| (head(self.word_text(key.word)), node))
+            .map(|(node, key)| (self.spelling(key.word as usize), (node, count(node))))
             .collect();
-        let text = |node: Node| self.word_text(self.nodes[node as usize].word);
-        sort_watched(&mut words, |a, b| a.0.cmp(&b.0).then_with(|| text(a.1).cmp(text(b.1))), watch)?;
-        Ok(words.into_iter().map(|(_, node)| node).collect())
+        let text = self.text.as_bytes();
+        sort_watched(&mut words, |(a, _), (b, _)| a.cmp(b, text), watch)?;
+        let mut sorted = Vocabulary::default();
+        sorted.push_words(words.iter().map(|(word, _)| word), |word, sorted| word.write(text, sorted));
+        Ok((sorted, words.into_iter().map(|(_, counted)| counted).collect()))
+    }
+
+    /// How the `at`-th single word is spelled.
+    fn spelling(&self, at: usize) -> Spelling {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        let len = self.ends[at] - start;
+        let mut head = [0; HEAD];
+        let shown = HEAD.min(len as usize);
+        head[..shown].copy_from_slice(&self.text.as_bytes()[start as usize..][..shown]);
+        Spelling { head: u64::from_be_bytes(head), start, len }
     }
 
     /// All nodes by the length of their n-grams, from 1.
@@ -206,6 +211,43 @@ impl NgramTrie {
             by_length[length].push(node as Node);
         }
         by_length
+    }
+}
+
+/// Nodes with what was counted of them.
+type Counted<C> = Vec<(Node, C)>;
+
+/// Bytes of a word that lie beside it while words are sorted. Most words differ there, and many end there: they are
+/// compared, and written in their new order, without a visit to the text.
+const HEAD: usize = size_of::<u64>();
+
+/// A word while words are sorted.
+#[derive(Debug, Clone, Copy)]
+struct Spelling {
+    /// Its first bytes, the first of them the highest.
+    head: u64,
+    /// Where it stands in the text.
+    start: u32,
+    len: u32,
+}
+
+impl Spelling {
+    fn text(self, text: &[u8]) -> &[u8] {
+        &text[self.start as usize..][..self.len as usize]
+    }
+
+    /// Code point order, which is that of UTF-8's bytes.
+    #[inline]
+    fn cmp(&self, other: &Spelling, text: &[u8]) -> Ordering {
+        self.head.cmp(&other.head).then_with(|| self.text(text).cmp(other.text(text)))
+    }
+
+    fn write(self, text: &[u8], into: &mut Vec<u8>) {
+        if self.len as usize <= HEAD {
+            into.extend_from_slice(&self.head.to_be_bytes()[..self.len as usize]);
+        } else {
+            into.extend_from_slice(self.text(text));
+        }
     }
 }
 

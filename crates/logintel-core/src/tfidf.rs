@@ -4,7 +4,6 @@
 //! `smooth_idf`, `tf · (ln(n / df) + 1)` without, then normalised.
 
 use crate::artifact::Artifact;
-use crate::error::Result;
 use crate::options::TfidfOptions;
 use crate::vocabulary::{Place, Vocabulary};
 
@@ -88,16 +87,13 @@ impl Artifact for TfidfModel {
 
 impl TfidfModel {
     /// A model of the n-grams marked in `is_term`; `df` and `is_term` go by level and place in the vocabulary.
-    ///
-    /// # Errors
-    /// None yet.
     pub(crate) fn new(
         options: TfidfOptions,
         documents: u64,
         vocabulary: &Vocabulary,
         df: &[Vec<u64>],
         is_term: &[Vec<bool>],
-    ) -> Result<Self> {
+    ) -> Self {
         let counted = df.iter().flatten().filter(|&&df| df > 0).count();
         let (vocabulary, stood) = vocabulary.retain(is_term);
         let at = |level: usize| {
@@ -108,8 +104,13 @@ impl TfidfModel {
         let pruned = (counted - frequencies.len()) as u64;
         frequencies.sort_unstable();
         frequencies.dedup();
-        let class = |(df, is_term)| {
-            if is_term { frequencies.binary_search(&df).map_or(0, |place| place as u32 + 1) } else { 0 }
+        // Most terms are rare, and the places of low frequencies are looked up rather than searched for.
+        let search = |df| frequencies.binary_search(&df).map_or(0, |place| place as u32 + 1);
+        let low: Vec<u32> = (0..1024).map(search).collect();
+        let class = |(df, is_term): (u64, bool)| match low.get(df as usize) {
+            _ if !is_term => 0,
+            Some(&class) => class,
+            None => search(df),
         };
         let classes = (0..stood.len()).map(|level| at(level).map(class).collect()).collect();
         let mut model = TfidfModel {
@@ -122,7 +123,7 @@ impl TfidfModel {
             order: Order::default(),
         };
         model.put_in_order();
-        Ok(model)
+        model
     }
 
     fn put_in_order(&mut self) {

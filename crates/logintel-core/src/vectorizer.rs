@@ -1,10 +1,12 @@
 //! From messages to vectors, with a fitted model.
 
+use std::ops::Range;
+
 use crate::control::Watch;
 use crate::counts::{Found, Lookup};
 use crate::error::{Error, Result};
 use crate::limits::MAX_NNZ;
-use crate::ngram::{NO_NODE, Node, edge_key};
+use crate::ngram::{NO_NODE, Node, edge_key, touch_edges};
 use crate::options::Norm;
 use crate::sparse::{SparseRef, SparseVec};
 use crate::table::{KeyTable, WordKey, WordTable};
@@ -118,8 +120,8 @@ impl Vectorizer {
         let longer = vocabulary.level_len(0) + known.len() - short;
         let ngrams = (1..vocabulary.levels()).map(|level| vocabulary.level_len(level)).sum();
         // The tables' size is bounded by that of the model, which was.
-        let mut words = WordTable::with_capacity(short, longer)?;
-        let mut edges = KeyTable::with_capacity(ngrams)?;
+        let mut words = WordTable::with_capacity(short, longer);
+        let mut edges = KeyTable::with_capacity(ngrams);
         // N-grams that are no terms are numbered after those that are.
         let mut next = model.len() as Node;
         let mut value = |place| {
@@ -128,22 +130,37 @@ impl Vectorizer {
                 (next - 1, 0)
             })
         };
+        // Block by block, so that the insertions of a block wait for memory side by side.
         let mut word_nodes = Vec::with_capacity(vocabulary.level_len(0));
-        for (at, word) in vocabulary.words().enumerate() {
-            watch.tick_unbounded()?;
-            let value = value((0, at));
-            words.find_or_insert(WordKey::of(word), word, value, |_| Ok(()))?;
-            word_nodes.push(value.0);
+        let mut keys = Vec::with_capacity(BLOCK);
+        for block in blocks(vocabulary.level_len(0)) {
+            watch.tick_unbounded(block.len())?;
+            keys.clear();
+            keys.extend(block.clone().map(|at| WordKey::of(vocabulary.word(at))));
+            words.touch(&keys);
+            for (at, &key) in block.zip(&keys) {
+                let value = value((0, at));
+                words.find_or_insert(key, vocabulary.word(at), value, |_| Ok(()))?;
+                word_nodes.push(value.0);
+            }
         }
         let mut parents = word_nodes.clone();
         for level in 1..vocabulary.levels() {
-            let mut nodes = Vec::with_capacity(vocabulary.level_len(level));
-            for (at, &[parent, word]) in vocabulary.edges(level).iter().enumerate() {
-                watch.tick_unbounded()?;
-                let value = value((level, at));
-                let key = edge_key(parents[parent as usize], word_nodes[word as usize]);
-                edges.find_or_insert(key, value, |_| Ok(()))?;
-                nodes.push(value.0);
+            let all = vocabulary.edges(level);
+            let mut nodes = Vec::with_capacity(all.len());
+            let (mut starts, mut ends) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
+            for block in blocks(all.len()) {
+                watch.tick_unbounded(block.len())?;
+                starts.clear();
+                starts.extend(all[block.clone()].iter().map(|&[parent, _]| parents[parent as usize]));
+                ends.clear();
+                ends.extend(all[block.clone()].iter().map(|&[_, word]| word_nodes[word as usize]));
+                touch_edges(&edges, &starts, &ends);
+                for (at, (&start, &end)) in block.zip(starts.iter().zip(&ends)) {
+                    let value = value((level, at));
+                    edges.find_or_insert(edge_key(start, end), value, |_| Ok(()))?;
+                    nodes.push(value.0);
+                }
             }
             parents = nodes;
         }
@@ -281,6 +298,14 @@ impl Vectorizer {
         }
         Ok(unseen)
     }
+}
+
+/// Terms that are put into the tables together.
+const BLOCK: usize = 256;
+
+/// Ranges of [`BLOCK`] that make up `0..len`.
+fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..len).step_by(BLOCK).map(move |start| start..len.min(start + BLOCK))
 }
 
 fn normalize(norm: Option<Norm>, weights: &mut [f64]) {

@@ -30,6 +30,16 @@ impl Vocabulary {
         self.ends.push(self.text.len() as u32);
     }
 
+    /// Adds words that are greater than all before, each written by `write`.
+    pub(crate) fn push_words<W>(&mut self, words: impl Iterator<Item = W>, write: impl Fn(W, &mut Vec<u8>)) {
+        let mut text = std::mem::take(&mut self.text).into_bytes();
+        for word in words {
+            write(word, &mut text);
+            self.ends.push(text.len() as u32);
+        }
+        self.text = String::from_utf8(text).unwrap_or_default();
+    }
+
     /// Adds n-grams that are one word longer than those of the last level.
     pub fn push_level(&mut self, edges: Vec<[u32; 2]>) {
         self.levels.push(edges);
@@ -214,6 +224,10 @@ impl Vocabulary {
         }
         while needed.len() > 1 && needed.last().is_some_and(|level| !level.contains(&true)) {
             needed.pop();
+        }
+        if needed.iter().all(|level| !level.contains(&false)) {
+            let all = self.lens().map(|len| (0..len as u32).collect()).collect();
+            return (self.clone(), all);
         }
         let stood: Vec<Vec<u32>> = needed.iter().map(|level| marked(level)).collect();
         let mut kept = Vocabulary::default();

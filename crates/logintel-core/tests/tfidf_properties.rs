@@ -154,7 +154,7 @@ proptest! {
             let terms_kept = !vector.indices.is_empty();
             if json["norm"] != json!(null) {
                 let expected = if terms_kept { 1.0 } else { 0.0 };
-                prop_assert!((length(&model, &vector.values) - expected).abs() < 1e-6);
+                prop_assert!((length(&model, vector.values) - expected).abs() < 1e-6);
             }
             // Every term of a training document is known where none was pruned.
             if model.pruned == 0 {
