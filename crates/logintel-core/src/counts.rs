@@ -279,7 +279,9 @@ impl TermCounts {
             has_occurrences: !counts.occurrences.is_empty(),
         };
         let header = bincode::encode_to_vec(&header, bincode::config::standard()).unwrap_or_default();
-        let mut writer = Writer { bytes: Vec::new(), most: MAX_STATE_BYTES - 1 };
+        // A little more than the parts, each of which has its length before it.
+        let bytes = Vec::with_capacity((counts.bytes() as usize + header.len() + 4096).min(MAX_STATE_BYTES));
+        let mut writer = Writer { bytes, most: MAX_STATE_BYTES - 1 };
         writer.put(&header)?;
         counts.write(&mut writer)?;
         Ok(writer.bytes)

@@ -23,7 +23,7 @@ fn mix(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Zeroed slots, their number a power of two.
+/// Zeroed slots. Their number need be no power of two: pages that hold nothing need not be asked for.
 ///
 /// Large pages (`madvise`) were measured and left out: they make look-ups that wait for each other faster by a third,
 /// those that were touched ahead by a tenth, and where the machine is a virtual one that gives free memory back to its
@@ -36,17 +36,23 @@ struct Slots<T> {
 impl<T: Pod> Slots<T> {
     /// Slots for as many entries, at most two thirds full.
     fn for_entries(entries: usize) -> Self {
-        Slots { slots: vec![T::zeroed(); (entries + entries / 2 + 1).next_power_of_two().max(16)] }
+        Slots { slots: vec![T::zeroed(); (entries + entries / 2 + 2).max(16)] }
     }
 
     fn bytes(&self) -> u64 {
         (self.slots.len() * size_of::<T>()) as u64
     }
 
-    /// The number of slots less one, which cuts a hash to a place.
+    /// Where the search for a hash begins: its high bits, which are the best mixed, as a share of the slots.
     #[inline]
-    fn mask(&self) -> usize {
-        self.slots.len() - 1
+    fn home(&self, hash: u64) -> usize {
+        home(hash, self.slots.len())
+    }
+
+    /// The slot after another.
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        next(at, self.slots.len())
     }
 
     /// Whether one more entry would fill them by more than two thirds.
@@ -57,12 +63,12 @@ impl<T: Pod> Slots<T> {
 
     /// Puts all entries into twice as many slots.
     fn grow(&mut self, is_empty: impl Fn(&T) -> bool, hash: impl Fn(&T) -> u64) {
-        let mask = self.slots.len() * 2 - 1;
-        let mut grown = vec![T::zeroed(); mask + 1];
+        let len = self.slots.len() * 2;
+        let mut grown = vec![T::zeroed(); len];
         for slot in self.slots.iter().filter(|slot| !is_empty(slot)) {
-            let mut at = home(hash(slot), mask);
+            let mut at = home(hash(slot), len);
             while !is_empty(&grown[at]) {
-                at = (at + 1) & mask;
+                at = next(at, len);
             }
             grown[at] = *slot;
         }
@@ -70,10 +76,14 @@ impl<T: Pod> Slots<T> {
     }
 }
 
-/// Where the search for a hash begins. The high bits are the best mixed.
 #[inline]
-fn home(hash: u64, mask: usize) -> usize {
-    (hash >> 32) as usize & mask
+fn home(hash: u64, len: usize) -> usize {
+    ((u128::from(hash) * len as u128) >> 64) as usize
+}
+
+#[inline]
+fn next(at: usize, len: usize) -> usize {
+    if at + 1 == len { 0 } else { at + 1 }
 }
 
 /// What is kept for a key.
@@ -120,7 +130,7 @@ impl KeyTable {
     /// Reads the slot where the search for a key begins; see [`Touched`].
     #[inline]
     pub fn touch(&self, key: u64, touched: &mut Touched) {
-        touched.0 ^= self.slots.slots[home(Self::hash(key), self.slots.mask())][0];
+        touched.0 ^= self.slots.slots[self.slots.home(Self::hash(key))][0];
     }
 
     /// The value of a key.
@@ -132,17 +142,16 @@ impl KeyTable {
     /// The value of a key, or the slot where it would be.
     #[inline]
     fn look(&self, key: u64) -> std::result::Result<Value, usize> {
-        let (slots, mask) = (&self.slots.slots, self.slots.mask());
-        let mut at = home(Self::hash(key), mask);
+        let mut at = self.slots.home(Self::hash(key));
         loop {
-            let [held, value] = slots[at];
+            let [held, value] = self.slots.slots[at];
             if held == key {
                 return Ok(unpacked(value));
             }
             if held == 0 {
                 return Err(at);
             }
-            at = (at + 1) & mask;
+            at = self.slots.next(at);
         }
     }
 
@@ -354,15 +363,14 @@ impl LongerTable {
 
     #[inline]
     fn touch(&self, key: WordKey, touched: &mut Touched) {
-        touched.0 ^= self.slots.slots[home(key.hash(), self.slots.mask())][0];
+        touched.0 ^= self.slots.slots[self.slots.home(key.hash())][0];
     }
 
     #[inline]
     fn look(&self, key: WordKey, word: &str) -> std::result::Result<Value, usize> {
-        let (slots, mask) = (&self.slots.slots, self.slots.mask());
-        let mut at = home(key.hash(), mask);
+        let mut at = self.slots.home(key.hash());
         loop {
-            let slot = &slots[at];
+            let slot = &self.slots.slots[at];
             // No length is zero.
             if slot[2] == 0 {
                 return Err(at);
@@ -371,7 +379,7 @@ impl LongerTable {
             if is_same && (word.len() <= INLINE || self.text[(slot[2] >> 32) as usize..].starts_with(word)) {
                 return Ok(unpacked(slot[3]));
             }
-            at = (at + 1) & mask;
+            at = self.slots.next(at);
         }
     }
 
