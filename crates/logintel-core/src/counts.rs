@@ -154,8 +154,7 @@ impl TermCounts {
 
     /// Estimated bytes in use.
     pub fn bytes(&self) -> u64 {
-        let counts = self.counts.capacity() * size_of::<Count>() + self.occurrences.capacity() * 8;
-        self.trie.bytes() + counts as u64 + self.merged.as_ref().map_or(0, |merged| merged.bytes())
+        self.trie.bytes() + self.merged.as_ref().map_or(0, |merged| merged.bytes())
     }
 
     /// Counts a message, masked first.
