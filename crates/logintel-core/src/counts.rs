@@ -339,7 +339,8 @@ impl TermCounts {
             keep_most_frequent(&counts, &mut is_term, limit as usize);
         }
         self.watch.poll()?;
-        Ok(TfidfModel::new(self.options.clone(), self.documents, &counts.vocabulary, &counts.df, &is_term))
+        let options = self.options.clone();
+        TfidfModel::new(options, self.documents, &counts.vocabulary, &counts.df, &is_term, self.watch)
     }
 
     /// The words that were counted and yet are no terms of the model: pruned, not unseen.
