@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from bench.results import Curve, Row
 
@@ -72,7 +72,13 @@ def _ratios(rows: list[Row]) -> Figure:
     axes = figure.subplots()
     for at, row in enumerate(rows):
         axes.barh(at, row.value, height=0.62, color=COLOURS[0] if row.target else FAINT)
-        axes.text(row.value * 1.04, at, f"{row.value:.3g}×", va="center", color=INK)
+        axes.text(
+            1.01,
+            at,
+            f"{row.value:.3g}×",
+            va="center",
+            transform=axes.get_yaxis_transform(),
+        )
         if row.target:
             axes.plot(
                 [row.target.bound] * 2,
@@ -85,7 +91,8 @@ def _ratios(rows: list[Row]) -> Figure:
     axes.set_xscale("log")
     axes.set_xlim(
         left=min(1, *(row.value * 0.8 for row in rows)),
-        right=max(row.value for row in rows) * 2,
+        right=max(max(row.value, row.target.bound if row.target else 0) for row in rows)
+        * 1.1,
     )
     axes.set_xlabel("times as fast as the other side (logarithmic); line: target")
     _plain(axes, "x", "{:g}×")
@@ -117,21 +124,17 @@ def _growth(curves: list[Curve], axis: str) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="x", which="minor", length=0)
+    axes.xaxis.set_minor_locator(NullLocator())
     _plain(axes, "y", "{:g} s")
     axes.set_xlabel(f"{axis}; dotted: linear")
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     return figure
 
 
 def _plain(axes: Axes, axis: str, text: str) -> None:
-    """Numbers in place of powers of ten; minor ones only where there are few major ones."""
+    """Numbers 1, 2, 5, 10, … on a logarithmic axis in place of powers of ten."""
     chosen = axes.xaxis if axis == "x" else axes.yaxis
+    chosen.set_major_locator(LogLocator(subs=(1, 2, 5)))
     chosen.set_major_formatter(FuncFormatter(lambda value, _: text.format(value)))
-    low, high = chosen.get_view_interval()
-    few = high / low < 30
-    chosen.set_minor_formatter(
-        FuncFormatter(lambda value, _: text.format(value)) if few else NullFormatter()
-    )
+    chosen.set_minor_locator(NullLocator())

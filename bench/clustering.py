@@ -7,7 +7,7 @@ from hdbscan import HDBSCAN as HdbscanPackage
 from scipy.sparse import csr_matrix
 from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import NearestNeighbors, sort_graph_by_row_values
 
 from bench import vectors
 from bench.measure import OwnRun, Seconds, interleave, say
@@ -69,12 +69,11 @@ def _same_clusters(
     what: str, ours: np.ndarray, theirs: np.ndarray, least: float
 ) -> Check:
     agreement = adjusted_rand_score(ours, theirs)
-    noise = [np.count_nonzero(labels < 0) for labels in (ours, theirs)]
+    noise = [int(np.count_nonzero(labels < 0)) for labels in (ours, theirs)]
     found = f"adjusted Rand index {agreement:.6g}; {ours.max() + 1:,} and {theirs.max() + 1:,} clusters, noise {noise[0]:,} and {noise[1]:,} rows"
     # 1.0 may be missed by rounding alone.
-    return Check(
-        what, agreement >= least - 1e-12 and (least < 1 or noise[0] == noise[1]), found
-    )
+    holds = agreement >= least - 1e-12 and (least < 1 or noise[0] == noise[1])
+    return Check(what, bool(holds), found)
 
 
 def _dbscan(
@@ -196,7 +195,6 @@ def _many_rows(server: Server, sizes: Sizes, part: Part) -> None:
     part.facts.append(
         f"The table of {sizes.lines:,} vectors takes {size / GIB:.2f} GiB."
     )
-    server.run(f"CREATE INDEX ON {table} (id)")
     ours = dict(
         server.rows(
             f"""SELECT DISTINCT ON (rank) rank, coalesce(cluster, -1) FROM picked JOIN (
@@ -221,6 +219,7 @@ def _weighted(matrix: csr_matrix, weights: np.ndarray) -> tuple[np.ndarray, int]
         matrix
     )
     graph = near.radius_neighbors_graph(matrix, mode="distance")
+    sort_graph_by_row_values(graph, copy=False, warn_when_not_sorted=False)
     labels = DBSCAN(
         eps=EPS[0], min_samples=MIN_POINTS, metric="precomputed"
     ).fit_predict(graph, sample_weight=weights)

@@ -17,7 +17,7 @@ from bench.vectors import to_matrix
 FIT = """SELECT logintel.tfidf_fit(message, '{"ngram_range": [1, 2]}') FROM lines"""
 EMBED = "SELECT count(logintel.log_embed((SELECT m FROM model), message)) FROM lines"
 # Lines embedded one at a time in one run, and those compared weight by weight.
-SINGLE = 2_000
+SINGLE = 5_000
 # Lines that the detector is trained on whose model serves a connection.
 SAMPLE = 4_000
 

@@ -120,7 +120,7 @@ def _curve(
     part.curves.append(Curve(name, axis, seconds, power))
     part.rows.append(
         Row(
-            work=f"growth of `{name}` by {axis}{remark}: power",
+            work=f"`{name}` by {axis}{remark}",
             against="1 is linear",
             value=power,
             unit="",

@@ -53,7 +53,7 @@ def _settings(server: Server) -> str:
            ORDER BY name"""
     )
     return ", ".join(
-        f"{name} = {value}" for name, value in rows if name not in NO_MATTER
+        f"{name} = {value or "''"}" for name, value in rows if name not in NO_MATTER
     )
 
 

@@ -3,6 +3,7 @@
 from statistics import median
 
 from bench import charts
+from bench.paths import Places
 from bench.results import Check, Part, Row
 from bench.sizes import Sizes
 
@@ -13,10 +14,10 @@ HOW = """\
   prewarmed; parallel workers and JIT are what the planner chooses with the settings above. Clustering runs in one
   thread (`logintel.max_parallel_threads` = 1), as scikit-learn does by default.
 - scikit-learn works on what it has in memory already; neither reading rows nor handing back labels is counted. Its
-  matrices are sparse, so that no threads of a BLAS take part.
+  matrices are sparse, so that no threads of a BLAS take part. wc reads a file in memory; the start of its process counts.
 - Both sides take turns, {runs} runs each; figures are medians, in brackets the fastest and the slowest run. A ratio is one of medians.
 - Memory is the most that a call takes beyond what its processes held before: for logintel private memory of all
-  the server's processes, without shared buffers, sampled in a run of its own; for scikit-learn the peak of its process.
+  the server's processes, without shared buffers, sampled in a session and a run of its own; for scikit-learn the peak of its process.
 - Vectors to be clustered are those of unmasked lines with n-grams 1–2, `min_df` 5, `max_df` 0.9 and 5000 features, for
   masked lines do not have as many distinct ones: the first distinct vectors in the order of lines, zero left out. scikit-learn
   gets the same float4 values as float64. Where there are more rows than distinct vectors, each occurs once and the other
@@ -27,9 +28,8 @@ HOW = """\
 """
 
 
-def write(sizes: Sizes, parts: dict[str, Part]) -> str:
+def write(sizes: Sizes, places: Places, parts: dict[str, Part]) -> str:
     """Writes the report and its charts; the part of it that is worth printing."""
-    places = sizes.places
     rows = [
         row for name, part in parts.items() if name != "growth" for row in part.rows
     ]
@@ -87,7 +87,7 @@ def _figures(rows: list[Row], growth: list[Row], checks: list[Check]) -> str:
         *[f"{row.work}, {row.against}: {row.note}" for row in rows if row.note],
         "## Growth" if growth else "",
         _table(
-            ["work", "power", "target", "", "medians"],
+            ["time of", "power", "target", "", "medians"],
             [
                 [row.work, _value(row), _target(row), _verdict(row), row.note]
                 for row in growth

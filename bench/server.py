@@ -30,6 +30,7 @@ class Server:
         self.connection.add_notice_handler(
             lambda notice: say(f"      {notice.severity}: {notice.message_primary}")
         )
+        self.run("SET client_min_messages = warning")
         self.run("CREATE EXTENSION IF NOT EXISTS logintel")
         self.run("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
 
@@ -84,29 +85,34 @@ class Server:
         return self.explain(query).seconds
 
     def memory(self, query: str) -> int:
-        """Most memory that a query takes in all the server's processes, beyond what they had: bytes that are neither
-        shared buffers nor pages of files. A run of its own, for looking takes time."""
-        postmaster = parent(self.connection.info.backend_pid)
+        """Most memory that a query takes in all the server's processes, in bytes.
 
-        def processes() -> int:
-            return sum(map(private_memory, children(postmaster)))
+        What is shared or belongs to files does not count. The query runs in a session
+        of its own, which holds nothing of earlier ones; looking takes time, so that
+        this run is not timed.
+        """
+        with psycopg.connect(autocommit=True) as session:
+            postmaster = parent(session.info.backend_pid)
 
-        before = most = processes()
-        ended = threading.Event()
+            def processes() -> int:
+                return sum(map(private_memory, children(postmaster)))
 
-        def look() -> None:
-            nonlocal most
-            while not ended.wait(SAMPLE_SECONDS):
-                most = max(most, processes())
+            before = most = processes()
+            ended = threading.Event()
 
-        looking = threading.Thread(target=look)
-        looking.start()
-        try:
-            self.run(query)
-        finally:
-            ended.set()
-            looking.join()
-        return most - before
+            def look() -> None:
+                nonlocal most
+                while not ended.wait(SAMPLE_SECONDS):
+                    most = max(most, processes())
+
+            looking = threading.Thread(target=look)
+            looking.start()
+            try:
+                session.execute(query)
+            finally:
+                ended.set()
+                looking.join()
+            return most - before
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

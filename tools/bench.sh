@@ -2,11 +2,12 @@
 # Measures logintel beside scikit-learn and writes docs/benchmarks.md, with charts in docs/benchmarks/.
 #
 #   tools/bench.sh          everything; on two cores about an hour, 16 GB of memory
-#   tools/bench.sh PART…    some of: embedding clustering growth; the figures of the others stay as they were
+#   tools/bench.sh PART…    some of: embedding clustering growth; the figures of the others stay as they were measured
 #   tools/bench.sh report   only writes the report again
 #
 # Nothing else should run meanwhile. A release build in a private cluster (tools/cluster.sh) and the Python packages of
-# bench/requirements.txt, which pip fetches as its own configuration says. Figures are kept in target/bench/results.json.
+# bench/requirements.txt, which pip fetches as its own configuration says. Figures are kept in target/bench/results.json; as
+# long as parts are missing there, the report goes to target/bench too.
 #
 # To try the bench itself: BENCH_LINES (1000000), BENCH_DISTINCT vectors (20000) and BENCH_RUNS (5). With other sizes than
 # these, figures and report go to target/bench/try and the documents stay as they are.
