@@ -52,8 +52,9 @@ def _settings(server: Server) -> str:
                           'logintel.max_parallel_threads', 'logintel.maintenance_mem')
            ORDER BY name"""
     )
+    empty = "''"
     return ", ".join(
-        f"{name} = {value or "''"}" for name, value in rows if name not in NO_MATTER
+        f"{name} = {value or empty}" for name, value in rows if name not in NO_MATTER
     )
 
 
