@@ -40,8 +40,12 @@ def messages(rng, rows, variety):
 
 
 def vectors(rng, rows, variety, **options):
-    """TF-IDF vectors of such lines, rounded to float4 as logvec stores them and widened again."""
-    matrix = TfidfVectorizer(token_pattern=r"\S+", **options).fit_transform(messages(rng, rows, variety))
+    """TF-IDF vectors of such lines."""
+    return as_stored(TfidfVectorizer(token_pattern=r"\S+", **options).fit_transform(messages(rng, rows, variety)))
+
+
+def as_stored(matrix):
+    """A matrix rounded to float4 as logvec stores it and widened again."""
     matrix = csr_matrix(matrix.astype(np.float32).astype(np.float64))
     matrix.sort_indices()
     matrix.eliminate_zeros()
