@@ -22,8 +22,8 @@
 //! - Of equal edges the one with the lower rows is in the tree.
 //! - Prim's algorithm, begun at row 0 and going to the lowest of several rows equally near, puts the edges in line.
 //! - They join in ascending weight, equal ones in the order in which `NumPy`'s sort with AVX-512 leaves them ([`argsort`]).
-//! - Copies of a row that part at a tie go where most of them go, so that equal rows have one label. A cluster that is
-//!   too small without them is none.
+//! - Copies of a row that part at a tie go where most of them go, so that equal rows have one label. So a cluster
+//!   may end up with a few rows less than the least.
 //!
 //! But for the last rule that is what scikit-learn does on such a processor, so on the same rows the labels are its
 //! labels, up to those copies.

@@ -31,7 +31,6 @@ pub(super) fn labels(
     let chosen = choose(clusters);
     let chosen = |position: usize| chosen[own[position] as usize];
     let mut labels = of_most_copies(&visit.rows, tree.core.len(), chosen);
-    drop_small(&mut labels, row_of, min_cluster_size);
     number_by_first_row(&mut labels);
     Ok(labels)
 }
@@ -51,19 +50,8 @@ fn of_most_copies(rows: &[u32], count: usize, cluster: impl Fn(usize) -> Option<
     most.into_iter().map(|(_, cluster)| cluster).collect()
 }
 
-/// Leaves no cluster that has become too small because copies of its rows went elsewhere.
-fn drop_small(labels: &mut [Option<u32>], row_of: &[u32], min_cluster_size: u32) {
-    let mut sizes = vec![0; clusters(labels)];
-    for label in row_of.iter().filter_map(|&row| labels[row as usize]) {
-        sizes[label as usize] += 1;
-    }
-    for label in labels {
-        *label = label.filter(|&label| sizes[label as usize] >= min_cluster_size);
-    }
-}
-
 fn number_by_first_row(labels: &mut [Option<u32>]) {
-    let mut number = vec![NONE; clusters(labels)];
+    let mut number = vec![NONE; labels.iter().flatten().max().map_or(0, |&most| most as usize + 1)];
     let mut count = 0;
     for label in labels.iter_mut().flatten() {
         let slot = &mut number[*label as usize];
@@ -73,11 +61,6 @@ fn number_by_first_row(labels: &mut [Option<u32>]) {
         }
         *label = *slot;
     }
-}
-
-/// One more than the highest label.
-fn clusters(labels: &[Option<u32>]) -> usize {
-    labels.iter().flatten().max().map_or(0, |&most| most as usize + 1)
 }
 
 /// Rows, copies each on their own, in Prim's order.

@@ -77,7 +77,9 @@ fn check_labels(labels: &Labels, weights: &[u64], min_cluster_size: u32) {
         }
     }
     assert_eq!(next, labels.clusters);
-    assert!(sizes.iter().all(|&size| size >= u64::from(min_cluster_size)));
+    if weights.iter().all(|&weight| weight == 1) {
+        assert!(sizes.iter().all(|&size| size >= u64::from(min_cluster_size)));
+    }
     assert!(labels.core.iter().zip(&labels.labels).all(|(core, label)| *core == label.is_some()));
 }
 
@@ -109,6 +111,8 @@ proptest! {
             prop_assert_eq!(labels.clusters, 0);
         }
         prop_assert_eq!(fit.fit(&all, &row_of(&weights), &Threads(3)).unwrap(), labels);
+        let ones = vec![1; rows.len()];
+        check_labels(&fit.fit(&all, &row_of(&ones), &Unattended).unwrap(), &ones, min_cluster_size);
     }
 
     #[test]
