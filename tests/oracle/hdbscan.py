@@ -8,15 +8,11 @@ permutations of the same rows. They depend on NumPy's sort too, which is another
 case says which one it was.
 """
 
-import csv
-import glob
-import os
 import sys
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 from sklearn.cluster import HDBSCAN
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import adjusted_rand_score
 
 import logs
@@ -76,17 +72,9 @@ def data_sets(sizes):
 
 
 def systems():
-    """Real logs, of the folder that LOGINTEL_DATA names."""
-    folder = os.environ.get("LOGINTEL_DATA")
-    for path in sorted(glob.glob(f"{folder}/loghub_2k/*_2k.log_structured.csv")) if folder else []:
-        with open(path, newline="", encoding="utf-8") as file:
-            lines = [row["Content"] for row in csv.DictReader(file)]
-        name = os.path.basename(path).split("_")[0]
-        for kind, options in (("words", {}), ("pairs of words", {"ngram_range": (1, 2)})):
-            matrix = logs.as_stored(TfidfVectorizer(**options).fit_transform(lines))
-            parameters = ((5, 5), (10, 10), (20, 5))
-            cases = [case(f"{name}, {kind}", matrix, *each, is_made_up=False) for each in parameters]
-            yield logs.data_set(matrix, cases)
+    for name, matrix in logs.systems():
+        parameters = ((5, 5), (10, 10), (20, 5))
+        yield logs.data_set(matrix, [case(name, matrix, *each, is_made_up=False) for each in parameters])
 
 
 logs.write(list(data_sets([(120, 14)] if "small" in sys.argv else [(120, 14), (400, 8), (900, 60), (1500, 900)])) + list(systems()))
