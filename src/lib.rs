@@ -6,7 +6,7 @@
 //! | [`detector`] | detectors: registering, training, judging, triggers |
 //! | [`maintenance`], [`worker`] | from anomalies to incidents, by hand and in the background |
 //! | [`settings`] | the settings `logintel.*` |
-//! | [`call`], [`error`], [`security`], [`subtransaction`], [`spi`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
+//! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
 use pgrx::prelude::*;
 
@@ -46,6 +46,7 @@ pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = [
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 
+mod cache;
 mod call;
 mod control;
 mod detector;

@@ -109,7 +109,8 @@ fn encoding() -> i32 {
 pub fn to_utf8(bytes: &[u8]) -> Cow<'_, str> {
     let (utf8, ascii) = (pg_sys::pg_enc::PG_UTF8 as i32, pg_sys::pg_enc::PG_SQL_ASCII as i32);
     if bytes.is_ascii() || encoding() == utf8 || encoding() == ascii {
-        return String::from_utf8_lossy(bytes);
+        // The check alone takes many bytes at a time; what replaces characters goes one by one.
+        return std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     }
     let plain = || bytes.iter().map(|&b| if b.is_ascii() { char::from(b) } else { '\u{fffd}' }).collect();
     Cow::Owned(

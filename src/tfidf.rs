@@ -4,18 +4,22 @@
 //! hand (sql/tfidf.sql), because pgrx has no words for an aggregate's internal state or a call site's memory.
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use logintel_core::Error;
 use logintel_core::artifact;
+use logintel_core::counts::TermCounts;
 use logintel_core::limits::MAX_MODEL_BYTES;
 use logintel_core::options::TfidfOptions;
-use logintel_core::tfidf::{Scratch, TermCounts, TfidfModel, Vectorizer};
-use logintel_core::{Error, sparse::SparseVec};
+use logintel_core::tfidf::TfidfModel;
+use logintel_core::vectorizer::{Scratch, Vectorizer};
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::cache::{self, Key};
 use crate::call::{Raw, argument, given};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, raise};
@@ -209,7 +213,8 @@ unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             left.cast_mut_ptr::<FitState>()
         } else {
             // The other state stays whose it is: ours is a copy.
-            let counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
+            let mut counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
+            counts.watch = Session::watch();
             keep(context, FitState { counts, options: right.options.clone() })
         };
         (*left).counts.merge(&right.counts).or_raise();
@@ -274,24 +279,55 @@ unsafe fn tfidf_fit_final(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 
 // log_embed -----------------------------------------------------------------------------------------------------
 
-/// A model that a call site has decoded: decoding takes a thousand times as long as embedding a line.
+/// What a call site keeps between rows: looking the model up in the session's cache compares all of its bytes.
 struct CallSite {
-    /// Address and bytes of the datum, as stored: for a value kept out of line, the pointer to it.
+    /// Address of the datum.
     datum: usize,
-    bytes: Vec<u8>,
-    vectorizer: Vectorizer,
+    /// Its first bytes as stored, which hold its length and checksum; for a value kept out of line, the pointer to it.
+    head: Vec<u8>,
+    vectorizer: Rc<Vectorizer>,
     scratch: Scratch,
 }
 
-impl CallSite {
-    /// Whether the datum is the model that was decoded. A datum at the same address is compared by its first bytes,
-    /// which hold its length and checksum; at another address, by all of them.
-    unsafe fn holds(&self, datum: pg_sys::Datum, bytes: &[u8]) -> bool {
-        if self.datum == datum.value() && bytes.len() == self.bytes.len() {
-            let head = bytes.len().min(64);
-            return bytes[..head] == self.bytes[..head];
+/// Bytes of a datum that tell whether it is still the same at the same address.
+const HEAD: usize = 64;
+
+/// Bytes of an artifact that hold its length and checksum.
+const ARTIFACT_HEAD: i32 = 18;
+
+/// What a model is known by in the session's cache.
+///
+/// # Safety
+/// The datum is a non-NULL model.
+unsafe fn cache_key(datum: pg_sys::Datum) -> Key {
+    // SAFETY: a varlena tells how it is kept; a slice of it is a varlena of its own.
+    unsafe {
+        let stored = stored_bytes(datum);
+        let pointer: *const pg_sys::varlena = datum.cast_mut_ptr();
+        if !pgrx::varatt_is_1b_e(pointer) {
+            return Key::Vectorizer { stored: stored.to_vec(), head: Vec::new() };
         }
-        bytes == self.bytes
+        let slice = pg_sys::pg_detoast_datum_slice(datum.cast_mut_ptr(), 0, ARTIFACT_HEAD);
+        let head = pgrx::varlena_to_byte_slice(slice).to_vec();
+        pg_sys::pfree(slice.cast());
+        Key::Vectorizer { stored: stored.to_vec(), head }
+    }
+}
+
+/// The vectoriser of a model, from the session's cache or decoded now.
+///
+/// # Safety
+/// The datum is a non-NULL model.
+unsafe fn vectorizer(datum: pg_sys::Datum) -> Rc<Vectorizer> {
+    // SAFETY: the caller's.
+    unsafe {
+        let key = cache_key(datum);
+        cache::find(&key).unwrap_or_else(|| {
+            let model = with_bytes(datum, checked);
+            let vectorizer = Rc::new(Vectorizer::with_known_words(model, &[], Session::watch()).or_raise());
+            cache::keep(key, &vectorizer, vectorizer.bytes() as u64);
+            vectorizer
+        })
     }
 }
 
@@ -318,15 +354,15 @@ unsafe fn with_vectorizer<T>(
     // SAFETY: the caller's; fn_extra is ours, in memory that lives as long as it.
     unsafe {
         let datum = given(fcinfo, 0);
-        let bytes = stored_bytes(datum);
+        let head = stored_bytes(datum);
+        let head = &head[..head.len().min(HEAD)];
         let site_info = (*fcinfo).flinfo;
         let mut site = (*site_info).fn_extra.cast::<CallSite>();
-        if site.is_null() || !(*site).holds(datum, bytes) {
-            let vectorizer = Vectorizer::new(with_bytes(datum, checked)).or_raise();
+        if site.is_null() || (*site).datum != datum.value() || (*site).head != head {
             let fresh = CallSite {
                 datum: datum.value(),
-                bytes: bytes.to_vec(),
-                vectorizer,
+                head: head.to_vec(),
+                vectorizer: vectorizer(datum),
                 scratch: Scratch::watched(Session::watch()),
             };
             if site.is_null() {
@@ -350,15 +386,13 @@ unsafe fn log_embed(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: STRICT, of these types.
     unsafe {
         let message = given(fcinfo, 1);
-        let vector = with_vectorizer(fcinfo, |vectorizer, scratch| {
-            with_text(message, |text| vectorizer.embed(text, scratch)).or_raise()
-        });
-        Raw(logvec_datum(&vector))
+        Raw(with_vectorizer(fcinfo, |vectorizer, scratch| {
+            with_text(message, |text| {
+                vectorizer.embed(text, scratch).map(|vector| LogVec::from(vector).into_datum())
+            })
+            .or_raise()
+        }))
     }
-}
-
-fn logvec_datum(vector: &SparseVec) -> Option<pg_sys::Datum> {
-    LogVec::from(vector.as_ref()).into_datum()
 }
 
 /// The vector of a message in a detector's active model.
@@ -383,7 +417,7 @@ unsafe fn tfidf_terms(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         }
         set.push(|| {
             vec![
-                Some(to_datum(model.term(index))),
+                Some(to_datum(&model.term(index))),
                 (index as i32 + 1).into_datum(),
                 (model.df(index) as i64).into_datum(),
                 model.idf(index).into_datum(),

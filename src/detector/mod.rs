@@ -4,7 +4,7 @@ use std::rc::Rc;
 use logintel_core::baseline::Trainer;
 use logintel_core::config::DetectorOptions;
 use logintel_core::detect::Detector as Model;
-use logintel_core::tfidf::Scratch;
+use logintel_core::vectorizer::Scratch;
 use pgrx::PgRelation;
 use pgrx::Uuid;
 use pgrx::pg_sys;
@@ -196,5 +196,5 @@ pub fn embed(detector: &str, message: &str) -> logintel_core::sparse::SparseVec 
         )
     };
     let mut scratch = Scratch::watched(Session::watch());
-    model.vectorizer().embed(message, &mut scratch).or_raise()
+    model.vectorizer().embed(message, &mut scratch).or_raise().to_vec()
 }

@@ -26,11 +26,11 @@ pub trait Artifact: bincode::Encode + bincode::Decode<()> {
     /// The version written; all versions up to it are read.
     const VERSION: u16;
 
-    /// Checks what the rest of the code relies on, after decoding.
+    /// Checks what the rest of the code relies on, after decoding, and makes what follows from it and is not kept.
     ///
     /// # Errors
     /// A description of what does not hold.
-    fn validate(&self) -> std::result::Result<(), String>;
+    fn accept(&mut self) -> std::result::Result<(), String>;
 }
 
 fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_MODEL_BYTES>> {
@@ -100,12 +100,12 @@ pub fn decode<T: Artifact>(bytes: &[u8]) -> Result<T> {
     if found == 0 || found > T::VERSION {
         return Err(Error::FormatVersion { what: T::WHAT, found, known: T::VERSION });
     }
-    let (value, read): (T, usize) = decode_within!(body, config(), MAX_MODEL_BYTES)
+    let (mut value, read): (T, usize) = decode_within!(body, config(), MAX_MODEL_BYTES)
         .map_err(|error: bincode::error::DecodeError| corrupt(&error.to_string()))?;
     if read != body.len() {
         return Err(corrupt("there are bytes after its end"));
     }
-    value.validate().map_err(|why| corrupt(&why))?;
+    value.accept().map_err(|why| corrupt(&why))?;
     Ok(value)
 }
 

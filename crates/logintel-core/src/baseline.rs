@@ -19,15 +19,17 @@ use hashbrown::HashTable;
 use crate::artifact::Artifact;
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::Control;
+use crate::counts::TermCounts;
 use crate::dbscan::{CoreRows, Dbscan};
 use crate::distinct::{Distinct, DistinctRows};
 use crate::error::{Error, Result};
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
-use crate::ngram::HASHER;
 use crate::scale::{ColumnScale, StandardScaler, scale};
 use crate::severity::is_error;
 use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
-use crate::tfidf::{Coverage, Scratch, TermCounts, TfidfModel, Vectorizer};
+use crate::table::HASHER;
+use crate::tfidf::TfidfModel;
+use crate::vectorizer::{Coverage, Scratch, Vectorizer};
 
 /// Folds of the calibration.
 pub const FOLDS: u32 = 10;
@@ -104,8 +106,8 @@ impl Artifact for Baseline {
     const LETTER: u8 = b'D';
     const VERSION: u16 = 1;
 
-    fn validate(&self) -> std::result::Result<(), String> {
-        self.model.validate()?;
+    fn accept(&mut self) -> std::result::Result<(), String> {
+        self.model.accept()?;
         let distinct = self.labels.len();
         if !self.vectors.is_valid()
             || self.vectors.rows() != distinct
@@ -237,8 +239,8 @@ impl Trainer {
     /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` returns.
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
         let model = self.fit(control)?;
-        let pruned_words = self.counts.pruned_words(&model);
-        let vectorizer = Vectorizer::with_known_words(model, &pruned_words)?;
+        let pruned_words = self.counts.pruned_words(&model)?;
+        let vectorizer = Vectorizer::with_known_words(model, &pruned_words, self.counts.watch)?;
         let DistinctRows { rows: vectors, weights, row_of } = self.vectorize(&vectorizer, control)?;
         for (template, &row) in self.templates.iter_mut().zip(&row_of) {
             template.vector = row;
@@ -307,7 +309,7 @@ impl Trainer {
                 control.progress("vectors", done as u64, self.templates.len() as u64);
             }
             let (vector, _) = vectorizer.embed_masked(&template.text, &mut scratch)?;
-            let row = distinct.push(vector.as_ref(), control)? as usize;
+            let row = distinct.push(vector, control)? as usize;
             if weights.len() <= row {
                 weights.resize(row + 1, 0);
             }
@@ -532,12 +534,9 @@ impl Folds {
     }
 }
 
-/// A vector in the space that was clustered.
-pub(crate) fn to_cluster_space<'a>(baseline: &Baseline, vector: &'a SparseVec) -> Result<Cow<'a, SparseVec>> {
-    if baseline.options.clustering.standardize {
-        return Ok(Cow::Owned(scale(&baseline.scales, vector.as_ref())?));
-    }
-    Ok(Cow::Borrowed(vector))
+/// A vector in the space that was clustered, where that is another.
+pub(crate) fn to_cluster_space(baseline: &Baseline, vector: SparseRef<'_>) -> Result<Option<SparseVec>> {
+    baseline.options.clustering.standardize.then(|| scale(&baseline.scales, vector)).transpose()
 }
 
 /// A cluster of ordinary rows.

@@ -74,6 +74,28 @@ impl Watch {
         if self.ngrams < self.next_poll { Ok(()) } else { self.look_up() }
     }
 
+    /// A few more steps of work that has no bound.
+    ///
+    /// # Errors
+    /// What the poll returns.
+    #[inline]
+    pub(crate) fn tick_unbounded(&mut self, steps: usize) -> Result<()> {
+        self.ngrams += steps as u32;
+        if self.ngrams < BETWEEN_POLLS {
+            return Ok(());
+        }
+        self.ngrams = 0;
+        self.poll()
+    }
+
+    /// Between two steps that take milliseconds.
+    ///
+    /// # Errors
+    /// What the poll returns.
+    pub(crate) fn poll(&self) -> Result<()> {
+        (self.poll)()
+    }
+
     #[cold]
     fn look_up(&mut self) -> Result<()> {
         self.next_poll = self.ngrams.saturating_add(BETWEEN_POLLS);

@@ -11,13 +11,14 @@ use crate::baseline::{
 };
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::Unattended;
+use crate::control::Watch;
 use crate::dbscan::CoreIndex;
 use crate::error::Result;
 use crate::neighbors::{Index, Scratch as NeighborScratch};
-use crate::ngram::HASHER;
 use crate::severity::is_error;
 use crate::sparse::{SparseRef, SparseVec};
-use crate::tfidf::{Coverage, Scratch as TextScratch, Vectorizer};
+use crate::table::HASHER;
+use crate::vectorizer::{Coverage, Scratch as TextScratch, Vectorizer};
 
 /// Why a row is, or is not, an anomaly. The order is that of strength.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -139,8 +140,11 @@ impl Detector {
     /// # Errors
     /// Those of [`Vectorizer::new`] and [`CoreIndex::new`].
     pub fn new(mut baseline: Baseline) -> Result<Self> {
-        let vectorizer =
-            Vectorizer::with_known_words(std::mem::take(&mut baseline.model), &baseline.pruned_words)?;
+        let vectorizer = Vectorizer::with_known_words(
+            std::mem::take(&mut baseline.model),
+            &baseline.pruned_words,
+            Watch::default(),
+        )?;
         let mut table = HashTable::with_capacity(baseline.templates.len());
         let mut representative = vec![u32::MAX; baseline.labels.len()];
         let templates = &baseline.templates;
@@ -240,8 +244,8 @@ impl Detector {
         scratch: &mut Scratch,
     ) -> Result<Judgement> {
         let (vector, _) = self.vectorizer.embed_masked(masked, &mut scratch.text)?;
-        let cluster = self.predict(&vector, scratch)?;
-        let distance = self.to_centroid(vector.as_ref())?;
+        let cluster = self.predict(vector, &mut scratch.core)?;
+        let distance = self.to_centroid(vector)?;
         let error = mode == Mode::Live && self.error_applies(level, cluster.is_some());
         let (strange, score) = match mode {
             Mode::Live => (distance > SEED_LIMIT, distance.clamp(0.0, 1.0)),
@@ -278,22 +282,23 @@ impl Detector {
     /// Compares a masked line with every template of training.
     fn measure(&self, masked: &str, scratch: &mut Scratch) -> Result<Measure> {
         let (vector, coverage) = self.vectorizer.embed_masked(masked, &mut scratch.text)?;
-        let nearest = self.index.nearest(vector.as_ref(), &mut scratch.neighbors)?;
+        let nearest = self.index.nearest(vector, &mut scratch.neighbors)?;
         let unseen = unseen_part(self.vectorizer.model(), coverage);
         let near = nearest.map_or(1.0, |neighbor| neighbor.distance);
         let distance = extended_distance(near, coverage.known_squared, unseen);
         let cluster = if distance <= self.baseline.options.clustering.eps {
-            self.predict(&vector, scratch)?
+            self.predict(vector, &mut scratch.core)?
         } else {
             None
         };
         let nearest = nearest.filter(|neighbor| neighbor.distance < 1.0).map(|neighbor| neighbor.row);
+        let vector = vector.to_vec();
         Ok(Measure { template: self.find(masked), vector, coverage, nearest, distance, cluster })
     }
 
-    fn predict(&self, vector: &SparseVec, scratch: &mut Scratch) -> Result<Option<u32>> {
-        let vector = to_cluster_space(&self.baseline, vector)?;
-        self.core.predict(vector.as_ref().as_ref(), &mut scratch.core)
+    fn predict(&self, vector: SparseRef<'_>, scratch: &mut NeighborScratch) -> Result<Option<u32>> {
+        let scaled = to_cluster_space(&self.baseline, vector)?;
+        self.core.predict(scaled.as_ref().map_or(vector, SparseVec::as_ref), scratch)
     }
 
     fn centroid(&self) -> SparseRef<'_> {
@@ -466,7 +471,7 @@ impl Detector {
             let other = value_of(index);
             rows.push(Explanation {
                 kind: "term",
-                term: model.term(index as usize).to_owned(),
+                term: model.term(index as usize),
                 weight: Some(weight),
                 contribution: Some(weight * (weight - other.unwrap_or(0.0))),
                 seen: Some(true),

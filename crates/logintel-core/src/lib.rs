@@ -17,8 +17,12 @@
 //! | [`wire`] | how is a sparse vector sent as bytes |
 //! | [`accumulate`] | what is the sum or mean of sparse vectors |
 //! | [`artifact`] | how are models kept |
-//! | [`ngram`] | how are terms counted without strings |
-//! | [`tfidf`] | how does a message become a vector |
+//! | [`table`] | how are words looked up without waiting for memory |
+//! | [`vocabulary`] | how are terms kept in order, as words and numbers |
+//! | [`ngram`] | how are terms told without strings |
+//! | [`counts`] | how often does each term occur |
+//! | [`tfidf`] | what is kept of the counts |
+//! | [`vectorizer`] | how does a message become a vector |
 //! | [`scale`] | how far does each dimension spread |
 //! | [`distinct`] | which rows are the same vector |
 //! | [`neighbors`] | which rows are near a vector, exactly and without looking at all of them |
@@ -36,6 +40,7 @@ pub mod artifact;
 pub mod baseline;
 pub mod config;
 pub mod control;
+pub mod counts;
 pub mod dbscan;
 pub mod detect;
 pub mod distinct;
@@ -53,10 +58,14 @@ pub mod pool;
 pub mod scale;
 mod sets;
 pub mod severity;
+mod sort;
 pub mod sparse;
 pub mod stop_words;
+pub mod table;
 pub mod tfidf;
 pub mod tokenize;
+pub mod vectorizer;
+pub mod vocabulary;
 pub mod wire;
 
 pub use error::{Error, Result};

@@ -9,9 +9,11 @@ use logintel_core::artifact;
 use logintel_core::baseline::{Baseline, Trainer};
 use logintel_core::config::DetectorOptions;
 use logintel_core::control::Unattended;
+use logintel_core::counts::TermCounts;
 use logintel_core::detect::{Detector, Mode, Scratch};
 use logintel_core::options::TfidfOptions;
-use logintel_core::tfidf::{Scratch as TextScratch, TermCounts, TfidfModel, Vectorizer};
+use logintel_core::tfidf::TfidfModel;
+use logintel_core::vectorizer::{Scratch as TextScratch, Vectorizer};
 use serde_json::{Value, json};
 
 const LINES: [&str; 8] = [

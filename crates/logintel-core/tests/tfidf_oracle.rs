@@ -4,9 +4,11 @@ mod common;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
+use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
 use logintel_core::pattern::{Pattern, is_space, is_word};
-use logintel_core::tfidf::{Scratch, TermCounts, TfidfModel, Vectorizer};
+use logintel_core::tfidf::TfidfModel;
+use logintel_core::vectorizer::{Scratch, Vectorizer};
 use logintel_core::{Error, artifact};
 
 #[derive(serde::Deserialize)]
@@ -89,10 +91,10 @@ fn check(case: &Case, lines: &[String]) {
         (Ok(_), Some(theirs)) => panic!("{at}: scikit-learn refuses it: {theirs}"),
         (Err(error), None) => panic!("{at}: {error}"),
     };
-    let terms: Vec<&str> = (0..model.len()).map(|i| model.term(i)).collect();
+    let terms: Vec<String> = (0..model.len()).map(|i| model.term(i)).collect();
     if terms != case.terms {
         let (ours, theirs): (HashSet<&str>, HashSet<&str>) =
-            (terms.into_iter().collect(), case.terms.iter().map(String::as_str).collect());
+            (terms.iter().map(String::as_str).collect(), case.terms.iter().map(String::as_str).collect());
         let some = |a: &HashSet<&str>, b: &HashSet<&str>| -> Vec<String> {
             a.difference(b).take(5).map(|&term| term.to_owned()).collect()
         };

@@ -3,8 +3,10 @@ mod common;
 
 use logintel_core::Error;
 use logintel_core::artifact;
+use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
-use logintel_core::tfidf::{Scratch, TermCounts, TfidfModel, Vectorizer};
+use logintel_core::tfidf::TfidfModel;
+use logintel_core::vectorizer::{Scratch, Vectorizer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -144,7 +146,7 @@ proptest! {
         let read: TfidfModel = artifact::decode(&bytes).unwrap();
         prop_assert_eq!(&read, &model);
         for index in 0..model.len() {
-            prop_assert_eq!(model.find(model.term(index)), Some(index));
+            prop_assert_eq!(model.find(&model.term(index)), Some(index));
         }
         let (vectorizer, mut scratch) = (Vectorizer::new(read).unwrap(), Scratch::default());
         for document in &documents {
@@ -152,7 +154,7 @@ proptest! {
             let terms_kept = !vector.indices.is_empty();
             if json["norm"] != json!(null) {
                 let expected = if terms_kept { 1.0 } else { 0.0 };
-                prop_assert!((length(&model, &vector.values) - expected).abs() < 1e-6);
+                prop_assert!((length(&model, vector.values) - expected).abs() < 1e-6);
             }
             // Every term of a training document is known where none was pruned.
             if model.pruned == 0 {

@@ -1,0 +1,515 @@
+//! Counting: which terms occur in how many documents.
+//!
+//! [`TermCounts`] counts documents, and merges with the counts of other documents (for parallel aggregation). Then
+//! [`TermCounts::finish`] prunes and gives a [`TfidfModel`].
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytemuck::{cast_slice, pod_collect_to_vec};
+
+use crate::artifact::decode_within;
+use crate::control::Watch;
+use crate::error::{Error, Result};
+use crate::limits::MAX_STATE_BYTES;
+use crate::ngram::{NO_NODE, NgramTrie, Node, touch_edges};
+use crate::options::TfidfOptions;
+use crate::table::{KeyTable, WordKey, WordTable};
+use crate::tfidf::TfidfModel;
+use crate::tokenize::{Tokenizer, WordBuffer};
+use crate::vocabulary::Vocabulary;
+
+/// How often a term occurred.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    /// Documents that hold it.
+    df: u64,
+    /// The document counted last, so that `df` grows once for each.
+    last: u64,
+}
+
+/// Counts of all terms over documents.
+#[derive(Debug)]
+pub struct TermCounts {
+    options: TfidfOptions,
+    tokenizer: Arc<Tokenizer>,
+    documents: u64,
+    trie: NgramTrie,
+    counts: Vec<Count>,
+    /// Occurrences of each term, where [`needs_occurrences`] says so, else empty.
+    occurrences: Vec<u64>,
+    /// What other counts gave, beside `trie`; shared rather than copied.
+    merged: Option<Arc<SortedCounts>>,
+    /// Buffers for the document at hand.
+    lookup: Lookup,
+    max_bytes: u64,
+    /// Who may stop the work on a long document.
+    pub watch: Watch,
+}
+
+/// Whether more than the number of documents decides which terms stay: `max_features` keeps those that occur most often,
+/// and with `binary` they occur once in a document.
+fn needs_occurrences(options: &TfidfOptions) -> bool {
+    options.max_features.is_some() && !options.binary
+}
+
+/// What the words of a message are looked up with: block by block and step by step, so that look-ups wait for memory
+/// side by side.
+#[derive(Debug, Default)]
+pub(crate) struct Lookup {
+    pub text: WordBuffer,
+    pub found: Found,
+}
+
+/// The words of a block, and the n-grams that begin there.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub keys: Vec<WordKey>,
+    pub words: Vec<Node>,
+    paths: Vec<Node>,
+}
+
+impl Found {
+    /// Makes the keys of a block of words and reads their slots.
+    #[inline]
+    pub fn keys(&mut self, table: &WordTable, text: &str, words: &[Range<usize>]) {
+        self.keys.clear();
+        self.keys.extend(words.iter().map(|word| WordKey::new(text, word.start, word.end)));
+        table.touch(&self.keys);
+    }
+
+    /// Calls `step` for each n-gram of two words or more that begins in a block of words: the shorter n-gram and the
+    /// next word give the longer one, or [`NO_NODE`]. What the next block still needs stays in `words`.
+    ///
+    /// # Errors
+    /// What `watch` and `step` return.
+    #[inline]
+    pub fn for_each_ngram<T>(
+        &mut self,
+        watch: &mut Watch,
+        tables: &mut T,
+        longest: u32,
+        is_end: bool,
+        edges: impl Fn(&T) -> &KeyTable,
+        mut step: impl FnMut(&mut T, u32, Node, Node) -> Result<Node>,
+    ) -> Result<()> {
+        let Found { words, paths, .. } = self;
+        let starts = begun(words.len(), longest, is_end);
+        paths.clear();
+        paths.extend_from_slice(&words[..starts]);
+        for n in 2..=longest {
+            let next = words.get(n as usize - 1..).unwrap_or_default();
+            watch.tick(next.len())?;
+            touch_edges(edges(tables), paths, next);
+            for (path, &word) in paths.iter_mut().zip(next) {
+                let known = *path != NO_NODE && word != NO_NODE;
+                *path = if known { step(tables, n, *path, word)? } else { NO_NODE };
+            }
+        }
+        words.drain(..starts);
+        Ok(())
+    }
+}
+
+/// How many n-grams begin in a block of as many words; near the end of one that is not the last, they begin in the next.
+#[inline]
+fn begun(words: usize, longest: u32, is_end: bool) -> usize {
+    if is_end { words } else { words.saturating_sub(longest as usize - 1) }
+}
+
+impl TermCounts {
+    /// No documents yet. The vocabulary refuses to grow past `max_bytes`.
+    ///
+    /// # Errors
+    /// [`Error::OptionValue`] if a pattern cannot be used.
+    pub fn new(options: &TfidfOptions, max_bytes: u64) -> Result<Self> {
+        Ok(TermCounts {
+            options: options.clone(),
+            tokenizer: Arc::new(Tokenizer::new(options)?),
+            documents: 0,
+            trie: NgramTrie::new(max_bytes),
+            counts: Vec::new(),
+            occurrences: Vec::new(),
+            merged: None,
+            lookup: Lookup::default(),
+            max_bytes,
+            watch: Watch::default(),
+        })
+    }
+
+    /// The options.
+    pub fn options(&self) -> &TfidfOptions {
+        &self.options
+    }
+
+    /// The tokenizer, shared.
+    pub fn tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.tokenizer)
+    }
+
+    /// Documents counted.
+    pub fn documents(&self) -> u64 {
+        self.documents
+    }
+
+    /// Estimated bytes in use.
+    pub fn bytes(&self) -> u64 {
+        let counts = self.counts.capacity() * size_of::<Count>() + self.occurrences.capacity() * 8;
+        self.trie.bytes() + counts as u64 + self.merged.as_ref().map_or(0, |merged| merged.bytes())
+    }
+
+    /// Counts a message, masked first.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] at the bound, [`Error::PatternSteps`].
+    pub fn add(&mut self, message: &str) -> Result<()> {
+        let tokenizer = self.tokenizer();
+        self.add_masked(&tokenizer.mask(message)?, 1)
+    }
+
+    /// Counts a masked message as `times` documents.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_masked(&mut self, masked: &str, times: u64) -> Result<()> {
+        let tokenizer = self.tokenizer();
+        self.documents += times;
+        let (document, (min, max)) = (self.documents, self.options.ngram_range);
+        let needs_occurrences = needs_occurrences(&self.options);
+        let TermCounts { trie, counts, occurrences, lookup: Lookup { text, found }, watch, .. } = self;
+        watch.start();
+        let mut count = |node: Node| {
+            let node = node as usize;
+            if counts.len() <= node {
+                counts.resize(node + 1, Count::default());
+            }
+            let count = &mut counts[node];
+            count.df += if count.last == document { 0 } else { times };
+            count.last = document;
+            if needs_occurrences {
+                if occurrences.len() <= node {
+                    occurrences.resize(node + 1, 0);
+                }
+                occurrences[node] += times;
+            }
+        };
+        if !tokenizer.joins_words() {
+            return tokenizer.ngrams(masked, |gram| {
+                watch.tick(1)?;
+                count(trie.insert_word(WordKey::of(gram), gram)?);
+                Ok(())
+            });
+        }
+        found.words.clear();
+        let mut extend = |trie: &mut NgramTrie, found: &mut Found, watch: &mut Watch, is_end| {
+            if min == 1 {
+                let begun = begun(found.words.len(), max, is_end);
+                found.words[..begun].iter().copied().for_each(&mut count);
+            }
+            found.for_each_ngram(watch, trie, max, is_end, NgramTrie::edge_table, |trie, n, path, word| {
+                let node = trie.insert_child(path, word)?;
+                if n >= min {
+                    count(node);
+                }
+                Ok(node)
+            })
+        };
+        tokenizer.words(masked, text, |text, ranges| {
+            watch.tick(ranges.len())?;
+            found.keys(trie.word_table(), text, ranges);
+            for (&key, range) in found.keys.iter().zip(ranges) {
+                found.words.push(trie.insert_word(key, &text[range.clone()])?);
+            }
+            extend(trie, found, watch, false)
+        })?;
+        extend(trie, found, watch, true)
+    }
+
+    /// Adds the counts of other documents.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] at the bound.
+    pub fn merge(&mut self, other: &TermCounts) -> Result<()> {
+        let theirs = other.sorted()?;
+        self.merged = Some(match self.merged.take() {
+            None => theirs,
+            Some(ours) => Arc::new(ours.merge(&theirs, self.max_bytes, self.watch)?),
+        });
+        self.documents += other.documents;
+        Ok(())
+    }
+
+    /// All counts in order.
+    fn sorted(&self) -> Result<Arc<SortedCounts>> {
+        let of_trie = || -> Result<SortedCounts> {
+            // Frequencies that four bytes hold, which are nearly all, make less to move.
+            let df = |node: Node| self.counts.get(node as usize).map_or(0, |count| count.df);
+            let short = |node: Node| u32::try_from(df(node)).unwrap_or(u32::MAX);
+            let (vocabulary, nodes) = self.trie.sorted(short, self.watch)?;
+            let df =
+                |&(node, short): &(Node, u32)| if short == u32::MAX { df(node) } else { u64::from(short) };
+            let occurrences =
+                |&(node, _): &(Node, u32)| self.occurrences.get(node as usize).copied().unwrap_or(0);
+            let mut counts = SortedCounts { vocabulary, ..SortedCounts::default() };
+            for level in &nodes {
+                counts.df.push(level.iter().map(df).collect());
+                if needs_occurrences(&self.options) {
+                    counts.occurrences.push(level.iter().map(occurrences).collect());
+                }
+            }
+            Ok(counts)
+        };
+        match &self.merged {
+            Some(merged) if self.trie.is_empty() => Ok(Arc::clone(merged)),
+            Some(merged) => Ok(Arc::new(merged.merge(&of_trie()?, self.max_bytes, self.watch)?)),
+            None => Ok(Arc::new(of_trie()?)),
+        }
+    }
+
+    /// The counts as bytes, for a parallel worker to hand over.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if they are larger than a value may be.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let counts = self.sorted()?;
+        let header = StateHeader {
+            options: self.options.clone(),
+            documents: self.documents,
+            levels: counts.df.len() as u32,
+            has_occurrences: !counts.occurrences.is_empty(),
+        };
+        let header = bincode::encode_to_vec(&header, bincode::config::standard()).unwrap_or_default();
+        // A little more than the parts, each of which has its length before it.
+        let bytes = Vec::with_capacity((counts.bytes() as usize + header.len() + 4096).min(MAX_STATE_BYTES));
+        let mut writer = Writer { bytes, most: MAX_STATE_BYTES - 1 };
+        writer.put(&header)?;
+        counts.write(&mut writer)?;
+        Ok(writer.bytes)
+    }
+
+    /// The counts that [`Self::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Memory`].
+    pub fn from_bytes(bytes: &[u8], max_bytes: u64) -> Result<Self> {
+        let mut reader = Reader { bytes };
+        let header = reader.take::<u8>()?;
+        let (header, _): (StateHeader, usize) =
+            decode_within!(&header, bincode::config::standard(), MAX_STATE_BYTES)
+                .map_err(|_| corrupt("its header cannot be decoded"))?;
+        let mut counts = TermCounts::new(&header.options, max_bytes)?;
+        counts.documents = header.documents;
+        let needed = 2 * bytes.len() as u64;
+        if needed > max_bytes {
+            return Err(Error::Memory { what: "the vocabulary", needed, allowed: max_bytes });
+        }
+        if header.has_occurrences != needs_occurrences(&header.options) {
+            return Err(corrupt("it counts what its options do not need"));
+        }
+        counts.merged = Some(Arc::new(SortedCounts::read(&mut reader, &header)?));
+        Ok(counts)
+    }
+
+    /// Prunes and weighs.
+    ///
+    /// # Errors
+    /// [`Error::NoDocuments`], [`Error::EmptyVocabulary`], [`Error::DocumentFrequencies`],
+    /// [`Error::AllTermsPruned`].
+    pub fn finish(&self) -> Result<TfidfModel> {
+        if self.documents == 0 {
+            return Err(Error::NoDocuments);
+        }
+        let counts = self.sorted()?;
+        let counted = counts.df.iter().flatten().filter(|&&df| df > 0).count();
+        if counted == 0 {
+            return Err(Error::EmptyVocabulary);
+        }
+        let min = self.options.min_df.documents(self.documents);
+        let max = self.options.max_df.documents(self.documents);
+        if max < min {
+            return Err(Error::DocumentFrequencies);
+        }
+        let within = |&df: &u64| df > 0 && (min..=max).contains(&(df as f64));
+        let mut is_term: Vec<Vec<bool>> =
+            counts.df.iter().map(|level| level.iter().map(within).collect()).collect();
+        let terms = is_term.iter().flatten().filter(|mark| **mark).count();
+        if terms == 0 {
+            return Err(Error::AllTermsPruned(counted));
+        }
+        if let Some(limit) = self.options.max_features.filter(|&limit| limit < terms as u64) {
+            keep_most_frequent(&counts, &mut is_term, limit as usize);
+        }
+        self.watch.poll()?;
+        Ok(TfidfModel::new(self.options.clone(), self.documents, &counts.vocabulary, &counts.df, &is_term))
+    }
+
+    /// The words that were counted and yet are no terms of the model: pruned, not unseen.
+    ///
+    /// # Errors
+    /// As [`Self::merge`].
+    pub fn pruned_words(&self, model: &TfidfModel) -> Result<Vec<String>> {
+        if model.pruned == 0 {
+            return Ok(Vec::new());
+        }
+        let counts = self.sorted()?;
+        let pruned = counts.vocabulary.words().filter(|word| model.find(word).is_none());
+        Ok(pruned.map(str::to_owned).collect())
+    }
+}
+
+/// Leaves the marks of as many terms, those with the highest frequencies; of equal ones the first.
+fn keep_most_frequent(counts: &SortedCounts, is_term: &mut [Vec<bool>], most: usize) {
+    let ranks = counts.vocabulary.ranks(|(level, at)| is_term[level][at]);
+    let frequencies = if counts.occurrences.is_empty() { &counts.df } else { &counts.occurrences };
+    let mut terms: Vec<_> = Vec::new();
+    for (level, marks) in is_term.iter_mut().enumerate() {
+        for (at, mark) in marks.iter_mut().enumerate().filter(|(_, mark)| **mark) {
+            terms.push((std::cmp::Reverse(frequencies[level][at]), ranks[level][at], level, at));
+            *mark = false;
+        }
+    }
+    terms.select_nth_unstable(most - 1);
+    for &(_, _, level, at) in &terms[..most] {
+        is_term[level][at] = true;
+    }
+}
+
+/// Counts by place in a vocabulary.
+#[derive(Debug, Default)]
+struct SortedCounts {
+    vocabulary: Vocabulary,
+    /// Documents that hold each n-gram, level by level; 0 for one that is only part of a longer one.
+    df: Vec<Vec<u64>>,
+    /// As [`TermCounts::occurrences`].
+    occurrences: Vec<Vec<u64>>,
+}
+
+impl SortedCounts {
+    fn bytes(&self) -> u64 {
+        let counts = |counts: &Vec<Vec<u64>>| counts.iter().map(|level| level.len() as u64 * 8).sum::<u64>();
+        self.vocabulary.bytes() + counts(&self.df) + counts(&self.occurrences)
+    }
+
+    fn merge(&self, other: &SortedCounts, max_bytes: u64, watch: Watch) -> Result<SortedCounts> {
+        // Both, and at most as much again for the union.
+        let needed = 2 * (self.bytes() + other.bytes());
+        if needed > max_bytes {
+            return Err(Error::Memory { what: "the vocabulary", needed, allowed: max_bytes });
+        }
+        let (mut df, mut occurrences) = (Vec::new(), Vec::new());
+        let counts_occurrences = !(self.occurrences.is_empty() && other.occurrences.is_empty());
+        let vocabulary = self.vocabulary.merge(&other.vocabulary, watch, |level, places| {
+            let sum = |counts: [&Vec<Vec<u64>>; 2]| -> u64 {
+                let of = |counts: &Vec<Vec<u64>>, at: Option<usize>| {
+                    at.map_or(0, |at| counts.get(level).map_or(0, |level| level[at]))
+                };
+                of(counts[0], places[0]) + of(counts[1], places[1])
+            };
+            push(&mut df, level, sum([&self.df, &other.df]));
+            if counts_occurrences {
+                push(&mut occurrences, level, sum([&self.occurrences, &other.occurrences]));
+            }
+        })?;
+        df.resize(vocabulary.levels(), Vec::new());
+        Ok(SortedCounts { vocabulary, df, occurrences })
+    }
+
+    fn write(&self, writer: &mut Writer) -> Result<()> {
+        let lengths: Vec<u32> = self.vocabulary.words().map(|word| word.len() as u32).collect();
+        let text: String = self.vocabulary.words().collect();
+        writer.put(text.as_bytes())?;
+        writer.put(cast_slice(&lengths))?;
+        for level in 1..self.vocabulary.levels() {
+            writer.put(cast_slice(self.vocabulary.edges(level)))?;
+        }
+        for counts in self.df.iter().chain(&self.occurrences) {
+            writer.put(cast_slice(counts))?;
+        }
+        Ok(())
+    }
+
+    fn read(reader: &mut Reader<'_>, header: &StateHeader) -> Result<SortedCounts> {
+        let mut counts = SortedCounts::default();
+        let text = String::from_utf8(reader.take()?).map_err(|_| corrupt("a word is no text"))?;
+        let mut rest = text.as_str();
+        for length in reader.take::<u32>()? {
+            let (word, tail) =
+                rest.split_at_checked(length as usize).ok_or_else(|| corrupt("a word is cut"))?;
+            counts.vocabulary.push_word(word);
+            rest = tail;
+        }
+        for _ in 1..header.levels {
+            counts.vocabulary.push_level(reader.take()?);
+        }
+        counts.vocabulary.validate().map_err(|why| corrupt(&why))?;
+        for level in 0..header.levels as usize {
+            counts.df.push(reader.take_as_many(counts.vocabulary.level_len(level))?);
+        }
+        for level in (0..header.levels as usize).filter(|_| header.has_occurrences) {
+            counts.occurrences.push(reader.take_as_many(counts.vocabulary.level_len(level))?);
+        }
+        Ok(counts)
+    }
+}
+
+fn push(levels: &mut Vec<Vec<u64>>, level: usize, count: u64) {
+    if levels.len() <= level {
+        levels.resize(level + 1, Vec::new());
+    }
+    levels[level].push(count);
+}
+
+/// What stands at the head of the bytes that a parallel worker hands over. What follows are sequences of numbers as they
+/// lie in memory, each after its length in bytes: the reader is the same program on the same machine.
+#[derive(bincode::Encode, bincode::Decode)]
+struct StateHeader {
+    options: TfidfOptions,
+    documents: u64,
+    levels: u32,
+    has_occurrences: bool,
+}
+
+struct Writer {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl Writer {
+    fn put(&mut self, part: &[u8]) -> Result<()> {
+        let needed = self.bytes.len() + 8 + part.len();
+        if needed > self.most {
+            let what = "handing the vocabulary over between parallel workers";
+            return Err(Error::Memory { what, needed: needed as u64, allowed: self.most as u64 });
+        }
+        self.bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl Reader<'_> {
+    fn take<T: bytemuck::Pod>(&mut self) -> Result<Vec<T>> {
+        let (length, rest) = self.bytes.split_first_chunk().ok_or_else(|| corrupt("it is too short"))?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok();
+        let part = length.and_then(|length| rest.split_at_checked(length));
+        let (part, rest) = part.ok_or_else(|| corrupt("it is too short"))?;
+        if part.len() % size_of::<T>() != 0 {
+            return Err(corrupt("a number is cut"));
+        }
+        self.bytes = rest;
+        Ok(pod_collect_to_vec(part))
+    }
+
+    fn take_as_many(&mut self, count: usize) -> Result<Vec<u64>> {
+        let counts = self.take()?;
+        if counts.len() == count { Ok(counts) } else { Err(corrupt("counts and n-grams differ in number")) }
+    }
+}
+
+fn corrupt(why: &str) -> Error {
+    Error::Corrupt { what: "tfidf_fit state", why: why.to_owned() }
+}
