@@ -35,7 +35,7 @@ fn hdbscan_cluster(fcinfo: pg_sys::FunctionCallInfo) -> Option<i32> {
         let min_samples =
             if arguments > 2 { count(&partition, 2, "min_samples", 1) } else { min_cluster_size };
         let hdbscan = Hdbscan { min_cluster_size, min_samples };
-        move |rows: &DistinctRows| hdbscan.fit(&rows.rows, &rows.weights, &Session)
+        move |rows: &DistinctRows| hdbscan.fit(&rows.rows, &rows.row_of, &Session)
     })
 }
 

@@ -58,4 +58,9 @@ def data_sets(sizes):
         yield logs.data_set(matrix, cases)
 
 
-logs.write(list(data_sets([(90, 12)] if "small" in sys.argv else [(90, 12), (400, 8), (700, 40), (1500, 400)])))
+def systems():
+    for name, matrix in logs.systems():
+        yield logs.data_set(matrix, [case(name, matrix, eps, least) for eps in (0.1, 0.3, 0.5, 0.7) for least in (2, 10)])
+
+
+logs.write(list(data_sets([(90, 12)] if "small" in sys.argv else [(90, 12), (400, 8), (700, 40), (1500, 400)])) + list(systems()))

@@ -4,7 +4,8 @@
 
 Where edges of the spanning tree have the same weight, scikit-learn's labels depend on the order of rows. So each
 case says how well it agrees with itself: the least adjusted Rand index between its labels and those that it gives to
-permutations of the same rows.
+permutations of the same rows. They depend on NumPy's sort too, which is another on processors without AVX-512, so each
+case says which one it was.
 """
 
 import sys
@@ -16,10 +17,13 @@ from sklearn.metrics import adjusted_rand_score
 
 import logs
 
-PERMUTATIONS = 8
+PERMUTATIONS = 4
+FEATURES = np._core._multiarray_umath.__cpu_features__
+# As NumPy calls the processors for which its argsort has AVX-512, from 2.4 on and before.
+SORTS_ALIKE = np.__version__ >= "2" and bool(FEATURES.get("X86_V4", FEATURES.get("AVX512_SKX")))
 
 
-def case(name, matrix, min_cluster_size, min_samples):
+def case(name, matrix, min_cluster_size, min_samples, is_made_up=True):
     rng = np.random.default_rng(1)
     count = matrix.shape[0]
     options = {"min_cluster_size": min_cluster_size, "min_samples": min_samples, "metric": "cosine"}
@@ -37,6 +41,8 @@ def case(name, matrix, min_cluster_size, min_samples):
         "weights": np.sort(fit._single_linkage_tree_["value"]).tolist(),
         "labels": fit.labels_.tolist(),
         "agreement": agreement,
+        "is_made_up": is_made_up,
+        "sorts_alike": SORTS_ALIKE,
     }
 
 
@@ -65,4 +71,10 @@ def data_sets(sizes):
         yield logs.data_set(matrix, [case(f"zero vectors {rows}", matrix, 5, least) for least in (1, 4)])
 
 
-logs.write(list(data_sets([(120, 14)] if "small" in sys.argv else [(120, 14), (400, 8), (900, 60), (1500, 900)])))
+def systems():
+    for name, matrix in logs.systems():
+        parameters = ((5, 5), (10, 10), (20, 5))
+        yield logs.data_set(matrix, [case(name, matrix, *each, is_made_up=False) for each in parameters])
+
+
+logs.write(list(data_sets([(120, 14)] if "small" in sys.argv else [(120, 14), (400, 8), (900, 60), (1500, 900)])) + list(systems()))

@@ -1,6 +1,9 @@
 """Vectors like those of logs, and the parts that the clustering oracles share."""
 
+import csv
+import glob
 import json
+import os
 import sys
 
 import numpy as np
@@ -40,12 +43,27 @@ def messages(rng, rows, variety):
 
 
 def vectors(rng, rows, variety, **options):
-    """TF-IDF vectors of such lines, rounded to float4 as logvec stores them and widened again."""
-    matrix = TfidfVectorizer(token_pattern=r"\S+", **options).fit_transform(messages(rng, rows, variety))
+    """TF-IDF vectors of such lines."""
+    return as_stored(TfidfVectorizer(token_pattern=r"\S+", **options).fit_transform(messages(rng, rows, variety)))
+
+
+def as_stored(matrix):
+    """A matrix rounded to float4 as logvec stores it and widened again."""
     matrix = csr_matrix(matrix.astype(np.float32).astype(np.float64))
     matrix.sort_indices()
     matrix.eliminate_zeros()
     return matrix
+
+
+def systems():
+    """Names and vectors of real logs, of the folder that LOGINTEL_DATA names."""
+    folder = os.environ.get("LOGINTEL_DATA")
+    for path in sorted(glob.glob(f"{folder}/loghub_2k/*_2k.log_structured.csv")) if folder else []:
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = [row["Content"] for row in csv.DictReader(file)]
+        name = os.path.basename(path).split("_")[0]
+        yield f"{name}, words", as_stored(TfidfVectorizer().fit_transform(lines))
+        yield f"{name}, pairs of words", as_stored(TfidfVectorizer(ngram_range=(1, 2)).fit_transform(lines))
 
 
 def scattered(rng, rows, dim, density):

@@ -78,7 +78,8 @@ fn main() {
         "hdbscan" => {
             let min_cluster_size = args[2].parse().expect("min_cluster_size");
             let min_samples = args[3].parse().expect("min_samples");
-            Hdbscan { min_cluster_size, min_samples }.fit(&rows, &weights, &control).expect("a fit")
+            let row_of: Vec<u32> = (0..rows.rows() as u32).collect();
+            Hdbscan { min_cluster_size, min_samples }.fit(&rows, &row_of, &control).expect("a fit")
         }
         other => panic!("unknown method {other}"),
     };

@@ -13,14 +13,20 @@
 //! # Ties
 //!
 //! Where several edges have the same weight there is more than one tree, and what becomes of the rows at a split
-//! depends on the order in which equal edges join. scikit-learn leaves that to an unstable sort: it may label a
-//! permutation of the same rows differently, on logs up to an adjusted Rand index of 0.4 between the two. Here the
-//! order is fixed. Of equal edges the one with the lower rows is in the tree. Prim's algorithm, begun at row 0 and
-//! going to the lowest of several rows equally near, puts the edges in line; they join in ascending weight, equal
-//! ones in the order of that line. But more than 16 equal ones, of more than 256 rows, join in a fixed scattered
-//! order: that is what such a sort does to them, so the labels agree with scikit-learn's about as well as those agree
-//! with themselves, and in line a large tie would come apart row by row instead of by halves. Copies of a row join it
-//! at its core distance, at once, and nothing is split at distance 0.
+//! depends on the order in which equal edges join. On logs, where ties are the rule, that decides the labels:
+//! scikit-learn agrees with itself on permutations of the same rows to an adjusted Rand index of 0.4 to 1, and on the
+//! same rows in the same order, between processors with and without AVX-512, to one of 0.55 to 1, because its sort is
+//! not stable and differs from one to the other. Here the order is fixed:
+//!
+//! - Distances are rounded as scikit-learn's are, those between copies of a row included.
+//! - Of equal edges the one with the lower rows is in the tree.
+//! - Prim's algorithm, begun at row 0 and going to the lowest of several rows equally near, puts the edges in line.
+//! - They join in ascending weight, equal ones in the order in which `NumPy`'s sort with AVX-512 leaves them ([`argsort`]).
+//! - Copies of a row that part at a tie go where most of them go, so that equal rows have one label. So a cluster
+//!   may end up with a few rows less than the least.
+//!
+//! But for the last rule that is what scikit-learn does on such a processor, so on the same rows the labels are its
+//! labels, up to those copies.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -35,6 +41,7 @@ use crate::pool::{Pace, Pool};
 use crate::sets::Sets;
 use crate::sparse::CsrMatrix;
 
+mod argsort;
 mod condense;
 #[cfg(test)]
 mod tests;
@@ -80,6 +87,8 @@ impl Edge {
 pub struct SpanningTree {
     /// Core distance of each row.
     pub core: Vec<f64>,
+    /// Weight of an edge between copies of each row.
+    pub copies: Vec<f64>,
     /// One edge fewer than rows, in no particular order.
     pub edges: Vec<Edge>,
 }
@@ -87,7 +96,7 @@ pub struct SpanningTree {
 impl SpanningTree {
     /// Weights of the tree over all rows, copies included, ascending.
     pub fn sorted_weights(&self, weights: &[u64]) -> Vec<f64> {
-        let copies = self.core.iter().zip(weights).flat_map(|(&core, &w)| (1..w).map(move |_| core));
+        let copies = self.copies.iter().zip(weights).flat_map(|(&weight, &w)| (1..w).map(move |_| weight));
         let mut all: Vec<f64> = self.edges.iter().map(|edge| edge.weight).chain(copies).collect();
         all.sort_unstable_by(f64::total_cmp);
         all
@@ -95,23 +104,33 @@ impl SpanningTree {
 }
 
 impl Hdbscan {
-    /// Bytes that [`Self::fit`] takes beside the rows and their weights.
-    pub fn memory(rows: &CsrMatrix, threads: usize) -> u64 {
-        Rows::memory(rows, threads) + rows.rows() as u64 * 200
+    /// Bytes that [`Self::fit`] takes beside `rows`, which stand for `all` rows.
+    pub fn memory(rows: &CsrMatrix, all: usize, threads: usize) -> u64 {
+        let tree = Rows::memory(rows, threads) + Rows::units_memory(rows) + rows.rows() as u64 * 200;
+        tree + all as u64 * 100
     }
 
-    /// Clusters distinct `rows`, each as often as its weight says. Clusters are numbered from 0 in the order of
-    /// their first row, and every row of one counts as core. Fewer rows than `min_samples` are noise.
+    /// Clusters rows of which `row_of` names the distinct row. Clusters of distinct rows are numbered from 0 in the
+    /// order of their first row, and every row of one counts as core. Fewer rows than `min_samples` are noise.
     ///
     /// # Errors
     /// [`Error::OptionValue`] if `min_cluster_size` is below 2 or `min_samples` below 1, [`Error::Memory`] if the
     /// work would not fit [`Control::memory`], [`Error::Canceled`].
     ///
     /// # Panics
-    /// If there are not as many weights as rows.
-    pub fn fit(self, rows: &CsrMatrix, weights: &[u64], control: &dyn Control) -> Result<Labels> {
-        let labels = match self.spanning_tree(rows, weights, control)? {
-            Some(tree) => condense::labels(&tree, weights, u64::from(self.min_cluster_size), control)?,
+    /// If `row_of` does not name each distinct row.
+    pub fn fit(self, rows: &CsrMatrix, row_of: &[u32], control: &dyn Control) -> Result<Labels> {
+        let needed = Self::memory(rows, row_of.len(), control.threads());
+        if needed > control.memory() || row_of.len() >= NONE as usize / 2 {
+            return Err(Error::Memory { what: "HDBSCAN", needed, allowed: control.memory() });
+        }
+        let mut weights = vec![0; rows.rows()];
+        for &row in row_of {
+            weights[row as usize] += 1;
+        }
+        assert!(!weights.contains(&0), "each row is named");
+        let labels = match self.spanning_tree(rows, &weights, control)? {
+            Some(tree) => condense::labels(&tree, row_of, self.min_cluster_size, control)?,
             None => vec![None; rows.rows()],
         };
         let core = labels.iter().map(Option::is_some).collect();
@@ -126,7 +145,7 @@ impl Hdbscan {
     /// As [`Self::fit`].
     ///
     /// # Panics
-    /// As [`Self::fit`].
+    /// If there are not as many weights as rows.
     pub fn spanning_tree(
         self,
         rows: &CsrMatrix,
@@ -135,7 +154,7 @@ impl Hdbscan {
     ) -> Result<Option<SpanningTree>> {
         assert_eq!(rows.rows(), weights.len(), "each row has a weight");
         self.check()?;
-        let needed = Self::memory(rows, control.threads());
+        let needed = Self::memory(rows, 0, control.threads());
         if needed > control.memory() {
             return Err(Error::Memory { what: "HDBSCAN", needed, allowed: control.memory() });
         }
@@ -143,11 +162,13 @@ impl Hdbscan {
         if total < u64::from(self.min_samples) || rows.rows() == 0 {
             return Ok(None);
         }
-        let index = Index::new(Cow::Borrowed(rows), control)?;
+        let index = Index::of_units(Cow::Borrowed(rows), control)?;
         let mut pool = Pool::new(control);
         let (core, some_near) = self.core_distances(&index, weights, &mut pool, control)?;
         let edges = Forest::new(&index, &core, &some_near).grow(&mut pool, control)?;
-        Ok(Some(SpanningTree { core, edges }))
+        let of_copies = |row| f64::max(core[row], index.rows().distance_of_copies(row));
+        let copies = (0..core.len()).map(of_copies).collect();
+        Ok(Some(SpanningTree { core, copies, edges }))
     }
 
     fn check(self) -> Result<()> {
@@ -176,10 +197,11 @@ impl Hdbscan {
             control.poll()?;
             control.progress("core distances", range.start as u64, weights.len() as u64);
             let found = pool.map(range, |scratch, row| {
-                if weights[row] >= enough {
+                let copies = index.rows().distance_of_copies(row);
+                if enough == 1 || (weights[row] >= enough && copies == 0.0) {
                     return (0.0, [NONE; SOME]);
                 }
-                let mut nearest = Nearest::new(row as u32, enough, weights);
+                let mut nearest = Nearest::new(row as u32, copies, enough, weights);
                 scratch.load_row(index.rows(), row);
                 index.search(scratch, &mut nearest);
                 scratch.unload();
@@ -197,17 +219,25 @@ impl Hdbscan {
 /// The nearest rows that weigh enough together.
 struct Nearest<'a> {
     row: u32,
+    /// Distance of the row's copies.
+    copies: f64,
     enough: u64,
     weights: &'a [u64],
     /// Weight of the row and of `heap`.
     total: u64,
-    /// Farthest first; distances as bits, which order like them.
+    /// Farthest first; distances as bits, which order like them. The row itself stands for its copies.
     heap: BinaryHeap<(u64, u32)>,
 }
 
 impl<'a> Nearest<'a> {
-    fn new(row: u32, enough: u64, weights: &'a [u64]) -> Self {
-        Nearest { row, enough, weights, total: weights[row as usize], heap: BinaryHeap::new() }
+    fn new(row: u32, copies: f64, enough: u64, weights: &'a [u64]) -> Self {
+        let mut nearest = Nearest { row, copies, enough, weights, total: 1, heap: BinaryHeap::new() };
+        nearest.again();
+        nearest
+    }
+
+    fn weight(&self, row: u32) -> u64 {
+        self.weights[row as usize] - u64::from(row == self.row)
     }
 
     /// Distance of the farthest that is needed; 1 if there are not enough, because the rest is at 1.
@@ -243,9 +273,9 @@ impl Collect for Nearest<'_> {
             return ControlFlow::Continue(());
         }
         self.heap.push((distance.to_bits(), row));
-        self.total = self.total.saturating_add(self.weights[row as usize]);
+        self.total = self.total.saturating_add(self.weight(row));
         while let Some(&(_, farthest)) = self.heap.peek() {
-            let without = self.total - self.weights[farthest as usize];
+            let without = self.total - self.weight(farthest);
             if without < self.enough {
                 break;
             }
@@ -257,7 +287,10 @@ impl Collect for Nearest<'_> {
 
     fn again(&mut self) {
         self.heap.clear();
-        self.total = self.weights[self.row as usize];
+        self.total = 1;
+        if self.weight(self.row) > 0 {
+            let _ = self.offer(self.row, self.copies);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
+use super::argsort::argsort;
 use super::{NONE, SpanningTree};
 use crate::control::Control;
 use crate::error::Result;
@@ -15,85 +16,123 @@ use crate::error::Result;
 /// Steps between two looks at the clock.
 const STEPS_BETWEEN_POLLS: usize = 1 << 14;
 
-/// Of more rows than this, and more equal edges than that, the edges join in scattered order.
-const SCATTERED_ROWS: u64 = 256;
-const SCATTERED_EDGES: usize = 16;
-
-/// The cluster of each row.
+/// The cluster of each distinct row, given the distinct row of each row.
 pub(super) fn labels(
     tree: &SpanningTree,
-    weights: &[u64],
-    min_cluster_size: u64,
+    row_of: &[u32],
+    min_cluster_size: u32,
     control: &dyn Control,
 ) -> Result<Vec<Option<u32>>> {
-    let visit = visit(tree, control)?;
-    let hierarchy = Hierarchy::new(tree, weights, &visit, control)?;
+    let visit = visit(tree, row_of, control)?;
+    control.progress("hierarchy", 0, 0);
+    let order = argsort(&visit.reached, control)?;
+    let hierarchy = Hierarchy::new(&visit.reached, &order, control)?;
     let (clusters, own) = hierarchy.condense(min_cluster_size, control)?;
     let chosen = choose(clusters);
-    let mut label_of = vec![None; weights.len()];
-    for (&row, &cluster) in visit.rows.iter().zip(&own) {
-        label_of[row as usize] = chosen[cluster as usize];
-    }
-    // Number by first row.
-    let mut number = vec![NONE; chosen.len()];
-    let mut count = 0;
-    Ok(label_of
-        .into_iter()
-        .map(|cluster: Option<u32>| {
-            let slot = &mut number[cluster? as usize];
-            if *slot == NONE {
-                *slot = count;
-                count += 1;
-            }
-            Some(*slot)
-        })
-        .collect())
+    let chosen = |position: usize| chosen[own[position] as usize];
+    let mut labels = of_most_copies(&visit.rows, tree.core.len(), chosen);
+    number_by_first_row(&mut labels);
+    Ok(labels)
 }
 
-/// Rows in Prim's order.
+/// The cluster that most copies of each row are in, the lowest of several.
+fn of_most_copies(rows: &[u32], count: usize, cluster: impl Fn(usize) -> Option<u32>) -> Vec<Option<u32>> {
+    let mut all: Vec<(u32, Option<u32>)> = (0..).zip(rows).map(|(at, &row)| (row, cluster(at))).collect();
+    all.sort_unstable();
+    let mut most = vec![(0, None); count];
+    for same in all.chunk_by(|a, b| a == b) {
+        let (row, cluster) = same[0];
+        let most = &mut most[row as usize];
+        if same.len() > most.0 {
+            *most = (same.len(), cluster);
+        }
+    }
+    most.into_iter().map(|(_, cluster)| cluster).collect()
+}
+
+fn number_by_first_row(labels: &mut [Option<u32>]) {
+    let mut number = vec![NONE; labels.iter().flatten().max().map_or(0, |&most| most as usize + 1)];
+    let mut count = 0;
+    for label in labels.iter_mut().flatten() {
+        let slot = &mut number[*label as usize];
+        if *slot == NONE {
+            *slot = count;
+            count += 1;
+        }
+        *label = *slot;
+    }
+}
+
+/// Rows, copies each on their own, in Prim's order.
 struct Visit {
+    /// The distinct row at each position.
     rows: Vec<u32>,
     /// Weight of the edge by which each row but the first was reached.
     reached: Vec<f64>,
 }
 
-/// Begins at row 0 and goes to the nearest row of the tree not yet seen, the lowest of several.
-fn visit(tree: &SpanningTree, control: &dyn Control) -> Result<Visit> {
-    let count = tree.core.len();
-    let mut starts = vec![0usize; count + 1];
-    for end in tree.edges.iter().flat_map(|edge| [edge.low, edge.high]) {
-        starts[end as usize + 1] += 1;
-    }
-    for row in 1..=count {
-        starts[row] += starts[row - 1];
-    }
-    let mut next = starts.clone();
-    let mut neighbors = vec![(0.0, 0); 2 * tree.edges.len()];
-    for edge in &tree.edges {
-        for (from, to) in [(edge.low, edge.high), (edge.high, edge.low)] {
-            neighbors[next[from as usize]] = (edge.weight, to);
-            next[from as usize] += 1;
+/// Lists of numbers, one after another.
+struct Lists<T> {
+    starts: Vec<usize>,
+    all: Vec<T>,
+}
+
+impl<T: Copy + Default> Lists<T> {
+    /// `count` lists of the entries, each of which says which list it goes to.
+    fn new(count: usize, entries: impl Iterator<Item = (u32, T)> + Clone) -> Self {
+        let mut starts = vec![0usize; count + 1];
+        for (list, _) in entries.clone() {
+            starts[list as usize + 1] += 1;
         }
+        for list in 1..=count {
+            starts[list] += starts[list - 1];
+        }
+        let mut next = starts.clone();
+        let mut all = vec![T::default(); starts[count]];
+        for (list, entry) in entries {
+            all[next[list as usize]] = entry;
+            next[list as usize] += 1;
+        }
+        Lists { starts, all }
     }
-    let mut seen = vec![false; count];
-    let mut order = Visit { rows: Vec::with_capacity(count), reached: Vec::with_capacity(count) };
+
+    fn of(&self, list: u32) -> &[T] {
+        &self.all[self.starts[list as usize]..self.starts[list as usize + 1]]
+    }
+}
+
+/// Begins at the first row and goes to the nearest row not yet seen, the lowest of several. The edges are those of
+/// the tree, and between copies of a row.
+fn visit(tree: &SpanningTree, row_of: &[u32], control: &dyn Control) -> Result<Visit> {
+    let count = tree.core.len();
+    let ends =
+        |edge: &super::Edge| [(edge.low, (edge.weight, edge.high)), (edge.high, (edge.weight, edge.low))];
+    let neighbors: Lists<(f64, u32)> = Lists::new(count, tree.edges.iter().flat_map(ends));
+    let copies: Lists<u32> = Lists::new(count, row_of.iter().copied().zip(0u32..));
+    let mut seen = vec![0usize; count];
+    let mut visit =
+        Visit { rows: Vec::with_capacity(row_of.len()), reached: Vec::with_capacity(row_of.len()) };
     // Weights are not negative, so their bits order like them.
     let mut near = BinaryHeap::from([Reverse((0, 0))]);
-    while let Some(Reverse((bits, row))) = near.pop() {
-        if order.rows.len().is_multiple_of(STEPS_BETWEEN_POLLS) {
+    while let Some(Reverse((bits, copy))) = near.pop() {
+        if visit.rows.len().is_multiple_of(STEPS_BETWEEN_POLLS) {
             control.poll()?;
         }
-        seen[row as usize] = true;
-        order.rows.push(row);
-        order.reached.push(f64::from_bits(bits));
-        for &(weight, to) in &neighbors[starts[row as usize]..starts[row as usize + 1]] {
-            if !seen[to as usize] {
-                near.push(Reverse((weight.to_bits(), to)));
+        let row = row_of[copy as usize];
+        if seen[row as usize] == 0 {
+            for &(weight, to) in neighbors.of(row).iter().filter(|(_, to)| seen[*to as usize] == 0) {
+                near.push(Reverse((weight.to_bits(), copies.of(to)[0])));
             }
         }
+        seen[row as usize] += 1;
+        if let Some(&next) = copies.of(row).get(seen[row as usize]) {
+            near.push(Reverse((tree.copies[row as usize].to_bits(), next)));
+        }
+        visit.rows.push(row);
+        visit.reached.push(f64::from_bits(bits));
     }
-    order.reached.remove(0);
-    Ok(order)
+    visit.reached.remove(0);
+    Ok(visit)
 }
 
 /// Part of the hierarchy: positions that are together at some height.
@@ -102,44 +141,22 @@ struct Node {
     /// Positions `from..to`.
     from: u32,
     to: u32,
-    /// Below this height it falls apart: into two parts, or a row into its copies.
-    height: f64,
-    /// The parts, which are nodes; `NONE` for a row.
+    /// The parts, which are nodes, into which it falls below its height; `NONE` for a row.
     parts: [u32; 2],
-    /// Rows, copies included.
-    size: u64,
+    height: f64,
 }
 
 impl Node {
     fn positions(&self) -> Range<usize> {
         self.from as usize..self.to as usize
     }
+
+    fn size(&self) -> u32 {
+        self.to - self.from
+    }
 }
 
 struct Hierarchy(Vec<Node>);
-
-/// Edges by ascending weight; equal ones in their order, or, where there are many, scattered.
-fn in_line(weights: &[f64], scattered: bool) -> Vec<u32> {
-    let weight = |edge: u32| weights[edge as usize];
-    let mut order: Vec<u32> = (0..weights.len() as u32).collect();
-    order.sort_by(|&a, &b| weight(a).total_cmp(&weight(b)));
-    if scattered {
-        for tie in order.chunk_by_mut(|&a, &b| weight(a).total_cmp(&weight(b)).is_eq()) {
-            if tie.len() > SCATTERED_EDGES {
-                tie.sort_unstable_by_key(|&edge| scatter(edge));
-            }
-        }
-    }
-    order
-}
-
-/// Another number for each number, with no order in them (the finalizer of splitmix64).
-fn scatter(i: u32) -> u64 {
-    let mut x = u64::from(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
 
 /// A cluster of the condensed hierarchy.
 #[derive(Debug, Clone, Copy)]
@@ -152,43 +169,29 @@ struct Cluster {
 }
 
 impl Hierarchy {
-    /// Joins neighbours in Prim's order by ascending weight. The root comes last.
-    fn new(tree: &SpanningTree, weights: &[u64], visit: &Visit, control: &dyn Control) -> Result<Self> {
-        let count = visit.rows.len();
-        let mut nodes: Vec<Node> = Vec::with_capacity(2 * count - 1);
-        nodes.extend((0u32..).zip(&visit.rows).map(|(at, &row)| Node {
-            from: at,
-            to: at + 1,
-            height: tree.core[row as usize],
-            parts: [NONE; 2],
-            size: weights[row as usize],
-        }));
-        let total = weights.iter().fold(0u64, |sum, &w| sum.saturating_add(w));
-        let order = in_line(&visit.reached, total > SCATTERED_ROWS);
+    /// Joins neighbours in Prim's order, in the order given. The root comes last.
+    fn new(reached: &[f64], order: &[u32], control: &dyn Control) -> Result<Self> {
+        let count = reached.len() as u32 + 1;
+        let mut nodes: Vec<Node> = Vec::with_capacity(2 * count as usize - 1);
+        nodes.extend((0..count).map(|at| Node { from: at, to: at + 1, parts: [NONE; 2], height: 0.0 }));
         // The node of each range of positions, known at its first and its last position.
-        let mut node_at: Vec<u32> = (0..count as u32).collect();
+        let mut node_at: Vec<u32> = (0..count).collect();
         for (step, &at) in order.iter().enumerate() {
             if step % STEPS_BETWEEN_POLLS == 0 {
                 control.poll()?;
             }
             let parts = [node_at[at as usize], node_at[at as usize + 1]];
-            let [left, right] = parts.map(|part| nodes[part as usize]);
+            let [Node { from, .. }, Node { to, .. }] = parts.map(|part| nodes[part as usize]);
             let fresh = nodes.len() as u32;
-            node_at[left.from as usize] = fresh;
-            node_at[right.to as usize - 1] = fresh;
-            nodes.push(Node {
-                from: left.from,
-                to: right.to,
-                height: visit.reached[at as usize],
-                parts,
-                size: left.size.saturating_add(right.size),
-            });
+            node_at[from as usize] = fresh;
+            node_at[to as usize - 1] = fresh;
+            nodes.push(Node { from, to, parts, height: reached[at as usize] });
         }
         Ok(Hierarchy(nodes))
     }
 
     /// Clusters, each after its parent, the whole first; and the cluster that each position leaves last.
-    fn condense(&self, min_cluster_size: u64, control: &dyn Control) -> Result<(Vec<Cluster>, Vec<u32>)> {
+    fn condense(&self, min_cluster_size: u32, control: &dyn Control) -> Result<(Vec<Cluster>, Vec<u32>)> {
         let root = self.0.len() as u32 - 1;
         let mut clusters = vec![Cluster { parent: NONE, birth: 0.0, stability: 0.0 }];
         let mut own = vec![0; self.0[root as usize].to as usize];
@@ -202,19 +205,19 @@ impl Hierarchy {
                     control.poll()?;
                 }
                 let density = 1.0 / node.height;
-                let leave = |this: &mut Cluster, size: u64| {
-                    this.stability += (density - this.birth) * size as f64;
+                let leave = |this: &mut Cluster, size: u32| {
+                    this.stability += (density - this.birth) * f64::from(size);
                 };
                 let this = &mut clusters[cluster as usize];
                 // Rows at distance 0 of one another are never told apart.
                 let large = if density.is_finite() {
-                    node.parts.map(|part| self.is_large(part, &node, min_cluster_size))
+                    node.parts.map(|part| self.0[part as usize].size() >= min_cluster_size)
                 } else {
                     [false; 2]
                 };
                 match large {
                     [true, true] => {
-                        leave(this, node.size);
+                        leave(this, node.size());
                         for part in node.parts {
                             open.push((part, clusters.len() as u32));
                             clusters.push(Cluster { parent: cluster, birth: density, stability: 0.0 });
@@ -222,14 +225,14 @@ impl Hierarchy {
                         break;
                     }
                     [false, false] => {
-                        leave(this, node.size);
+                        leave(this, node.size());
                         own[node.positions()].fill(cluster);
                         break;
                     }
                     [left_stays, _] => {
                         let [left, right] = node.parts.map(|part| self.0[part as usize]);
                         let (stays, leaves) = if left_stays { (left, right) } else { (right, left) };
-                        leave(this, leaves.size);
+                        leave(this, leaves.size());
                         own[leaves.positions()].fill(cluster);
                         node = stays;
                     }
@@ -237,15 +240,6 @@ impl Hierarchy {
             }
         }
         Ok((clusters, own))
-    }
-
-    /// Whether a part of a node goes on as a cluster. Copies of a row that come apart at the same height do not.
-    fn is_large(&self, part: u32, whole: &Node, min_cluster_size: u64) -> bool {
-        part != NONE && {
-            let part = &self.0[part as usize];
-            let is_row = part.parts[0] == NONE;
-            part.size >= min_cluster_size && !(is_row && part.height >= whole.height)
-        }
     }
 }
 

@@ -1,4 +1,6 @@
 //! The spanning tree against Kruskal over all pairs; what labels must be whatever the data.
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,15 +9,31 @@ use crate::distinct::Distinct;
 use crate::neighbors::tests::{log_like, matrix, vectors};
 use crate::sparse::SparseVec;
 
+/// The distinct row of each of as many rows as the weights say, the first of each in order.
+fn row_of(weights: &[u64]) -> Vec<u32> {
+    let most = weights.iter().copied().max().unwrap_or(0);
+    let named = |nth| (0u32..).zip(weights).filter(move |(_, weight)| nth < **weight).map(|(row, _)| row);
+    (0..most).flat_map(named).collect()
+}
+
 /// Core distances from sorted distances, then all pairs by ascending weight and rows.
 fn kruskal(rows: &CsrMatrix, weights: &[u64], min_samples: u64) -> SpanningTree {
     let n = rows.rows();
+    let units: Vec<BTreeMap<u32, f64>> = (0..n)
+        .map(|i| {
+            let (row, length) = (rows.row(i), rows.row(i).l2_norm());
+            row.indices.iter().zip(row.values).map(|(&column, &v)| (column, f64::from(v) / length)).collect()
+        })
+        .collect();
     let distance = |i: usize, j: usize| {
-        if i == j { 0.0 } else { rows.row(i).cosine_distance(rows.row(j)).unwrap() }
+        let products = units[i].iter().filter_map(|(column, a)| units[j].get(column).map(|b| a * b));
+        1.0 - products.sum::<f64>().clamp(-1.0, 1.0)
     };
     let core: Vec<f64> = (0..n)
         .map(|i| {
-            let mut all: Vec<(f64, u64)> = (0..n).map(|j| (distance(i, j), weights[j])).collect();
+            let mut all: Vec<(f64, u64)> =
+                (0..n).filter(|&j| i != j).map(|j| (distance(i, j), weights[j])).collect();
+            all.extend([(0.0, 1), (distance(i, i), weights[i] - 1)]);
             all.sort_by(|a, b| a.0.total_cmp(&b.0));
             let mut seen = 0;
             all.into_iter().find(|(_, weight)| {
@@ -32,7 +50,8 @@ fn kruskal(rows: &CsrMatrix, weights: &[u64], min_samples: u64) -> SpanningTree 
     pairs.sort_by(|a, b| a.weight.total_cmp(&b.weight).then((a.low, a.high).cmp(&(b.low, b.high))));
     let mut sets = Sets::new(n);
     let edges = pairs.into_iter().filter(|edge| sets.join(edge.low, edge.high)).collect();
-    SpanningTree { core, edges }
+    let copies = (0..n).map(|i| core[i].max(distance(i, i))).collect();
+    SpanningTree { core, copies, edges }
 }
 
 fn sorted(mut tree: SpanningTree) -> SpanningTree {
@@ -58,8 +77,9 @@ fn check_labels(labels: &Labels, weights: &[u64], min_cluster_size: u32) {
         }
     }
     assert_eq!(next, labels.clusters);
-    assert_ne!(labels.clusters, 1, "the whole is no cluster, so there is none or there are several");
-    assert!(sizes.iter().all(|&size| size >= u64::from(min_cluster_size)));
+    if weights.iter().all(|&weight| weight == 1) {
+        assert!(sizes.iter().all(|&size| size >= u64::from(min_cluster_size)));
+    }
     assert!(labels.core.iter().zip(&labels.labels).all(|(core, label)| *core == label.is_some()));
 }
 
@@ -82,7 +102,7 @@ proptest! {
         let weights: Vec<u64> = (0..rows.len() as u64).map(|i| if i % 5 == 0 { heavy } else { 1 + i % 2 }).collect();
         let fit = Hdbscan { min_cluster_size, min_samples };
         let tree = fit.spanning_tree(&all, &weights, &Unattended).unwrap();
-        let labels = fit.fit(&all, &weights, &Unattended).unwrap();
+        let labels = fit.fit(&all, &row_of(&weights), &Unattended).unwrap();
         if let Some(tree) = tree {
             prop_assert_eq!(sorted(tree), kruskal(&all, &weights, u64::from(min_samples)));
             check_labels(&labels, &weights, min_cluster_size);
@@ -90,7 +110,24 @@ proptest! {
             prop_assert!(weights.iter().sum::<u64>() < u64::from(min_samples) || rows.is_empty());
             prop_assert_eq!(labels.clusters, 0);
         }
-        prop_assert_eq!(fit.fit(&all, &weights, &Threads(3)).unwrap(), labels);
+        prop_assert_eq!(fit.fit(&all, &row_of(&weights), &Threads(3)).unwrap(), labels);
+        let ones = vec![1; rows.len()];
+        check_labels(&fit.fit(&all, &row_of(&ones), &Unattended).unwrap(), &ones, min_cluster_size);
+    }
+
+    #[test]
+    fn argsort_sorts(length in 0..3000usize, different in 1..300u32, seed in any::<u64>()) {
+        let mut state = seed;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            f64::from((state >> 33) as u32 % different)
+        };
+        let keys: Vec<f64> = (0..length).map(|_| random()).collect();
+        let order = argsort::argsort(&keys, &Unattended).unwrap();
+        prop_assert!(order.is_sorted_by(|&a, &b| keys[a as usize] <= keys[b as usize]));
+        let mut positions = order;
+        positions.sort_unstable();
+        prop_assert_eq!(positions, (0..length as u32).collect::<Vec<_>>());
     }
 
     #[test]
@@ -108,11 +145,13 @@ proptest! {
         let ones = vec![1; rows.len()];
         let expanded = fit.spanning_tree(&all, &ones, &Unattended).unwrap();
         let collapsed = fit.spanning_tree(&distinct.rows, &distinct.weights, &Unattended).unwrap();
-        prop_assert_eq!(
-            collapsed.as_ref().map(|tree| tree.sorted_weights(&distinct.weights)),
-            expanded.as_ref().map(|tree| tree.sorted_weights(&ones))
-        );
+        prop_assert_eq!(collapsed.is_some(), expanded.is_some());
         if let (Some(collapsed), Some(expanded)) = (collapsed, expanded) {
+            // Copies are at 0 from one another but for rounding, which may be more than from a multiple of the row.
+            let sorted = collapsed.sorted_weights(&distinct.weights);
+            for (a, b) in sorted.iter().zip(expanded.sorted_weights(&ones)) {
+                prop_assert!((a - b).abs() < 1e-15, "{a} and {b}");
+            }
             for (row, &of) in distinct.row_of.iter().enumerate() {
                 prop_assert_eq!(expanded.core[row].to_bits(), collapsed.core[of as usize].to_bits());
             }
@@ -131,7 +170,7 @@ fn the_tree_of_many_rows_is_kruskals_on_any_number_of_threads() {
             let tree = fit.spanning_tree(&rows, &weights, &Threads(threads)).unwrap().unwrap();
             assert_eq!(sorted(tree), expected, "min_samples {min_samples}, {threads} threads");
         }
-        check_labels(&fit.fit(&rows, &weights, &Unattended).unwrap(), &weights, 10);
+        check_labels(&fit.fit(&rows, &row_of(&weights), &Unattended).unwrap(), &weights, 10);
     }
 }
 
@@ -148,7 +187,7 @@ fn two_groups_and_a_stray() {
     rows.extend((0..4u8).map(|i| row(&[(2, 9.0), (3, 1.0 + f32::from(i) / 5.0), (4, 1.0)])));
     let rows = matrix(9, &rows);
     let fit = Hdbscan { min_cluster_size: 3, min_samples: 2 };
-    let labels = fit.fit(&rows, &[1; 9], &Unattended).unwrap();
+    let labels = fit.fit(&rows, &row_of(&[1; 9]), &Unattended).unwrap();
     let (a, b) = (Some(0), Some(1));
     assert_eq!(labels.labels, [a, a, a, a, None, b, b, b, b]);
     assert_eq!(labels.clusters, 2);
@@ -158,8 +197,9 @@ fn two_groups_and_a_stray() {
 fn copies_of_one_row_are_a_cluster_beside_another_and_noise_alone() {
     let row = |column| SparseVec { dim: 3, indices: vec![column], values: vec![1.0] };
     let fit = Hdbscan { min_cluster_size: 5, min_samples: 5 };
-    let labels =
-        |rows: &[SparseVec], weights: &[u64]| fit.fit(&matrix(3, rows), weights, &Unattended).unwrap().labels;
+    let labels = |rows: &[SparseVec], weights: &[u64]| {
+        fit.fit(&matrix(3, rows), &row_of(weights), &Unattended).unwrap().labels
+    };
     assert_eq!(labels(&[row(0), row(1)], &[7, 9]), [Some(0), Some(1)]);
     assert_eq!(labels(&[row(0), row(1)], &[7, 4]), [None, None]);
     assert_eq!(labels(&[row(0)], &[50]), [None]);
@@ -179,7 +219,7 @@ fn zero_vectors_are_noise_between_clusters() {
     rows.extend(std::iter::repeat_n(zero, 6));
     rows.extend((0..5u8).map(|i| row(1, f32::from(i) / 50.0 + 0.01)));
     let fit = Hdbscan { min_cluster_size: 4, min_samples: 3 };
-    let labels = fit.fit(&matrix(4, &rows), &[1; 16], &Unattended).unwrap().labels;
+    let labels = fit.fit(&matrix(4, &rows), &row_of(&[1; 16]), &Unattended).unwrap().labels;
     assert!(labels[..5].iter().all(|&l| l == Some(0)));
     assert!(labels[5..11].iter().all(|&l| l.is_none()));
     assert!(labels[11..].iter().all(|&l| l == Some(1)));
@@ -205,14 +245,14 @@ fn parameters_memory_and_cancel() {
     }
     let rows = log_like(300, 4);
     let fit = |min_cluster_size, min_samples, control: &dyn Control| {
-        Hdbscan { min_cluster_size, min_samples }.fit(&rows, &[1; 300], control)
+        Hdbscan { min_cluster_size, min_samples }.fit(&rows, &row_of(&[1; 300]), control)
     };
     assert!(
         matches!(fit(1, 5, &Unattended), Err(Error::OptionValue { name, .. }) if name == "min_cluster_size")
     );
     assert!(matches!(fit(5, 0, &Unattended), Err(Error::OptionValue { name, .. }) if name == "min_samples"));
     assert!(matches!(fit(5, 5, &Tight), Err(Error::Memory { needed, .. }) if needed > 1000));
-    for phase in ["core distances", "spanning tree"] {
+    for phase in ["core distances", "spanning tree", "hierarchy"] {
         let control = Stop(phase, std::cell::Cell::new(false));
         assert_eq!(fit(5, 5, &control), Err(Error::Canceled), "{phase}");
     }

@@ -78,6 +78,8 @@ pub struct Rows<'a> {
     frequencies: Vec<u32>,
     /// Sum of squares of each row.
     norms: Vec<f64>,
+    /// Values of the rows scaled to length 1, where distances are those of these.
+    units: Option<Vec<f64>>,
     longest: usize,
     /// Whether no value is negative, so that rows which share a term are at most 1 apart, others exactly.
     nonnegative: bool,
@@ -139,7 +141,26 @@ impl<'a> Rows<'a> {
         }
         let frequencies = order.iter().map(|&old| frequencies[old as usize]).collect();
         let nonnegative = matrix.values.iter().all(|&v| v >= 0.0);
-        Ok(Rows { matrix, columns, terms, frequencies, norms, longest, nonnegative })
+        Ok(Rows { matrix, columns, terms, frequencies, norms, units: None, longest, nonnegative })
+    }
+
+    /// Bytes that [`Self::scale_to_units`] takes.
+    pub(crate) fn units_memory(matrix: &CsrMatrix) -> u64 {
+        matrix.indices.len() as u64 * 8
+    }
+
+    /// From now on distances are `1 - x·y` of rows scaled to length 1 beforehand, as scikit-learn computes them,
+    /// which differs from [`SparseRef::cosine_distance`] in the last bits.
+    fn scale_to_units(&mut self) {
+        let unit = |row| self.weights(row).map(|(_, weight)| weight);
+        self.units = Some((0..self.len()).flat_map(unit).collect());
+    }
+
+    /// Distance of a row to a copy of itself: 0, but for rounding.
+    pub(crate) fn distance_of_copies(&self, row: usize) -> f64 {
+        let Some(units) = &self.units else { return 0.0 };
+        let squares = units[self.matrix.indptr[row]..self.matrix.indptr[row + 1]].iter().map(|v| v * v);
+        1.0 - squares.sum::<f64>().clamp(-1.0, 1.0)
     }
 
     /// Number of rows.
@@ -358,6 +379,16 @@ impl<'a> Index<'a> {
         let (group_of, count) = rows.alike();
         let groups = Groups::new(&rows, &group_of, count as usize, control)?;
         Ok(Index { rows, groups })
+    }
+
+    /// Indexes every row; distances of rows are those that scikit-learn computes, to the last bit.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] and [`Error::Canceled`].
+    pub(crate) fn of_units(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
+        let mut index = Index::new(matrix, control)?;
+        index.rows.scale_to_units();
+        Ok(index)
     }
 
     /// The rows.

@@ -75,8 +75,12 @@ impl Scratch {
         self.resize(rows);
         self.norm = rows.norms[i];
         let range = rows.matrix.indptr[i]..rows.matrix.indptr[i + 1];
-        for (&term, &value) in rows.terms[range.clone()].iter().zip(&rows.matrix.values[range]) {
-            self.dense[term as usize] = f64::from(value);
+        let terms = &rows.terms[range.clone()];
+        if let Some(units) = &rows.units {
+            terms.iter().zip(&units[range]).for_each(|(&term, &value)| self.dense[term as usize] = value);
+        } else {
+            let values = &rows.matrix.values[range];
+            terms.iter().zip(values).for_each(|(&term, &v)| self.dense[term as usize] = f64::from(v));
         }
         self.query.extend(rows.weights(i).map(|(t, w)| (t, w as f32)));
         self.ready(rows);
@@ -123,13 +127,18 @@ impl Scratch {
     }
 
     /// Cosine distance of the query to a row; the same bits as [`SparseRef::cosine_distance`], because a term
-    /// that is not shared adds a zero to a sum in the same order.
+    /// that is not shared adds a zero to a sum in the same order. Of units, where rows have them.
     pub(super) fn distance(&self, rows: &Rows<'_>, row: u32) -> f64 {
+        let range = rows.matrix.indptr[row as usize]..rows.matrix.indptr[row as usize + 1];
+        if let Some(units) = &rows.units {
+            let shared = rows.terms[range.clone()].iter().zip(&units[range]);
+            let product: f64 = shared.map(|(&term, &value)| self.dense[term as usize] * value).sum();
+            return 1.0 - product.clamp(-1.0, 1.0);
+        }
         let norms = self.norm * rows.norms[row as usize];
         if norms == 0.0 {
             return 1.0;
         }
-        let range = rows.matrix.indptr[row as usize]..rows.matrix.indptr[row as usize + 1];
         let product: f64 = rows.terms[range.clone()]
             .iter()
             .zip(&rows.matrix.values[range])
