@@ -29,7 +29,7 @@ test: ## everything; ends in "N passed, N failed"
 lint: ## formatting, clippy, licences of the packages
 	@tools/test.sh fmt clippy deny
 
-bench: ## measures beside scikit-learn and writes docs/benchmarks.md (an hour); PART=embedding one part of it
+bench: ## measures beside scikit-learn and writes docs/benchmarks.md (45 minutes); PART=embedding one part of it
 	@tools/bench.sh $(PART)
 
 install: ## builds a release and installs it: make install PG_CONFIG=/path/pg_config

@@ -17,7 +17,8 @@ HOW = """\
   matrices are sparse, so that no threads of a BLAS take part. wc reads a file in memory; the start of its process counts.
 - Both sides take turns, {runs} runs each; figures are medians, in brackets the fastest and the slowest run. A ratio is one of medians.
 - Memory is the most that a call takes beyond what its processes held before: for logintel private memory of all
-  the server's processes, without shared buffers, sampled in a session and a run of its own; for scikit-learn the peak of its process.
+  the server's processes, without shared buffers and without the temporary files of rows beyond work_mem, sampled in a
+  session and a run of its own; for scikit-learn the peak of its process.
 - Vectors to be clustered are those of unmasked lines with n-grams 1–2, `min_df` 5, `max_df` 0.9 and 5000 features, for
   masked lines do not have as many distinct ones: the first distinct vectors in the order of lines, zero left out. scikit-learn
   gets the same float4 values as float64. Where there are more rows than distinct vectors, each occurs once and the other

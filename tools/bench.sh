@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures logintel beside scikit-learn and writes docs/benchmarks.md, with charts in docs/benchmarks/.
 #
-#   tools/bench.sh          everything; on two cores about an hour, 16 GB of memory
+#   tools/bench.sh          everything; on two cores about 45 minutes, 8 GB of memory
 #   tools/bench.sh PART…    some of: embedding clustering growth; the figures of the others stay as they were measured
 #   tools/bench.sh report   only writes the report again
 #
@@ -38,7 +38,7 @@ at_end() {
     cluster remove bench
 }
 trap at_end EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 # Room for the tables, and no background work between measurements.
 cluster start bench 'shared_buffers = 1GB' 'max_wal_size = 8GB' 'autovacuum = off' "logintel.databases = ''"
 say "bench: PostgreSQL $("$PG_CONFIG" --version | cut -d' ' -f2), $(id -un), $LOGINTEL_DATA"
