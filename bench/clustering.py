@@ -1,6 +1,7 @@
 """How fast are `dbscan_cluster` and `hdbscan_cluster`, and how much memory do they take?"""
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from hdbscan import HDBSCAN as HdbscanPackage
@@ -22,6 +23,7 @@ MIN_CLUSTER_SIZE = 5
 # Where scikit-learn's labels depend on the order of rows, because edges of the spanning tree are equally long.
 SAME_ENOUGH = 0.98
 GIB = 2**30
+TWO_THREADS = ", two threads"
 
 
 def dbscan(table: str, eps: float = EPS[0]) -> str:
@@ -56,6 +58,18 @@ def measure(server: Server, sizes: Sizes) -> Part:
     return part
 
 
+def _in_threads(server: Server, query: str) -> dict[str, Callable[[], float]]:
+    """Ways to time a query: with one thread, which is the default, and with two."""
+
+    def timed(threads: int) -> float:
+        server.run(f"SET logintel.max_parallel_threads = {threads}")
+        seconds = server.seconds(query)
+        server.run("RESET logintel.max_parallel_threads")
+        return seconds
+
+    return {"logintel": lambda: timed(1), "two threads": lambda: timed(2)}
+
+
 def _labels(server: Server, query: str, table: str) -> np.ndarray:
     """The label of each row, -1 for noise as scikit-learn says it."""
     call = query[query.index("logintel.") : query.index(" OVER ")]
@@ -87,20 +101,28 @@ def _dbscan(
         ).fit_predict(matrix)
     )
     seconds = interleave(
-        sizes.runs, {"logintel": lambda: server.seconds(query), "scikit-learn": theirs}
+        sizes.runs, _in_threads(server, query) | {"scikit-learn": theirs}
     )
     what = f"`dbscan_cluster`, {sizes.distinct:,} distinct vectors, eps {eps}"
-    part.rows.append(
+    part.rows += [
         Row(
-            work=what,
+            work=f"{what}{remark}",
             against="`DBSCAN(metric='cosine', algorithm='brute')`, same eps and min_samples",
-            value=ratio(seconds, "scikit-learn", "logintel"),
+            value=ratio(seconds, "scikit-learn", side),
             target=Target(50),
-            seconds=seconds,
-            memory={"logintel": server.memory(query), "scikit-learn": theirs.memory},
-            chart=f"DBSCAN, eps {eps}",
+            seconds={"logintel": seconds[side], "scikit-learn": seconds["scikit-learn"]},
+            memory=memory,
+            chart=f"DBSCAN, eps {eps}{remark}",
         )
-    )
+        for side, remark, memory in (
+            (
+                "logintel",
+                "",
+                {"logintel": server.memory(query), "scikit-learn": theirs.memory},
+            ),
+            ("two threads", TWO_THREADS, {}),
+        )
+    ]
     part.checks.append(
         _same_clusters(what, _labels(server, query, table), theirs.result, 1.0)
     )
@@ -119,11 +141,7 @@ def _hdbscan(
         ).fit_predict(matrix)
     )
     package = OwnRun(lambda: _hdbscan_package(matrix))
-    sides = {
-        "logintel": lambda: server.seconds(query),
-        "scikit-learn": theirs,
-        "hdbscan": package,
-    }
+    sides = _in_threads(server, query) | {"scikit-learn": theirs, "hdbscan": package}
     seconds = interleave(sizes.runs, sides)
     what = f"`hdbscan_cluster`, {sizes.distinct:,} distinct vectors"
     memory = {"logintel": server.memory(query), "scikit-learn": theirs.memory}
@@ -136,6 +154,17 @@ def _hdbscan(
             seconds=_only(seconds, "scikit-learn"),
             memory=memory,
             chart="HDBSCAN*",
+        ),
+        Row(
+            work=f"{what}{TWO_THREADS}",
+            against="`HDBSCAN(metric='cosine')`, same min_cluster_size and min_samples",
+            value=ratio(seconds, "scikit-learn", "two threads"),
+            target=Target(10),
+            seconds={
+                "logintel": seconds["two threads"],
+                "scikit-learn": seconds["scikit-learn"],
+            },
+            chart=f"HDBSCAN*{TWO_THREADS}",
         ),
         Row(
             work=what,

@@ -12,15 +12,15 @@ HOW = """\
   cycle is a fresh random one (seeded), so that each run of digits keeps its length and lines repeat as real logs do.
 - logintel's time is the server's: `Execution Time` of `EXPLAIN (ANALYZE, TIMING OFF)`. Tables are vacuumed, analysed and
   prewarmed; parallel workers and JIT are what the planner chooses with the settings above. Clustering runs in one
-  thread (`logintel.max_parallel_threads` = 1), as scikit-learn does by default.
+  thread (`logintel.max_parallel_threads` = 1, the default), as scikit-learn does by default, and again in two.
 - scikit-learn works on what it has in memory already; neither reading rows nor handing back labels is counted. Its
   matrices are sparse, so that no threads of a BLAS take part. wc reads a file in memory; the start of its process counts.
 - Both sides take turns, {runs} runs each; figures are medians, in brackets the fastest and the slowest run. A ratio is one of medians.
 - Memory is the most that a call takes beyond what its processes held before: for logintel private memory of all
   the server's processes, without shared buffers and without the temporary files of rows beyond work_mem, sampled in a
   session and a run of its own; for scikit-learn the peak of its process.
-- Vectors to be clustered are those of unmasked lines with n-grams 1–2, `min_df` 5, `max_df` 0.9 and 5000 features, for
-  masked lines do not have as many distinct ones: the first distinct vectors in the order of lines, zero left out. scikit-learn
+- Vectors to be clustered are those of unmasked lines with the default options of `tfidf_fit`, for masked lines do not have
+  as many distinct ones: the first distinct vectors in the order of lines, zero left out. scikit-learn
   gets the same float4 values as float64. Where there are more rows than distinct vectors, each occurs once and the other
   rows are drawn by Zipf's law (the r-th vector 1/r times as often as the first), shuffled.
 - `min_points` (`min_samples`) is 5, `min_cluster_size` 5.

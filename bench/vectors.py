@@ -6,8 +6,6 @@ from scipy.sparse import csr_matrix
 from bench.lines import SEED
 from bench.server import Server
 
-# With these the numbers in a line count, so that almost every line has a vector of its own.
-OPTIONS = '{"ngram_range": [1, 2], "min_df": 5, "max_df": 0.9, "max_features": 5000}'
 # Lines that are looked through for each distinct vector wanted.
 PER_VECTOR = 4
 
@@ -17,7 +15,7 @@ def make_distinct(server: Server, count: int) -> None:
     because scikit-learn does not count a zero vector as its own neighbour."""
     server.table_as(
         "vector_model",
-        f"SELECT logintel.tfidf_fit(message, '{OPTIONS}') AS m FROM lines",
+        "SELECT logintel.tfidf_fit(message) AS m FROM lines",
     )
     server.table_as(
         "distinct_vectors",
