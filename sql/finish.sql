@@ -72,7 +72,7 @@ COMMENT ON TRIGGER restore_builtin ON logintel.detectors IS 'lets a dump overwri
 CREATE VIEW logintel.progress AS
 SELECT p.pid, d.datname AS database, p.command, p.phase, p.done, p.total, p.started
 FROM logintel.progress_info() AS p LEFT JOIN pg_catalog.pg_database AS d ON d.oid = p.database;
-COMMENT ON VIEW logintel.progress IS 'long calls that run now, where logintel is in shared_preload_libraries';
+COMMENT ON VIEW logintel.progress IS 'long calls that run now; on PostgreSQL 15 and 16 where logintel is in shared_preload_libraries';
 COMMENT ON COLUMN logintel.progress.pid IS 'Process of the connection';
 COMMENT ON COLUMN logintel.progress.database IS 'Its database';
 COMMENT ON COLUMN logintel.progress.command IS 'What is called';

@@ -1,6 +1,7 @@
 //! How far long calls have come, for other connections to read: the view `logintel.progress`.
 //!
-//! Each call that may be long holds one slot of shared memory. Slots are numbers that are written without a lock;
+//! Each call that may be long holds one slot of shared memory, which is asked for where the library is preloaded, and
+//! from PostgreSQL 17 on taken from its registry elsewhere. Slots are numbers that are written without a lock;
 //! a reader may see a phase with the count of the one before, never a torn number. A backend that ends without
 //! giving its slot back is told by its process number, which no longer lives.
 use std::cell::Cell;
@@ -28,7 +29,15 @@ const PHASES: [&str; 13] = [
     "other",
 ];
 /// What is called.
-const COMMANDS: [&str; 5] = ["train", "score_history", "dbscan_cluster", "hdbscan_cluster", "log_timeline"];
+const COMMANDS: [&str; 7] = [
+    "train",
+    "score_history",
+    "dbscan_cluster",
+    "hdbscan_cluster",
+    "log_timeline",
+    "standard_scale",
+    "tfidf_fit",
+];
 
 #[derive(Default)]
 struct Slot {
@@ -72,9 +81,39 @@ pub fn request() {
     REQUESTED.store(true, Ordering::Relaxed);
 }
 
-/// The slots; none where the library was not preloaded.
+/// The slots; none before PostgreSQL 17 where the library was not preloaded.
 fn with_slots<T>(use_them: impl FnOnce(&[Slot]) -> T) -> Option<T> {
-    REQUESTED.load(Ordering::Relaxed).then(|| use_them(&SHARED.share().0))
+    if REQUESTED.load(Ordering::Relaxed) {
+        return Some(use_them(&SHARED.share().0));
+    }
+    registered().map(|slots| use_them(&slots.0))
+}
+
+#[cfg(not(any(feature = "pg15", feature = "pg16")))]
+fn registered() -> Option<&'static Slots> {
+    unsafe extern "C-unwind" fn fill(place: *mut std::ffi::c_void) {
+        // SAFETY: as many bytes as were asked for, aligned for anything.
+        unsafe { place.cast::<Slots>().write(Slots::default()) }
+    }
+    thread_local! {
+        static SLOTS: Cell<Option<&'static Slots>> = const { Cell::new(None) };
+    }
+    if SLOTS.get().is_none() {
+        let mut found = false;
+        // SAFETY: a segment of the registry stays where it is as long as the process lives, and is filled before
+        // anybody else sees it.
+        SLOTS.set(Some(unsafe {
+            let size = size_of::<Slots>();
+            let name = c"logintel progress";
+            &*pg_sys::GetNamedDSMSegment(name.as_ptr(), size, Some(fill), &raw mut found).cast::<Slots>()
+        }));
+    }
+    SLOTS.get()
+}
+
+#[cfg(any(feature = "pg15", feature = "pg16"))]
+fn registered() -> Option<&'static Slots> {
+    None
 }
 
 /// A call that is shown until it is dropped.
@@ -86,6 +125,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Shows a call from now on, if none is shown yet and a slot is free: for calls that do not end in turn.
+    pub fn begin_alone(command: &str) -> Option<Self> {
+        MINE.get().is_none().then(|| Progress::begin(command))
+    }
+
     /// Shows a call from now on, if a slot is free.
     pub fn begin(command: &str) -> Self {
         let mine = with_slots(|slots| slots.iter().position(|slot| claim(slot, command))).flatten();

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use logintel_core::Error;
 use logintel_core::artifact;
+use logintel_core::control::Control;
 use logintel_core::counts::TermCounts;
 use logintel_core::limits::MAX_MODEL_BYTES;
 use logintel_core::options::TfidfOptions;
@@ -24,6 +25,7 @@ use crate::call::{Raw, argument, given};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, raise};
 use crate::logvec::LogVec;
+use crate::progress::Progress;
 use crate::settings;
 use crate::text::{Jsonb, Text, to_datum, with_text};
 use crate::tuples::ResultSet;
@@ -130,11 +132,16 @@ fn checked(bytes: &[u8]) -> TfidfModel {
 
 // tfidf_fit -----------------------------------------------------------------------------------------------------
 
+/// Messages from one report of progress to the next.
+const DOCUMENTS_BETWEEN_REPORTS: u64 = 4096;
+
 /// The state of an aggregation.
 struct FitState {
     counts: TermCounts,
     /// Options as their datum's bytes, which must be the same for every row; empty for none.
     options: Vec<u8>,
+    /// Shows the call; of several groups, the first.
+    progress: Option<Progress>,
 }
 
 /// The memory context of the aggregate that is running.
@@ -180,7 +187,8 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             let options = TfidfOptions::default().merge(&json).or_raise();
             let mut counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
             counts.watch = Session::watch();
-            keep(context, FitState { counts, options: bytes.clone() })
+            let progress = Progress::begin_alone("tfidf_fit");
+            keep(context, FitState { counts, options: bytes.clone(), progress })
         };
         if (*state).options != bytes {
             fail(
@@ -190,7 +198,12 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             );
         }
         if let Some(message) = argument(fcinfo, 1) {
-            with_text(message, |text| (*state).counts.add(text)).or_raise();
+            let state = &mut *state;
+            let documents = state.counts.documents();
+            if documents.is_multiple_of(DOCUMENTS_BETWEEN_REPORTS) && state.progress.is_some() {
+                Session.progress("reading", documents, 0);
+            }
+            with_text(message, |text| state.counts.add(text)).or_raise();
         }
         Raw(Some(pg_sys::Datum::from(state)))
     }
@@ -215,7 +228,7 @@ unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             // The other state stays whose it is: ours is a copy.
             let mut counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
             counts.watch = Session::watch();
-            keep(context, FitState { counts, options: right.options.clone() })
+            keep(context, FitState { counts, options: right.options.clone(), progress: None })
         };
         (*left).counts.merge(&right.counts).or_raise();
         Raw(Some(pg_sys::Datum::from(left)))
@@ -256,6 +269,7 @@ unsafe fn tfidf_fit_deserial(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             Ok(FitState {
                 counts: TermCounts::from_bytes(counts, settings::maintenance_mem())?,
                 options: options.to_vec(),
+                progress: None,
             })
         });
         Raw(Some(pg_sys::Datum::from(keep(pg_sys::CurrentMemoryContext, state.or_raise()))))

@@ -6,10 +6,12 @@
 use std::ptr::NonNull;
 
 use logintel_core::Error;
+use logintel_core::control::Control;
 use logintel_core::scale::ColumnScale;
 use pgrx::prelude::*;
 use pgrx::{FromDatum, PgMemoryContexts, pg_sys};
 
+use crate::control::Session;
 use crate::error::{fail, raise};
 use crate::memory::MAX_ALLOC_SIZE;
 
@@ -35,6 +37,8 @@ unsafe extern "C-unwind" {
     fn WinGetFuncArgCurrent(window: WindowObject, argument: i32, is_null: *mut bool) -> pg_sys::Datum;
 }
 
+/// Rows from one report of progress to the next.
+const ROWS_BETWEEN_REPORTS: i32 = 1024;
 /// Positions count from the first row of the partition.
 const WINDOW_SEEK_HEAD: i32 = 1;
 
@@ -112,6 +116,9 @@ impl WindowPartition {
         let mut row_memory = PgMemoryContexts::new("logintel window row");
         for row in 0..rows {
             pgrx::check_for_interrupts!();
+            if row % ROWS_BETWEEN_REPORTS == 0 {
+                Session.progress("reading", row as u64, rows as u64);
+            }
             // SAFETY: the value is dropped before its memory is reset; the caller knows the type.
             unsafe {
                 row_memory.switch_to(|_| visit(self.argument_at(argument, row)));

@@ -10,6 +10,7 @@ use super::WindowPartition;
 use crate::control::Session;
 use crate::error::{OrRaise, raise};
 use crate::logvec::LogVec;
+use crate::progress::Progress;
 
 /// Each component divided by its population standard deviation over the partition.
 #[pg_extern(sql = false)]
@@ -17,6 +18,7 @@ fn standard_scale(fcinfo: pg_sys::FunctionCallInfo) -> Option<LogVec<'static>> {
     // SAFETY: fcinfo is that of this call.
     let partition = unsafe { WindowPartition::of_call(fcinfo) };
     let columns = partition.once::<ColumnScale>(|| {
+        let _progress = Progress::begin("standard_scale");
         let Some(vectors) = vectors(&partition, &Session) else { return Vec::new() };
         StandardScaler::fit(&vectors, &Session).or_raise().columns().to_vec()
     });

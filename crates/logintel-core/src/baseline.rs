@@ -18,7 +18,7 @@ use hashbrown::HashTable;
 
 use crate::artifact::Artifact;
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
-use crate::control::Control;
+use crate::control::{Control, Watch};
 use crate::counts::TermCounts;
 use crate::dbscan::{CoreRows, Dbscan};
 use crate::distinct::{Distinct, DistinctRows};
@@ -29,6 +29,7 @@ use crate::severity::is_error;
 use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
 use crate::table::HASHER;
 use crate::tfidf::TfidfModel;
+use crate::tokenize::Tokenizer;
 use crate::vectorizer::{Coverage, Scratch, Vectorizer};
 
 /// Folds of the calibration.
@@ -37,6 +38,8 @@ pub const FOLDS: u32 = 10;
 pub const MAX_TEMPLATES: usize = 100_000;
 /// Most bytes of a masked message that are looked at.
 pub const MAX_MASKED: usize = 16 << 10;
+/// Most bytes of a message that are masked to come to that: masks shorten.
+const MAX_UNMASKED: usize = 16 * MAX_MASKED;
 /// Most held-back templates that are measured for each fold, evenly spaced.
 const MAX_HELD: usize = 1000;
 /// Most distinct values of the calibration kept.
@@ -136,9 +139,19 @@ impl Artifact for Baseline {
     }
 }
 
-/// The part of a masked message that is looked at.
-pub fn head(masked: &str) -> &str {
-    &masked[..masked.floor_char_boundary(MAX_MASKED)]
+/// The part of a message that is looked at, masked.
+///
+/// # Errors
+/// [`Error::PatternSteps`], and what the watch returns.
+pub fn masked_head<'a>(tokenizer: &Tokenizer, message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
+    let message = &message[..message.floor_char_boundary(MAX_UNMASKED)];
+    Ok(match tokenizer.mask(message, watch)? {
+        Cow::Borrowed(masked) => Cow::Borrowed(&masked[..masked.floor_char_boundary(MAX_MASKED)]),
+        Cow::Owned(mut masked) => {
+            masked.truncate(masked.floor_char_boundary(MAX_MASKED));
+            Cow::Owned(masked)
+        }
+    })
 }
 
 /// Gathers history.
@@ -194,8 +207,8 @@ impl Trainer {
     /// [`Error::Memory`] at the bound, [`Error::PatternSteps`].
     pub fn add(&mut self, message: &str, level: Option<&str>) -> Result<()> {
         let tokenizer = self.counts.tokenizer();
-        let masked = tokenizer.mask(message)?;
-        let masked = head(&masked);
+        let masked = masked_head(&tokenizer, message, &self.counts.watch)?;
+        let masked = &*masked;
         let error = level.is_some_and(|level| overrides(&self.options, level));
         let fold = 1u16 << (splitmix(self.rows) % u64::from(FOLDS));
         self.rows += 1;

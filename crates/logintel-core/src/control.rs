@@ -52,6 +52,8 @@ pub struct Watch {
 
 /// N-grams from one poll to the next: milliseconds.
 const BETWEEN_POLLS: u32 = 1 << 12;
+/// Bytes from one poll to the next: a millisecond of masking.
+const BYTES_BETWEEN_POLLS: usize = 1 << 16;
 
 impl Watch {
     /// With what [`Control::poll`] does.
@@ -62,6 +64,11 @@ impl Watch {
     /// A message begins.
     pub(crate) fn start(&mut self) {
         (self.ngrams, self.next_poll) = (0, BETWEEN_POLLS);
+    }
+
+    /// Polls on the way through the bytes of a text.
+    pub(crate) fn over_bytes(&self) -> ByteWatch {
+        ByteWatch { poll: self.poll, left: BYTES_BETWEEN_POLLS }
     }
 
     /// A few more n-grams.
@@ -104,6 +111,30 @@ impl Watch {
     }
 }
 
+/// Polls on the way through a text.
+#[derive(Debug)]
+pub(crate) struct ByteWatch {
+    poll: fn() -> Result<()>,
+    /// Bytes until the next poll.
+    left: usize,
+}
+
+impl ByteWatch {
+    /// So many bytes more are behind us.
+    ///
+    /// # Errors
+    /// What the poll returns.
+    #[inline]
+    pub fn pass(&mut self, bytes: usize) -> Result<()> {
+        if bytes < self.left {
+            self.left -= bytes;
+            return Ok(());
+        }
+        self.left = BYTES_BETWEEN_POLLS;
+        (self.poll)()
+    }
+}
+
 impl Default for Watch {
     fn default() -> Self {
         Watch::new(|| Ok(()))
@@ -123,5 +154,8 @@ mod tests {
         assert!(matches!(more(&mut watch), Err(Error::MessageTooLong)));
         watch.start();
         assert!(more(&mut watch).is_ok());
+        let mut bytes = stopped.over_bytes();
+        assert!(bytes.pass(BYTES_BETWEEN_POLLS - 1).is_ok());
+        assert!(matches!(bytes.pass(1), Err(Error::Canceled)));
     }
 }

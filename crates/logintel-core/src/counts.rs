@@ -163,7 +163,7 @@ impl TermCounts {
     /// [`Error::Memory`] at the bound, [`Error::PatternSteps`].
     pub fn add(&mut self, message: &str) -> Result<()> {
         let tokenizer = self.tokenizer();
-        self.add_masked(&tokenizer.mask(message)?, 1)
+        self.add_masked(&tokenizer.mask(message, &self.watch)?, 1)
     }
 
     /// Counts a masked message as `times` documents.
@@ -193,7 +193,7 @@ impl TermCounts {
             }
         };
         if !tokenizer.joins_words() {
-            return tokenizer.ngrams(masked, |gram| {
+            return tokenizer.ngrams(masked, &watch.clone(), |gram| {
                 watch.tick(1)?;
                 count(trie.insert_word(WordKey::of(gram), gram)?);
                 Ok(())

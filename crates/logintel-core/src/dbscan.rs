@@ -103,7 +103,7 @@ impl Dbscan {
         let count = weights.len();
         let mut core = Vec::with_capacity(count);
         let mut links = Vec::with_capacity(count);
-        for range in Pace::new(count) {
+        for range in Pace::new(count, |row| index.rows().entries(row as u32)) {
             control.poll()?;
             control.progress("core rows", range.start as u64, count as u64);
             for (is_core, near) in pool.map(range, |scratch, i| self.core_row(index, weights, scratch, i)) {
@@ -155,7 +155,7 @@ impl Dbscan {
         let order: Vec<u32> = ascending.iter().flat_map(|&group| groups.members(group)).copied().collect();
         let mut joined = Sets::new(count as usize);
         let mut left = count;
-        for range in Pace::new(order.len()) {
+        for range in Pace::new(order.len(), |i| rows.entries(order[i])) {
             control.poll()?;
             control.progress("joining core rows", range.start as u64, order.len() as u64);
             let begun_anew = left <= count / 2 && range.start <= order.len() / 4;
@@ -201,7 +201,7 @@ impl Dbscan {
             return Ok(labels);
         }
         let groups = Groups::new(rows, cluster_of, clusters as usize, control)?;
-        for range in Pace::new(others.len()) {
+        for range in Pace::new(others.len(), |i| rows.entries(others[i])) {
             control.poll()?;
             control.progress("border rows", range.start as u64, others.len() as u64);
             let found = pool.map(range.clone(), |scratch, i| {

@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use crate::baseline::{
-    Baseline, SEEN_ONCE, extended_distance, head, noise_strangeness, to_cluster_space, unseen_part,
+    Baseline, SEEN_ONCE, extended_distance, masked_head, noise_strangeness, to_cluster_space, unseen_part,
     unseen_squared,
 };
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
@@ -182,8 +182,8 @@ impl Detector {
         mode: Mode,
         scratch: &mut Scratch,
     ) -> Result<Judgement> {
-        let masked = self.vectorizer.tokenizer().mask(message)?;
-        let masked = head(&masked);
+        let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
+        let masked = &*masked;
         match self.baseline.options.preset {
             Preset::Seed => self.judge_as_seed(masked, level, mode, scratch),
             Preset::Default => self.judge_masked(masked, level, scratch),
@@ -351,8 +351,8 @@ impl Detector {
         level: Option<&str>,
         scratch: &mut Scratch,
     ) -> Result<Vec<Explanation>> {
-        let masked = self.vectorizer.tokenizer().mask(message)?;
-        let masked = head(&masked);
+        let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
+        let masked = &*masked;
         let judgement = self.judge(message, level, Mode::Live, scratch)?;
         let measure = self.measure(masked, scratch)?;
         let seed = self.baseline.options.preset == Preset::Seed;

@@ -193,7 +193,7 @@ impl Hdbscan {
         let enough = u64::from(self.min_samples);
         let mut core = Vec::with_capacity(weights.len());
         let mut some_near = Vec::with_capacity(weights.len());
-        for range in Pace::new(weights.len()) {
+        for range in Pace::new(weights.len(), |row| index.rows().entries(row as u32)) {
             control.poll()?;
             control.progress("core distances", range.start as u64, weights.len() as u64);
             let found = pool.map(range, |scratch, row| {
@@ -377,7 +377,8 @@ impl<'a> Forest<'a> {
             let weight = |row: u32| self.shortest[row as usize].weight;
             weight(a).total_cmp(&weight(b)).then(a.cmp(&b))
         });
-        for range in Pace::new(open.len()) {
+        let rows = self.index.rows();
+        for range in Pace::new(open.len(), |i| rows.entries(open[i])) {
             control.poll()?;
             let rows = &open[range.clone()];
             let found = pool.map(range, |scratch, i| self.shortest(open[i], &part, &best, scratch));

@@ -12,6 +12,7 @@
 
 use std::borrow::Cow;
 
+use crate::control::{ByteWatch, Watch};
 use crate::error::Result;
 use crate::options::{Masks, invalid};
 use crate::pattern::Pattern;
@@ -63,15 +64,15 @@ impl Masker {
     /// The message with what varies replaced.
     ///
     /// # Errors
-    /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it.
-    pub fn mask<'a>(&self, message: &'a str) -> Result<Cow<'a, str>> {
+    /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it, and what the watch returns.
+    pub fn mask<'a>(&self, message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
         match &self.kind {
             Kind::None => Ok(Cow::Borrowed(message)),
-            Kind::BuiltIn => Ok(built_in(message)),
+            Kind::BuiltIn => built_in(message, watch),
             Kind::List(rules) => {
                 let mut text = Cow::Borrowed(message);
                 for (pattern, replacement) in rules {
-                    if let Some(replaced) = replace(pattern, replacement, &text)? {
+                    if let Some(replaced) = replace(pattern, replacement, &text, watch)? {
                         text = Cow::Owned(replaced);
                     }
                 }
@@ -81,12 +82,14 @@ impl Masker {
     }
 }
 
-fn replace(pattern: &Pattern, replacement: &str, text: &str) -> Result<Option<String>> {
+fn replace(pattern: &Pattern, replacement: &str, text: &str, watch: &Watch) -> Result<Option<String>> {
     let (mut out, mut end) = (String::new(), 0);
+    let mut pace = watch.over_bytes();
     pattern.find_whole(text, |found| {
         out.push_str(&text[end..found.start]);
         out.push_str(replacement);
-        end = found.end;
+        let from = std::mem::replace(&mut end, found.end);
+        pace.pass(end - from)
     })?;
     if end == 0 {
         return Ok(None);
@@ -123,15 +126,18 @@ fn is_url_end(byte: u8) -> bool {
 }
 
 /// Applies the built-in set.
-fn built_in(message: &str) -> Cow<'_, str> {
+fn built_in<'a>(message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
     // Every mask but a path needs a digit, and a path needs a slash or backslash, an address an @.
     if !message.bytes().any(|byte| byte.is_ascii_digit() || matches!(byte, b'/' | b'\\' | b'@')) {
-        return Cow::Borrowed(message);
+        return Ok(Cow::Borrowed(message));
     }
     let mut out = String::with_capacity(message.len());
     let bytes = message.as_bytes();
-    let mut at = 0;
+    let mut pace = watch.over_bytes();
+    let (mut at, mut passed) = (0, 0);
     while at < bytes.len() {
+        pace.pass(at - passed)?;
+        passed = at;
         let start = at;
         while at < bytes.len() && is_delimiter(bytes[at]) && replacement_at(&bytes[at..]) == 0 {
             at += 1;
@@ -153,16 +159,16 @@ fn built_in(message: &str) -> Cow<'_, str> {
         }
         let chunk = &message[start..at];
         if masked {
-            mask_parts(chunk, &mut out);
+            mask_parts(chunk, &mut out, &mut pace)?;
             continue;
         }
         if chunk.contains("://") {
             // The query of a URL is part of it.
             at += bytes[at..].iter().take_while(|&&b| !is_url_end(b)).count();
         }
-        mask_chunk(&message[start..at], &mut out);
+        mask_chunk(&message[start..at], &mut out, &mut pace)?;
     }
-    Cow::Owned(out)
+    Ok(Cow::Owned(out))
 }
 
 /// Bytes of a replacement at the beginning of the text, 0 if there is none. One that stands in the message already is
@@ -239,17 +245,18 @@ fn is_date_name(word: &str) -> bool {
 }
 
 /// Masks one chunk; punctuation around it stays.
-fn mask_chunk(chunk: &str, out: &mut String) {
+fn mask_chunk(chunk: &str, out: &mut String, pace: &mut ByteWatch) -> Result<()> {
     let head = chunk.len() - chunk.trim_start_matches([':', '*', '#', '$', '@', '!', '?']).len();
     let body = chunk[head..].trim_end_matches([':', '.', '!', '?', '*', '#']);
     out.push_str(&chunk[..head]);
     if !body.is_empty() {
         match classify(body) {
             Some(kind) => out.push_str(kind),
-            None => mask_parts(body, out),
+            None => mask_parts(body, out, pace)?,
         }
     }
     out.push_str(&chunk[head + body.len()..]);
+    Ok(())
 }
 
 /// The mask for a chunk that is replaced as a whole.
@@ -437,27 +444,30 @@ fn is_email(body: &str) -> bool {
 
 /// Replaces the digits of a chunk that is not replaced as a whole: a part between `_`, `-`, `.`, `:`, `/`, `@`
 /// that is a hexadecimal string as a whole, else each run of digits.
-fn mask_parts(body: &str, out: &mut String) {
+fn mask_parts(body: &str, out: &mut String, pace: &mut ByteWatch) -> Result<()> {
     for piece in body.split_inclusive(['_', '-', '.', ':', '/', '@', '$', '\\', '+', '%', '&', '#']) {
         let cut = piece.len()
             - usize::from(piece.ends_with(['_', '-', '.', ':', '/', '@', '$', '\\', '+', '%', '&', '#']));
         let (word, separator) = piece.split_at(cut);
+        pace.pass(piece.len())?;
         if word.bytes().any(|b| b.is_ascii_digit()) {
             if is_hex(word) {
                 out.push_str("<hex>");
             } else {
-                mask_digits(word, out);
+                mask_digits(word, out, pace)?;
             }
         } else {
             out.push_str(word);
         }
         out.push_str(separator);
     }
+    Ok(())
 }
 
-fn mask_digits(word: &str, out: &mut String) {
+fn mask_digits(word: &str, out: &mut String, pace: &mut ByteWatch) -> Result<()> {
     let mut in_digits = false;
     for c in word.chars() {
+        pace.pass(c.len_utf8())?;
         if c.is_ascii_digit() {
             if !in_digits {
                 out.push_str("<num>");
@@ -468,6 +478,7 @@ fn mask_digits(word: &str, out: &mut String) {
             out.push(c);
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -499,7 +510,7 @@ mod tests {
             ),
             ("v2.app.Master may 5 fail", "v<num>.app.Master may <num> fail"),
         ] {
-            assert_eq!(masker.mask(line).unwrap(), masked);
+            assert_eq!(masker.mask(line, &Watch::default()).unwrap(), masked);
         }
     }
 
@@ -507,15 +518,18 @@ mod tests {
     fn masking_twice_changes_nothing_more() {
         let masker = Masker::new(&Masks::BuiltIn).unwrap();
         let line = "10.1.1.1 blk_12 at 11:12:13 0xff /a/b/c 7a9f3b2 x12y";
-        let once = masker.mask(line).unwrap().into_owned();
-        assert_eq!(masker.mask(&once).unwrap(), once);
+        let once = masker.mask(line, &Watch::default()).unwrap().into_owned();
+        assert_eq!(masker.mask(&once, &Watch::default()).unwrap(), once);
     }
 
     #[test]
     fn masks_of_the_user_come_in_order() {
         let rule = |name: &str, pattern: &str| MaskRule { name: name.into(), pattern: pattern.into() };
         let masks = Masks::List(vec![rule("order", r"order-\d+"), rule("n", r"\d+")]);
-        assert_eq!(Masker::new(&masks).unwrap().mask("order-17 of 3").unwrap(), "<order> of <n>");
+        assert_eq!(
+            Masker::new(&masks).unwrap().mask("order-17 of 3", &Watch::default()).unwrap(),
+            "<order> of <n>"
+        );
         assert!(Masker::new(&Masks::List(vec![rule("a b", "x")])).is_err());
     }
 }

@@ -139,8 +139,8 @@ impl Pattern {
     /// (an unmatched group is an empty range), as Python's `findall` does.
     ///
     /// # Errors
-    /// [`Error::PatternSteps`] if the text makes the pattern too slow.
-    pub fn find_all(&self, text: &str, found: impl FnMut(Range<usize>)) -> Result<()> {
+    /// [`Error::PatternSteps`] if the text makes the pattern too slow, and what `found` returns.
+    pub fn find_all(&self, text: &str, found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
         self.run(text, self.groups.min(1), found)
     }
 
@@ -148,20 +148,20 @@ impl Pattern {
     ///
     /// # Errors
     /// As [`Self::find_all`].
-    pub fn find_whole(&self, text: &str, found: impl FnMut(Range<usize>)) -> Result<()> {
+    pub fn find_whole(&self, text: &str, found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
         self.run(text, 0, found)
     }
 
-    fn run(&self, text: &str, group: usize, mut found: impl FnMut(Range<usize>)) -> Result<()> {
+    fn run(&self, text: &str, group: usize, mut found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
         let exact = self.exact.as_ref().filter(|_| self.needs_exact(text));
         let steps = |_| Error::PatternSteps(self.source.clone());
         if self.advancing.is_none() {
             match exact {
-                None if group == 0 => self.linear.find_iter(text).for_each(|m| found(m.range())),
-                None => self.linear.captures_iter(text).for_each(|c| found(range(c.get(group)))),
+                None if group == 0 => self.linear.find_iter(text).try_for_each(|m| found(m.range()))?,
+                None => self.linear.captures_iter(text).try_for_each(|c| found(range(c.get(group))))?,
                 Some(exact) => {
                     for captures in exact.captures_iter(text) {
-                        found(captures.map_err(steps)?.get(group).map_or(0..0, |m| m.range()));
+                        found(captures.map_err(steps)?.get(group).map_or(0..0, |m| m.range()))?;
                     }
                 }
             }
@@ -179,7 +179,7 @@ impl Pattern {
                 }),
             };
             let Some((whole, wanted)) = ranges else { return Ok(()) };
-            found(wanted);
+            found(wanted)?;
             (at, advance) = (whole.end, whole.is_empty());
         }
     }
@@ -584,7 +584,11 @@ mod tests {
     fn all(pattern: &str, text: &str) -> Vec<String> {
         let mut found = Vec::new();
         let pattern = Pattern::new("token_pattern", pattern).unwrap();
-        pattern.find_all(text, |range| found.push(text[range].to_owned())).unwrap();
+        let push = |range: Range<usize>| {
+            found.push(text[range].to_owned());
+            Ok(())
+        };
+        pattern.find_all(text, push).unwrap();
         found
     }
 

@@ -100,17 +100,19 @@ impl<S: Send + Default> Pool<S> {
 }
 
 /// Cuts `0..count` into slices that take about a fifth of the time in which a caller must be answered.
-pub struct Pace {
+pub struct Pace<W> {
     next: usize,
     count: usize,
     size: usize,
     since: Option<Instant>,
+    weigh: W,
 }
 
-impl Pace {
-    /// Slices of `0..count`.
-    pub fn new(count: usize) -> Self {
-        Pace { next: 0, count, size: 64, since: None }
+impl<W: Fn(usize) -> usize> Pace<W> {
+    /// Slices of `0..count`. `weigh` tells of each item what its time grows with, such as the entries of a row: one that
+    /// is far from what came before does not share its slice with many.
+    pub fn new(count: usize, weigh: W) -> Self {
+        Pace { next: 0, count, size: 64, since: None, weigh }
     }
 
     /// How many items have been given out.
@@ -119,11 +121,12 @@ impl Pace {
     }
 }
 
-impl Iterator for Pace {
+impl<W: Fn(usize) -> usize> Iterator for Pace<W> {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Range<usize>> {
         const GOAL: Duration = Duration::from_millis(20);
+        const HEAVY: usize = 1 << 18;
         let now = Instant::now();
         if let Some(since) = self.since {
             let took = now - since;
@@ -138,7 +141,11 @@ impl Iterator for Pace {
             return None;
         }
         let start = self.next;
-        self.next = self.count.min(start + self.size);
+        let mut weight = 0;
+        while self.next < self.count.min(start + self.size) && weight < HEAVY {
+            weight += (self.weigh)(self.next);
+            self.next += 1;
+        }
         Some(start..self.next)
     }
 }
@@ -164,7 +171,7 @@ mod tests {
             let control = Threads(threads, AtomicUsize::new(0));
             let mut pool = Pool::<u64>::new(&control);
             let mut seen = Vec::new();
-            for range in Pace::new(10_000) {
+            for range in Pace::new(10_000, |i| i) {
                 seen.extend(pool.map(range, |state, i| {
                     *state += 1;
                     i * i

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use hashbrown::HashSet;
 
+use crate::control::Watch;
 use crate::error::{Error, Result};
 use crate::limits::MAX_NGRAMS;
 use crate::mask::Masker;
@@ -75,9 +76,9 @@ impl Tokenizer {
     /// The message with what varies replaced.
     ///
     /// # Errors
-    /// [`crate::Error::PatternSteps`].
-    pub fn mask<'a>(&self, message: &'a str) -> Result<Cow<'a, str>> {
-        self.masker.mask(message)
+    /// [`crate::Error::PatternSteps`], and what the watch returns.
+    pub fn mask<'a>(&self, message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
+        self.masker.mask(message, watch)
     }
 
     /// Calls `found` with blocks of the words of a masked message, in order: a text and where in it they are;
@@ -111,13 +112,18 @@ impl Tokenizer {
     /// Calls `found` with each n-gram of a masked message as text; any analyzer.
     ///
     /// # Errors
-    /// [`crate::Error::PatternSteps`], and what `found` returns.
-    pub fn ngrams(&self, masked: &str, mut found: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    /// [`crate::Error::PatternSteps`], and what `found` and the watch return.
+    pub fn ngrams(
+        &self,
+        masked: &str,
+        watch: &Watch,
+        mut found: impl FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
         check_length(masked)?;
         let mut buffer = String::new();
         let text = self.lowered(masked, &mut buffer);
         match self.kind {
-            AnalyzerKind::Word => self.word_ngrams(text, &mut found),
+            AnalyzerKind::Word => self.word_ngrams(text, watch, &mut found),
             AnalyzerKind::Char => self.char_ngrams(&collapse_space(text), &mut found),
             AnalyzerKind::CharWb => self.char_wb_ngrams(text, &mut found),
         }
@@ -138,19 +144,25 @@ impl Tokenizer {
         buffer
     }
 
-    fn word_ngrams(&self, text: &str, found: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn word_ngrams(
+        &self,
+        text: &str,
+        watch: &Watch,
+        found: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
         let mut tokens: Vec<&str> = Vec::new();
-        let mut push = |token| {
+        let mut watch = watch.over_bytes();
+        let push = |range: Range<usize>| {
+            let token = &text[range];
+            watch.pass(token.len() + 1)?;
             if !self.stop_words.contains(token) {
                 tokens.push(token);
             }
+            Ok(())
         };
         match &self.pattern {
-            None => scan_words(text, |range| {
-                push(&text[range]);
-                Ok(())
-            })?,
-            Some(pattern) => pattern.find_all(text, |range| push(&text[range]))?,
+            None => scan_words(text, push)?,
+            Some(pattern) => pattern.find_all(text, push)?,
         }
         let (min, max) = (self.ngram_range.0 as usize, self.ngram_range.1 as usize);
         let mut joined = String::new();
@@ -331,7 +343,7 @@ mod tests {
         let mut all = Vec::new();
         let tokenizer = Tokenizer::new(options).unwrap();
         tokenizer
-            .ngrams(text, |gram| {
+            .ngrams(text, &Watch::default(), |gram| {
                 all.push(gram.to_owned());
                 Ok(())
             })

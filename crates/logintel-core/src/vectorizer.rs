@@ -44,6 +44,11 @@ impl Scratch {
     pub fn watched(watch: Watch) -> Self {
         Scratch { watch, ..Scratch::default() }
     }
+
+    /// Who may stop the work.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
 }
 
 /// What was found of a message so far.
@@ -192,7 +197,7 @@ impl Vectorizer {
     /// # Errors
     /// [`Error::PatternSteps`], [`Error::MessageTooLong`], [`Error::VectorTooDense`].
     pub fn embed<'s>(&self, message: &str, scratch: &'s mut Scratch) -> Result<SparseRef<'s>> {
-        self.embed_masked(&self.tokenizer.mask(message)?, scratch).map(|(vector, _)| vector)
+        self.embed_masked(&self.tokenizer.mask(message, &scratch.watch)?, scratch).map(|(vector, _)| vector)
     }
 
     /// The vector of a masked message, and how many of its words are known.
@@ -241,7 +246,7 @@ impl Vectorizer {
         terms.clear();
         let mut seen = Seen { of: self, terms, coverage: Coverage::default() };
         if !self.tokenizer.joins_words() {
-            self.tokenizer.ngrams(masked, |gram| {
+            self.tokenizer.ngrams(masked, &watch.clone(), |gram| {
                 watch.tick(1)?;
                 seen.word(WordKey::of(gram), gram);
                 Ok(())
@@ -294,7 +299,7 @@ impl Vectorizer {
                 words.iter().try_for_each(|word| look(&text[word.clone()]))
             })?;
         } else {
-            self.tokenizer.ngrams(masked, &mut look)?;
+            self.tokenizer.ngrams(masked, &Watch::default(), &mut look)?;
         }
         Ok(unseen)
     }

@@ -1,6 +1,8 @@
 //! Characters, patterns, vocabularies and weights against Python and scikit-learn.
 mod common;
 
+use std::ops::Range;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -145,7 +147,11 @@ fn characters_are_pythons() {
     let all: String = (0..=u32::from(char::MAX)).filter_map(char::from_u32).collect();
     let mut digits = HashSet::new();
     let decimal = Pattern::new("token_pattern", r"\d").unwrap();
-    decimal.find_all(&all, |range| digits.extend(all[range].chars())).unwrap();
+    let extend = |range: Range<usize>| {
+        digits.extend(all[range].chars());
+        Ok(())
+    };
+    decimal.find_all(&all, extend).unwrap();
     let (mut changed, mut newer) = (Vec::new(), 0);
     for c in all.chars() {
         let lower = theirs.lower.get(&c).cloned().unwrap_or_else(|| c.to_string());
@@ -171,7 +177,11 @@ fn characters_match_in_any_case_as_in_python() {
         for form in [format!("(?i){escape}{c}"), format!("(?i)[{escape}{c}]")] {
             let pattern = Pattern::new("token_pattern", &form).unwrap();
             let mut ours = String::new();
-            pattern.find_all(&theirs.cased, |range| ours.push_str(&theirs.cased[range])).unwrap();
+            let push = |range: Range<usize>| {
+                ours.push_str(&theirs.cased[range]);
+                Ok(())
+            };
+            pattern.find_all(&theirs.cased, push).unwrap();
             if &ours != alike {
                 unlike.push((form, ours, alike));
             }
@@ -203,7 +213,11 @@ fn patterns_find_what_pythons_findall_finds() {
         };
         for (text, found) in case.texts.iter().zip(&case.found) {
             let mut ours = Vec::new();
-            pattern.find_all(text, |range| ours.push(text[range].to_owned())).unwrap();
+            let push = |range: Range<usize>| {
+                ours.push(text[range].to_owned());
+                Ok(())
+            };
+            pattern.find_all(text, push).unwrap();
             if &ours != found {
                 unlike.push(format!("{:?} in {text:?}: {ours:?} instead of {found:?}", case.pattern));
             }

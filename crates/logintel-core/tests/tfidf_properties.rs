@@ -3,6 +3,7 @@ mod common;
 
 use logintel_core::Error;
 use logintel_core::artifact;
+use logintel_core::control::Watch;
 use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
 use logintel_core::tfidf::TfidfModel;
@@ -131,7 +132,7 @@ proptest! {
         let tokenizer = count(&options, &[]).tokenizer();
         let (mut once, mut twice) = (count(&options, &[]), count(&options, &[]));
         for document in &documents {
-            let masked = tokenizer.mask(document).unwrap();
+            let masked = tokenizer.mask(document, &Watch::default()).unwrap();
             once.add_masked(&masked, 2).unwrap();
             twice.add_masked(&masked, 1).unwrap();
             twice.add_masked(&masked, 1).unwrap();
@@ -158,7 +159,7 @@ proptest! {
             }
             // Every term of a training document is known where none was pruned.
             if model.pruned == 0 {
-                let masked = vectorizer.tokenizer().mask(document).unwrap().into_owned();
+                let masked = vectorizer.tokenizer().mask(document, &Watch::default()).unwrap().into_owned();
                 let (_, coverage) = vectorizer.embed_masked(&masked, &mut scratch).unwrap();
                 prop_assert_eq!(coverage.unseen_terms, 0);
                 // Without unigrams a word that stood alone leaves no trace.

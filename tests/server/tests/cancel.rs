@@ -12,27 +12,59 @@ const POINTS: u32 = 9;
 const LONGEST: Duration = Duration::from_secs(8);
 
 /// What is cancelled: a name, what is done before, the statement.
-const WORK: [(&str, &str, &str); 18] = [
-    ("tfidf_fit", "", "SELECT length(logintel.tfidf_fit(message, '{\"ngram_range\": [1, 2]}')::text) FROM many"),
+const WORK: [(&str, &str, &str); 20] = [
+    (
+        "tfidf_fit",
+        "",
+        "SELECT length(logintel.tfidf_fit(message, '{\"ngram_range\": [1, 2]}')::text) FROM many",
+    ),
     (
         "tfidf_fit, masks, in parallel",
         "SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET max_parallel_workers_per_gather = 2",
         "SELECT length(logintel.tfidf_fit(message, '{\"masks\": true, \"ngram_range\": [1, 2]}')::text) FROM many",
     ),
     ("log_embed", "", "SELECT count(logintel.log_embed((SELECT model FROM model), message)) FROM many"),
-    ("log_embed, a line of 20 MB, masks", "", "SELECT logintel.nnz(logintel.log_embed((SELECT masked FROM model), words)) FROM long"),
-    ("log_embed, a word of 20 MB, masks", "", "SELECT logintel.nnz(logintel.log_embed((SELECT masked FROM model), word)) FROM long"),
-    ("log_embed, a line of 20 MB, a mask", "", "SELECT logintel.nnz(logintel.log_embed((SELECT listed FROM model), words)) FROM long"),
-    ("tfidf_fit, a line of 20 MB", "", "SELECT length(logintel.tfidf_fit(words, '{\"ngram_range\": [1, 2]}')::text) FROM long"),
+    (
+        "log_embed, a line of 20 MB, masks",
+        "",
+        "SELECT logintel.nnz(logintel.log_embed((SELECT masked FROM model), words)) FROM long",
+    ),
+    (
+        "log_embed, a word of 20 MB, masks",
+        "",
+        "SELECT logintel.nnz(logintel.log_embed((SELECT masked FROM model), word)) FROM long",
+    ),
+    (
+        "log_embed, a line of 20 MB, a mask",
+        "",
+        "SELECT logintel.nnz(logintel.log_embed((SELECT listed FROM model), words)) FROM long",
+    ),
+    (
+        "tfidf_fit, a line of 20 MB",
+        "",
+        "SELECT length(logintel.tfidf_fit(words, '{\"ngram_range\": [1, 2]}')::text) FROM long",
+    ),
     (
         "tfidf_fit, a line of 20 MB, a pattern",
         "",
         "SELECT length(logintel.tfidf_fit(words, '{\"token_pattern\": \"[a-z]+|[0-9]\"}')::text) FROM long",
     ),
-    ("tfidf_fit, a line of 20 MB, char_wb", "", "SELECT length(logintel.tfidf_fit(words, '{\"analyzer\": \"char_wb\", \"ngram_range\": [1, 3]}')::text) FROM long"),
+    (
+        "tfidf_fit, a line of 20 MB, char_wb",
+        "",
+        "SELECT length(logintel.tfidf_fit(words, '{\"analyzer\": \"char_wb\", \"ngram_range\": [1, 3]}')::text) FROM long",
+    ),
     ("detect, a line of 20 MB", "", "SELECT (logintel.detect('app', words)).reason FROM long"),
-    ("standard_scale", "", "SELECT count(c) FROM (SELECT logintel.standard_scale(v) OVER () AS c FROM vectors, generate_series(1, 20)) AS r"),
-    ("dbscan_cluster", "", "SELECT count(c) FROM (SELECT logintel.dbscan_cluster(v, 0.9, 5) OVER () AS c FROM vectors) AS r"),
+    (
+        "standard_scale",
+        "",
+        "SELECT count(c) FROM (SELECT logintel.standard_scale(v) OVER () AS c FROM vectors, generate_series(1, 20)) AS r",
+    ),
+    (
+        "dbscan_cluster",
+        "",
+        "SELECT count(c) FROM (SELECT logintel.dbscan_cluster(v, 0.9, 5) OVER () AS c FROM vectors) AS r",
+    ),
     (
         "dbscan_cluster, threads, a row of 1,000,000 entries",
         "SET logintel.max_parallel_threads = 2",
@@ -41,9 +73,13 @@ const WORK: [(&str, &str, &str); 18] = [
     (
         "dbscan_cluster, signed, eps 1.2",
         "",
-        "SELECT count(c) FROM (SELECT logintel.dbscan_cluster(v, 1.2, 5) OVER () AS c FROM signed) AS r",
+        "SELECT count(c) FROM (SELECT logintel.dbscan_cluster(v, 1.2, 20000) OVER () AS c FROM signed) AS r",
     ),
-    ("hdbscan_cluster", "", "SELECT count(c) FROM (SELECT logintel.hdbscan_cluster(v, 5) OVER () AS c FROM vectors) AS r"),
+    (
+        "hdbscan_cluster",
+        "",
+        "SELECT count(c) FROM (SELECT logintel.hdbscan_cluster(v, 5) OVER () AS c FROM vectors) AS r",
+    ),
     (
         "hdbscan_cluster, threads, signed",
         "SET logintel.max_parallel_threads = 2",
@@ -54,7 +90,13 @@ const WORK: [(&str, &str, &str); 18] = [
 ];
 
 /// Runs the statement and cancels it after a while: how long it then took to end, if it had not ended before.
-fn latency(session: &mut Client, other: &mut Client, pid: i64, statement: &str, after: Duration) -> Option<Duration> {
+fn latency(
+    session: &mut Client,
+    other: &mut Client,
+    pid: i64,
+    statement: &str,
+    after: Duration,
+) -> Option<Duration> {
     let (begin, begun) = mpsc::channel();
     thread::scope(|scope| {
         let canceller = scope.spawn(move || {
@@ -107,7 +149,7 @@ fn a_cancel_arrives_anywhere() {
          SELECT logintel.train('app', until => '2026-01-01 00:02Z')",
         fill("app_log", 3000)
     ));
-    println!("{:55} {:>8} {:>9} {:>9} {:>4}", "work", "whole", "median", "worst", "of");
+    println!("{:70} {:>8} {:>9} {:>9} {:>4}", "work", "whole", "median", "worst", "of");
     for (name, before, statement) in WORK {
         let mut session = db.client();
         session.ask(&format!("SET logintel.maintenance_mem = '4GB'; {before}"));
@@ -130,7 +172,7 @@ fn a_cancel_arrives_anywhere() {
         assert!(!latencies.is_empty(), "{name}: no cancel arrived");
         let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
         println!(
-            "{name:55} {:>8} {:>9} {:>9} {:>4}",
+            "{name:70} {:>8} {:>9} {:>9} {:>4}",
             ms(whole),
             ms(latencies[latencies.len() / 2]),
             ms(latencies[latencies.len() - 1]),

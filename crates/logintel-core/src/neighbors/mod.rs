@@ -27,8 +27,6 @@ pub(crate) mod tests;
 pub use groups::Groups;
 pub use scan::Scratch;
 
-/// Rows between two looks at the clock.
-const ROWS_BETWEEN_POLLS: usize = 4096;
 /// A term that makes a group is in one of so many rows.
 const COMMON: u32 = 16;
 /// No term.
@@ -112,9 +110,7 @@ impl<'a> Rows<'a> {
         let mut norms = Vec::with_capacity(matrix.rows());
         let mut longest = 0;
         for i in 0..matrix.rows() {
-            if i % ROWS_BETWEEN_POLLS == 0 {
-                control.poll()?;
-            }
+            control.poll()?;
             let row = matrix.row(i);
             for &column in row.indices {
                 let slot = columns.slot(column);
@@ -129,8 +125,7 @@ impl<'a> Rows<'a> {
             norms.push(row.norm_squared());
             longest = longest.max(row.indices.len());
         }
-        let mut order: Vec<u32> = (0..frequencies.len() as u32).collect();
-        order.sort_unstable_by_key(|&t| (frequencies[t as usize], first_column[t as usize]));
+        let order = by_frequency(&frequencies);
         let mut rank = vec![0; order.len()];
         for (new, &old) in order.iter().enumerate() {
             rank[old as usize] = new as u32;
@@ -171,6 +166,11 @@ impl<'a> Rows<'a> {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.norms.is_empty()
+    }
+
+    /// Entries of a row.
+    pub(crate) fn entries(&self, row: u32) -> usize {
+        self.matrix.indptr[row as usize + 1] - self.matrix.indptr[row as usize]
     }
 
     /// Whether no value is negative, so that no two rows are farther apart than 1.
@@ -240,6 +240,25 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Terms by ascending frequency, those equally frequent in their order.
+fn by_frequency(frequencies: &[u32]) -> Vec<u32> {
+    let most = frequencies.iter().copied().max().unwrap_or(0) as usize;
+    let mut next = vec![0u32; most + 2];
+    for &frequency in frequencies {
+        next[frequency as usize + 1] += 1;
+    }
+    for frequency in 1..next.len() {
+        next[frequency] += next[frequency - 1];
+    }
+    let mut order = vec![0; frequencies.len()];
+    for (term, &frequency) in (0u32..).zip(frequencies) {
+        let at = &mut next[frequency as usize];
+        order[*at as usize] = term;
+        *at += 1;
+    }
+    order
+}
+
 /// Terms to rows.
 #[derive(Debug, Clone)]
 struct Postings {
@@ -259,10 +278,8 @@ impl Postings {
     /// Postings of some rows, each list in the order in which `order` names them.
     fn new(rows: &Rows<'_>, order: &[u32], control: &dyn Control) -> Result<Self> {
         let mut next = vec![0usize; rows.frequencies.len() + 1];
-        for (i, &row) in order.iter().enumerate() {
-            if i % ROWS_BETWEEN_POLLS == 0 {
-                control.poll()?;
-            }
+        for &row in order {
+            control.poll()?;
             let range = rows.matrix.indptr[row as usize]..rows.matrix.indptr[row as usize + 1];
             rows.terms[range].iter().for_each(|&t| next[t as usize + 1] += 1);
         }
@@ -271,10 +288,8 @@ impl Postings {
         }
         let starts = next.clone();
         let mut list = vec![Posting::default(); starts[starts.len() - 1]];
-        for (i, &row) in order.iter().enumerate() {
-            if i % ROWS_BETWEEN_POLLS == 0 {
-                control.poll()?;
-            }
+        for &row in order {
+            control.poll()?;
             for (t, weight) in rows.weights(row as usize) {
                 let at = &mut next[t as usize];
                 list[*at] = Posting { row, weight: weight as f32 };
