@@ -157,6 +157,8 @@ fn built_in<'a>(message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
             masked |= replacement > 0;
             at += replacement.max(1);
         }
+        pace.pass(at - passed)?;
+        passed = at;
         let chunk = &message[start..at];
         if masked {
             mask_parts(chunk, &mut out, &mut pace)?;

@@ -12,7 +12,7 @@ const POINTS: u32 = 9;
 const LONGEST: Duration = Duration::from_secs(8);
 
 /// What is cancelled: a name, what is done before, the statement.
-const WORK: [(&str, &str, &str); 20] = [
+const WORK: [(&str, &str, &str); 19] = [
     (
         "tfidf_fit",
         "",
@@ -74,6 +74,11 @@ const WORK: [(&str, &str, &str); 20] = [
         "dbscan_cluster, signed, eps 1.2",
         "",
         "SELECT count(c) FROM (SELECT logintel.dbscan_cluster(v, 1.2, 20000) OVER () AS c FROM signed) AS r",
+    ),
+    (
+        "hdbscan_cluster, a row of 1,000,000 entries",
+        "",
+        "SELECT count(c) FROM (SELECT logintel.hdbscan_cluster(v, 5) OVER () AS c FROM (SELECT v FROM widest UNION ALL SELECT v FROM wide) AS v) AS r",
     ),
     (
         "hdbscan_cluster",

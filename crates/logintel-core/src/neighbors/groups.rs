@@ -13,6 +13,9 @@ use crate::error::Result;
 /// Rows that are verified as they come, before anything is added up.
 const EAGER: usize = 48;
 
+/// Terms between two looks at the clock.
+const TERMS_BETWEEN_POLLS: u32 = 1 << 14;
+
 /// Some rows in groups, indexed.
 #[derive(Debug, Clone)]
 pub struct Groups {
@@ -61,6 +64,9 @@ impl Groups {
         let mut run_starts = Vec::with_capacity(postings.starts.len());
         let mut runs: Vec<Run> = Vec::new();
         for t in 0..rows.frequencies.len() as u32 {
+            if t.is_multiple_of(TERMS_BETWEEN_POLLS) {
+                control.poll()?;
+            }
             run_starts.push(runs.len());
             let mut last = NONE;
             for at in postings.of(t) {

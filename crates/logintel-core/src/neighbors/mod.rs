@@ -125,12 +125,14 @@ impl<'a> Rows<'a> {
             norms.push(row.norm_squared());
             longest = longest.max(row.indices.len());
         }
+        control.poll()?;
         let order = by_frequency(&frequencies);
         let mut rank = vec![0; order.len()];
         for (new, &old) in order.iter().enumerate() {
             rank[old as usize] = new as u32;
             *columns.slot(first_column[old as usize]) = new as u32;
         }
+        control.poll()?;
         for term in &mut terms {
             *term = rank[*term as usize];
         }
@@ -391,6 +393,7 @@ impl<'a> Index<'a> {
     /// [`Error::Memory`] and [`Error::Canceled`].
     pub fn new(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
         let rows = Rows::new(matrix, control)?;
+        control.poll()?;
         let (group_of, count) = rows.alike();
         let groups = Groups::new(&rows, &group_of, count as usize, control)?;
         Ok(Index { rows, groups })
