@@ -109,6 +109,14 @@ pub enum Error {
         /// The bound.
         allowed: u64,
     },
+    /// There are more of something than its numbers reach.
+    #[error("too many {what}: at most {max} are possible")]
+    TooMany {
+        /// Of what, in the plural.
+        what: &'static str,
+        /// The bound, which is none of memory.
+        max: u64,
+    },
     /// A model is larger than one may be.
     #[error("{what} is larger than the {max} bytes that one may have")]
     ModelTooLarge {
@@ -120,8 +128,12 @@ pub enum Error {
     /// A pattern needs more steps than a line may cost.
     #[error("pattern \"{0}\" takes too many steps on this text")]
     PatternSteps(String),
-    /// A message has more bytes or n-grams than [`crate::limits::MAX_NGRAMS`].
-    #[error("a message has more than {} bytes or n-grams", crate::limits::MAX_NGRAMS)]
+    /// A message has more bytes than [`crate::limits::MAX_MESSAGE_BYTES`] or n-grams than [`crate::limits::MAX_NGRAMS`].
+    #[error(
+        "a message has more than {} bytes or {} n-grams",
+        crate::limits::MAX_MESSAGE_BYTES,
+        crate::limits::MAX_NGRAMS
+    )]
     MessageTooLong,
     /// The caller asked to stop.
     #[error("canceled")]
@@ -162,6 +174,7 @@ impl Error {
             Error::DocumentFrequencies => "Give min_df a lower or max_df a higher value.",
             Error::NoDocuments => "NULL messages are skipped; is the range of rows the right one?",
             Error::MessageTooLong => "Give its beginning: left(message, 100000).",
+            Error::TooMany { .. } => "Work on fewer rows.",
             Error::Memory { .. } => "Raise logintel.maintenance_mem, or work on fewer rows.",
             Error::ModelTooLarge { .. } => {
                 "Lower max_features or the upper end of ngram_range, or raise min_df."
