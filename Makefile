@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test lint install installcheck data clean distclean
+.PHONY: help setup demo demo-stop test lint bench install installcheck data clean distclean
 
 export PG PG_CONFIG RUNAS LOGINTEL_DATA
 # A variable that was not given is not set, rather than empty.
@@ -28,6 +28,9 @@ test: ## everything; ends in "N passed, N failed"
 
 lint: ## formatting, clippy, licences of the packages
 	@tools/test.sh fmt clippy deny
+
+bench: ## measures beside scikit-learn and writes docs/benchmarks.md (45 minutes); PART=embedding one part of it
+	@tools/bench.sh $(PART)
 
 install: ## builds a release and installs it: make install PG_CONFIG=/path/pg_config
 	@tools/install.sh

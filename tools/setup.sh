@@ -3,6 +3,7 @@
 #
 #   tools/setup.sh         for a build and the demo
 #   tools/setup.sh test    as well: what the tests compare with and check with
+#   tools/setup.sh bench   as well: what the bench compares with
 #
 # For Debian and Ubuntu, as root or as a user with sudo. Each step says what it does and is skipped when it is done.
 # PG=17 asks for a major version, PG_CONFIG=/path/pg_config for a PostgreSQL that is there already.
@@ -160,6 +161,30 @@ if ! grep -qsF "\"$pg_config\"" "$PGRX_HOME/config.toml"; then
 fi
 done_already "pgrx settings ($PGRX_HOME)"
 
+# new_venv DIR ARGUMENT…: an environment of Python's own in DIR, with what pip is asked to install.
+new_venv() {
+    local dir=$1
+    shift
+    command -v python3 >/dev/null || return 1
+    if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        command -v apt-get >/dev/null || return 1
+        apt_install python3-venv
+    fi
+    rm -rf "$dir"
+    python3 -m venv "$dir" && "$dir/bin/pip" install --disable-pip-version-check -q "$@"
+}
+
+if [ "$PURPOSE" = bench ]; then
+    # The list is kept beside what was installed from it: when it changes, all is installed anew.
+    venv=$ROOT/target/tools/bench
+    if ! cmp -s "$ROOT/bench/requirements.txt" "$venv/requirements.txt"; then
+        doing "Python packages of bench/requirements.txt into target/tools/bench"
+        quietly "pip install -r bench/requirements.txt" "$LOGS/bench.log" new_venv "$venv" -r "$ROOT/bench/requirements.txt"
+        cp "$ROOT/bench/requirements.txt" "$venv"
+    fi
+    done_already "Python packages of the bench"
+fi
+
 [ "$PURPOSE" = test ] || exit 0
 
 # 7. rustfmt and clippy come with every ordinary toolchain.
@@ -187,13 +212,7 @@ fi
 ORACLE=$ROOT/target/oracle
 oracle_is() { "$1" -c "import sklearn, sys; sys.exit(sklearn.__version__ != '$SCIKIT_LEARN_VERSION')" >/dev/null 2>&1; }
 install_oracle() {
-    command -v python3 >/dev/null || return 1
-    if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
-        command -v apt-get >/dev/null || return 1
-        apt_install python3-venv
-    fi
-    rm -rf "$ORACLE"
-    python3 -m venv "$ORACLE" && "$ORACLE/bin/pip" install --disable-pip-version-check -q "scikit-learn==$SCIKIT_LEARN_VERSION" && oracle_is "$ORACLE/bin/python"
+    new_venv "$ORACLE" "scikit-learn==$SCIKIT_LEARN_VERSION" && oracle_is "$ORACLE/bin/python"
 }
 if [ -n "${LOGINTEL_PYTHON:-}" ]; then
     oracle_is "$LOGINTEL_PYTHON" || die "LOGINTEL_PYTHON=$LOGINTEL_PYTHON has no scikit-learn $SCIKIT_LEARN_VERSION"

@@ -143,8 +143,8 @@ CREATE FUNCTION seal(b bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
 $$;
 SELECT seal(b) = b AS seals_as_we_do, attempt_text(encode(seal(set_byte(b, 4, 2)), 'base64')) AS later, attempt_text(encode(seal(set_byte(b, 4, 0)), 'base64')) AS none,
        attempt_text(encode(seal(set_byte(b, 3, ascii('D'))), 'base64')) AS another_kind FROM bytes;
--- Whole and well sealed, but not what we write: an error or a model, never a crash.
-SELECT count(*) AS tried, count(*) FILTER (WHERE attempt_text(encode(seal(set_byte(b, at, v)), 'base64')) ~ '^(\d terms of 7 embedded in 7$|22P03 |22023 invalid value for option "token_pattern")') AS answered
+-- Whole and well sealed, but not what we write: an error or a model (of one term less, where its mark is taken), never a crash.
+SELECT count(*) AS tried, count(*) FILTER (WHERE attempt_text(encode(seal(set_byte(b, at, v)), 'base64')) ~ '^(\d terms of ([67]) embedded in \2$|22P03 |22023 invalid value for option "token_pattern")') AS answered
 FROM bytes, generate_series(18, length(b) - 1) AS at, unnest(ARRAY[0, 1, 127, 255]) AS v;
 -- Bytes are checked when they come, in binary form too.
 COPY (SELECT set_byte(b, 40, 255) AS b FROM bytes) TO :'filename' WITH (FORMAT binary);

@@ -154,8 +154,7 @@ impl TermCounts {
 
     /// Estimated bytes in use.
     pub fn bytes(&self) -> u64 {
-        let counts = self.counts.capacity() * size_of::<Count>() + self.occurrences.capacity() * 8;
-        self.trie.bytes() + counts as u64 + self.merged.as_ref().map_or(0, |merged| merged.bytes())
+        self.trie.bytes() + self.merged.as_ref().map_or(0, |merged| merged.bytes())
     }
 
     /// Counts a message, masked first.
@@ -340,7 +339,8 @@ impl TermCounts {
             keep_most_frequent(&counts, &mut is_term, limit as usize);
         }
         self.watch.poll()?;
-        Ok(TfidfModel::new(self.options.clone(), self.documents, &counts.vocabulary, &counts.df, &is_term))
+        let options = self.options.clone();
+        TfidfModel::new(options, self.documents, &counts.vocabulary, &counts.df, &is_term, self.watch)
     }
 
     /// The words that were counted and yet are no terms of the model: pruned, not unseen.

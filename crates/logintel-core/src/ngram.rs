@@ -64,7 +64,7 @@ impl NgramTrie {
         }
     }
 
-    /// Bytes in use.
+    /// Bytes in use, and that will be until all n-grams are a model.
     pub fn bytes(&self) -> u64 {
         self.words.bytes() + self.edges.bytes() + plain_bytes(&self.text, &self.ends, &self.nodes)
     }
@@ -251,9 +251,15 @@ impl Spelling {
     }
 }
 
+/// Bytes that go with each n-gram, beside what the trie itself holds: its count, and its part of what putting all in order
+/// and writing them down takes. Measured on millions of n-grams, by the largest resident size.
+const BESIDE: usize = 64;
+
 /// Bytes of a trie beside its tables.
 fn plain_bytes(text: &String, ends: &Vec<u32>, nodes: &Vec<NodeKey>) -> u64 {
-    (text.capacity() + ends.capacity() * size_of::<u32>() + nodes.capacity() * size_of::<NodeKey>()) as u64
+    let plain = ends.capacity() * size_of::<u32>() + nodes.capacity() * size_of::<NodeKey>();
+    // The text is written twice more: into the model, and as its bytes.
+    (text.capacity() + 2 * text.len() + plain + nodes.len() * BESIDE) as u64
 }
 
 fn room(nodes: u32, needed: u64, allowed: u64) -> Result<()> {
