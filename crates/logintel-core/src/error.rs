@@ -109,6 +109,14 @@ pub enum Error {
         /// The bound.
         allowed: u64,
     },
+    /// There are more of something than its numbers reach.
+    #[error("too many {what}: at most {max} are possible")]
+    TooMany {
+        /// Of what, in the plural.
+        what: &'static str,
+        /// The bound, which is none of memory.
+        max: u64,
+    },
     /// A model is larger than one may be.
     #[error("{what} is larger than the {max} bytes that one may have")]
     ModelTooLarge {
@@ -162,6 +170,7 @@ impl Error {
             Error::DocumentFrequencies => "Give min_df a lower or max_df a higher value.",
             Error::NoDocuments => "NULL messages are skipped; is the range of rows the right one?",
             Error::MessageTooLong => "Give its beginning: left(message, 100000).",
+            Error::TooMany { .. } => "Work on fewer rows.",
             Error::Memory { .. } => "Raise logintel.maintenance_mem, or work on fewer rows.",
             Error::ModelTooLarge { .. } => {
                 "Lower max_features or the upper end of ngram_range, or raise min_df."
