@@ -7,7 +7,7 @@
 pub const MAX_DIM: u32 = 1_000_000_000;
 /// Most non-zeros of a vector.
 pub const MAX_NNZ: usize = 1_000_000;
-/// Most bytes, once masked, and n-grams of one message.
+/// Most bytes, before it is masked and after, and n-grams of one message.
 pub const MAX_NGRAMS: u32 = 1 << 26;
 /// Most bytes of a fitted vectoriser as a value.
 pub const MAX_MODEL_BYTES: usize = 256 << 20;
