@@ -3,6 +3,7 @@
 
 use pgrx::prelude::*;
 
+use crate::progress::Progress;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
 use crate::subtransaction::attempt;
@@ -106,4 +107,38 @@ fn memory_and_threads_of_the_engine_follow_the_settings() {
     let spi = Connection::open();
     spi.write("SELECT set_config('logintel.maintenance_mem', '64MB', true), set_config('logintel.max_parallel_threads', '3', true)", &[]);
     assert_eq!((crate::control::Session.memory(), crate::control::Session.threads()), (64 << 20, 3));
+}
+
+#[pg_test]
+fn calls_that_do_not_end_in_turn_leave_nothing_behind() {
+    let shown = || {
+        let spi = Connection::open();
+        let rows = spi.write(
+            "SELECT coalesce(string_agg(command || ' ' || done, ', ' ORDER BY command), '') \
+             FROM logintel.progress_info() WHERE pid = pg_backend_pid()",
+            &[],
+        );
+        rows.must::<String>(0, 1)
+    };
+    let cursor = Progress::begin_alone("tfidf_fit").unwrap();
+    assert!(Progress::begin_alone("tfidf_fit").is_none());
+    let train = Progress::begin("train");
+    drop(cursor);
+    crate::progress::report("reading", 5, 0);
+    assert_eq!(shown(), "train 5");
+    drop(train);
+    assert_eq!(shown(), "");
+    // The place of the one that ended first is nobody's.
+    let alone = Progress::begin_alone("tfidf_fit");
+    assert!(alone.is_some());
+    crate::progress::report("reading", 7, 0);
+    assert_eq!(shown(), "tfidf_fit 7");
+}
+
+#[pg_test]
+fn shared_memory_of_another_layout_has_another_name() {
+    let name = crate::progress::segment_name();
+    // PostgreSQL keeps 63 bytes of it.
+    assert!(name.as_bytes().len() < 64 && name.to_string_lossy().starts_with("logintel progress "));
+    assert!(name.to_string_lossy().contains(&format!(" {} ", size_of::<[[u64; 5]; 256]>())));
 }

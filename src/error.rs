@@ -13,6 +13,7 @@ fn sqlstate(error: &Error) -> PgSqlErrorCode {
         }
         Error::VectorTooDense
         | Error::Memory { .. }
+        | Error::TooMany { .. }
         | Error::ModelTooLarge { .. }
         | Error::MessageTooLong => S::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         Error::Corrupt { .. } => S::ERRCODE_INVALID_BINARY_REPRESENTATION,

@@ -104,11 +104,22 @@ fn registered() -> Option<&'static Slots> {
         // anybody else sees it.
         SLOTS.set(Some(unsafe {
             let size = size_of::<Slots>();
-            let name = c"logintel progress";
+            let name = segment_name();
             &*pg_sys::GetNamedDSMSegment(name.as_ptr(), size, Some(fill), &raw mut found).cast::<Slots>()
         }));
     }
     SLOTS.get()
+}
+
+/// The registry refuses a name that it knows with another size, and a newer library may number its phases otherwise:
+/// until the server is started again, either library has a segment of its own.
+#[cfg(any(test, not(any(feature = "pg15", feature = "pg16"))))]
+pub fn segment_name() -> std::ffi::CString {
+    let lists = PHASES.iter().chain(&COMMANDS).flat_map(|name| name.bytes().chain([0]));
+    // FNV-1a.
+    let layout = lists.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    std::ffi::CString::new(format!("logintel progress {} {layout:08x}", size_of::<Slots>()))
+        .unwrap_or_default()
 }
 
 #[cfg(any(feature = "pg15", feature = "pg16"))]
@@ -139,10 +150,17 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        let is_ours = |slot: &usize| {
+            with_slots(|slots| slots[*slot].pid.load(Ordering::Acquire) == std::process::id())
+                .unwrap_or(false)
+        };
+        // Another may be at hand by now, and the outer one may have ended before.
+        if MINE.get() == self.mine {
+            MINE.set(self.outer.filter(is_ours));
+        }
         if let Some(mine) = self.mine {
             with_slots(|slots| slots[mine].pid.store(0, Ordering::Release));
         }
-        MINE.set(self.outer);
     }
 }
 

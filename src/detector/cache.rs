@@ -7,6 +7,7 @@ use logintel_core::detect::Detector as Model;
 
 use super::Active;
 use crate::cache::{self, Key};
+use crate::control::Session;
 use crate::error::OrRaise;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
@@ -29,5 +30,5 @@ fn load(detector: &str, version: i32) -> Model {
         &[text_arg(detector), arg(version)],
     );
     let bytes: Vec<u8> = rows.must(0, 1);
-    Model::new(artifact::decode::<Baseline>(&bytes).or_raise()).or_raise()
+    Model::new(artifact::decode::<Baseline>(&bytes).or_raise(), Session::watch()).or_raise()
 }

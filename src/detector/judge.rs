@@ -7,6 +7,7 @@ use super::resolve::{Resolved, resolve};
 use super::trigger::judge;
 use super::{Detector, required};
 use crate::call::{Raw, text_argument};
+use crate::control::Session;
 use crate::error::OrRaise;
 use crate::text::Text;
 use crate::tuples::form_composite;
@@ -83,7 +84,9 @@ fn anomaly_explain(
     let resolved = resolve_for_caller(&detector);
     let (message, level) = (message.as_deref(), level.as_deref());
     let rows = match (&resolved.model, message) {
-        (Some(model), Some(message)) => model.explain(message, level, &mut Scratch::default()).or_raise(),
+        (Some(model), Some(message)) => {
+            model.explain(message, level, &mut Scratch::new(Session::watch())).or_raise()
+        }
         _ => Vec::new(),
     };
     if rows.is_empty() {

@@ -161,7 +161,7 @@ fn check_options(json: &serde_json::Value) -> DetectorOptions {
     let interval = |text: &str| crate::subtransaction::attempt(|| interval_micros(text)).ok().flatten();
     let options = DetectorOptions::parse(json, &interval).or_raise();
     // Compiles the patterns, so that training does not have to refuse them.
-    Trainer::new(&options, u64::MAX).or_raise();
+    Trainer::new(&options, u64::MAX, Session::watch()).or_raise();
     options
 }
 

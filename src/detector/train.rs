@@ -50,7 +50,7 @@ fn learn(
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
 ) -> Baseline {
-    let mut trainer = Trainer::new(&detector.options, Session.memory()).or_raise();
+    let mut trainer = Trainer::new(&detector.options, Session.memory(), Session::watch()).or_raise();
     {
         let relation = detector.open_relation();
         let columns = Columns::of(&relation);

@@ -11,6 +11,7 @@ use super::extract::{Extractor, Line};
 use super::record::{Recorder, record_failure};
 use super::resolve::{Resolved, resolve};
 use crate::call::Raw;
+use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
 use crate::security;
 use crate::settings::{self, OnError};
@@ -20,7 +21,7 @@ use crate::text::{from_c_string, from_name};
 
 thread_local! {
     /// Kept for its allocations.
-    static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
+    static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::new(Scratch::new(Session::watch()));
 }
 
 /// Judges a line; a NULL message is judged by its level alone.

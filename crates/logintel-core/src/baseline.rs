@@ -18,7 +18,7 @@ use hashbrown::HashTable;
 
 use crate::artifact::Artifact;
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
-use crate::control::{Control, Watch};
+use crate::control::{Control, Steps, Watch};
 use crate::counts::TermCounts;
 use crate::dbscan::{CoreRows, Dbscan};
 use crate::distinct::{Distinct, DistinctRows};
@@ -177,14 +177,16 @@ struct Seen {
 }
 
 impl Trainer {
-    /// No rows yet; at most `max_bytes` are used.
+    /// No rows yet; at most `max_bytes` are used. `watch` may stop the work on one row, however long.
     ///
     /// # Errors
     /// [`Error::OptionValue`] if a pattern cannot be used.
-    pub fn new(options: &DetectorOptions, max_bytes: u64) -> Result<Self> {
+    pub fn new(options: &DetectorOptions, max_bytes: u64, watch: Watch) -> Result<Self> {
+        let mut counts = TermCounts::new(&options.vectorizer, max_bytes)?;
+        counts.watch = watch;
         Ok(Trainer {
             options: options.clone(),
-            counts: TermCounts::new(&options.vectorizer, max_bytes)?,
+            counts,
             templates: Vec::new(),
             seen: Vec::new(),
             table: HashTable::new(),
@@ -204,7 +206,7 @@ impl Trainer {
     /// Takes in a row.
     ///
     /// # Errors
-    /// [`Error::Memory`] at the bound, [`Error::PatternSteps`].
+    /// [`Error::Memory`] at the bound, [`Error::PatternSteps`], and what the watch returns.
     pub fn add(&mut self, message: &str, level: Option<&str>) -> Result<()> {
         let tokenizer = self.counts.tokenizer();
         let masked = masked_head(&tokenizer, message, &self.counts.watch)?;
@@ -249,7 +251,7 @@ impl Trainer {
     /// Learns what is ordinary.
     ///
     /// # Errors
-    /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` returns.
+    /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` and the watch return.
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
         let model = self.fit(control)?;
         let pruned_words = self.counts.pruned_words(&model)?;
@@ -277,7 +279,9 @@ impl Trainer {
             clusters: fit.clusters,
             ..Default::default()
         };
-        let centroid = (self.options.preset == Preset::Seed).then(|| mean(&vectors, &weights, &fit.labels));
+        let centroid = (self.options.preset == Preset::Seed)
+            .then(|| mean(&vectors, &weights, &fit.labels, control))
+            .transpose()?;
         let mut baseline = Baseline {
             options: self.options.clone(),
             model: vectorizer.model().clone(),
@@ -302,11 +306,12 @@ impl Trainer {
     /// Counts every template as often as it occurred.
     fn fit(&mut self, control: &dyn Control) -> Result<TfidfModel> {
         let total = self.templates.len() as u64;
+        let mut steps = Steps::new(control);
         for (done, template) in self.templates.iter().enumerate() {
             if done % 256 == 0 {
-                control.poll()?;
                 control.progress("vocabulary", done as u64, total);
             }
+            steps.pass(1 + template.text.len())?;
             self.counts.add_masked(&template.text, template.rows)?;
         }
         self.counts.finish()
@@ -314,13 +319,14 @@ impl Trainer {
 
     fn vectorize(&self, vectorizer: &Vectorizer, control: &dyn Control) -> Result<DistinctRows> {
         let mut distinct = Distinct::new(vectorizer.model().len() as u32);
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::watched(self.counts.watch);
+        let mut steps = Steps::new(control);
         let mut weights = Vec::with_capacity(self.templates.len());
         for (done, template) in self.templates.iter().enumerate() {
             if done % 256 == 0 {
-                control.poll()?;
                 control.progress("vectors", done as u64, self.templates.len() as u64);
             }
+            steps.pass(1 + template.text.len())?;
             let (vector, _) = vectorizer.embed_masked(&template.text, &mut scratch)?;
             let row = distinct.push(vector, control)? as usize;
             if weights.len() <= row {
@@ -350,7 +356,7 @@ impl Trainer {
             }
         }
         measured.push((0.0, seen_elsewhere));
-        let folds = Folds::new(baseline, &self.seen);
+        let folds = Folds::new(baseline, &self.seen, control)?;
         for (fold, held) in held.iter().enumerate() {
             control.progress("calibration", fold as u64, u64::from(FOLDS));
             folds.measure(baseline, fold, held, &self.seen, &mut measured, control)?;
@@ -431,7 +437,13 @@ fn thin(measured: &[(f64, u64)]) -> Vec<(f64, u64)> {
 }
 
 /// Weighted mean of the rows that are not noise.
-fn mean(vectors: &CsrMatrix, weights: &[u64], labels: &[Option<u32>]) -> (Vec<u32>, Vec<f32>) {
+fn mean(
+    vectors: &CsrMatrix,
+    weights: &[u64],
+    labels: &[Option<u32>],
+    control: &dyn Control,
+) -> Result<(Vec<u32>, Vec<f32>)> {
+    let mut steps = Steps::new(control);
     let mut sums = vec![0.0; vectors.dim as usize];
     let mut rows = 0u64;
     for (row, (&weight, _)) in
@@ -440,11 +452,12 @@ fn mean(vectors: &CsrMatrix, weights: &[u64], labels: &[Option<u32>]) -> (Vec<u3
         rows += weight;
         let row = vectors.row(row);
         for (&index, &value) in row.indices.iter().zip(row.values) {
+            steps.pass(1)?;
             sums[index as usize] += f64::from(value) * weight as f64;
         }
     }
     let means = sums.iter().enumerate().map(|(index, sum)| (index as u32, (sum / rows as f64) as f32));
-    means.filter(|&(_, mean)| mean != 0.0 && mean.is_finite()).unzip()
+    Ok(means.filter(|&(_, mean)| mean != 0.0 && mean.is_finite()).unzip())
 }
 
 /// Squared weight of one term that training never saw, in the scale of an unnormalised vector.
@@ -478,7 +491,8 @@ struct Folds {
 }
 
 impl Folds {
-    fn new(baseline: &Baseline, seen: &[Seen]) -> Self {
+    fn new(baseline: &Baseline, seen: &[Seen], control: &dyn Control) -> Result<Self> {
+        let mut steps = Steps::new(control);
         let mut folds =
             Folds { vectors: vec![0; baseline.labels.len()], terms: vec![0; baseline.vectors.dim as usize] };
         for (template, seen) in baseline.templates.iter().zip(seen) {
@@ -486,10 +500,11 @@ impl Folds {
         }
         for (row, &mask) in folds.vectors.iter().enumerate() {
             for &term in baseline.vectors.row(row).indices {
+                steps.pass(1)?;
                 folds.terms[term as usize] |= mask;
             }
         }
-        folds
+        Ok(folds)
     }
 
     /// Measures templates that occur in one fold only, against all vectors that occur outside it.
@@ -506,9 +521,12 @@ impl Folds {
             return Ok(());
         }
         let only = 1u16 << fold;
+        let mut steps = Steps::new(control);
         let mut others = CsrMatrix::new(baseline.vectors.dim);
         for (row, _) in self.vectors.iter().enumerate().filter(|&(_, &mask)| mask != only) {
-            others.push(baseline.vectors.row(row))?;
+            let row = baseline.vectors.row(row);
+            steps.pass(1 + row.indices.len())?;
+            others.push(row)?;
         }
         let index = Index::new(Cow::Owned(others), control)?;
         let mut scratch = NeighborScratch::default();

@@ -42,6 +42,56 @@ pub struct Unattended;
 
 impl Control for Unattended {}
 
+/// Polls of one who lends nothing else.
+impl Control for Watch {
+    fn poll(&self) -> Result<()> {
+        (self.poll)()
+    }
+}
+
+/// Polls on the way through steps that take nanoseconds each.
+pub(crate) struct Steps<'a> {
+    control: &'a dyn Control,
+    /// Steps until the next poll.
+    left: usize,
+}
+
+/// Steps from one poll to the next: a millisecond, where each waits for memory.
+pub(crate) const STEPS_BETWEEN_POLLS: usize = 1 << 14;
+
+impl<'a> Steps<'a> {
+    /// None made yet.
+    pub fn new(control: &'a dyn Control) -> Self {
+        Steps { control, left: STEPS_BETWEEN_POLLS }
+    }
+
+    /// So many steps more.
+    ///
+    /// # Errors
+    /// What the poll returns.
+    #[inline]
+    pub fn pass(&mut self, steps: usize) -> Result<()> {
+        if steps < self.left {
+            self.left -= steps;
+            return Ok(());
+        }
+        self.left = STEPS_BETWEEN_POLLS;
+        self.control.poll()
+    }
+}
+
+/// Parts of a slice, before each of which is polled.
+///
+/// # Errors
+/// What the poll returns, or `work`.
+pub(crate) fn in_parts<T>(items: &[T], control: &dyn Control, mut work: impl FnMut(&[T])) -> Result<()> {
+    for part in items.chunks(STEPS_BETWEEN_POLLS) {
+        control.poll()?;
+        work(part);
+    }
+    Ok(())
+}
+
 /// Watches work on one message, however long: polls now and then, and bounds its n-grams.
 #[derive(Debug, Clone, Copy)]
 pub struct Watch {
@@ -53,7 +103,7 @@ pub struct Watch {
 /// N-grams from one poll to the next: milliseconds.
 const BETWEEN_POLLS: u32 = 1 << 12;
 /// Bytes from one poll to the next: a millisecond of masking.
-const BYTES_BETWEEN_POLLS: usize = 1 << 16;
+pub(crate) const BYTES_BETWEEN_POLLS: usize = 1 << 16;
 
 impl Watch {
     /// With what [`Control::poll`] does.

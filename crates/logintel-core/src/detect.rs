@@ -10,8 +10,7 @@ use crate::baseline::{
     unseen_squared,
 };
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
-use crate::control::Unattended;
-use crate::control::Watch;
+use crate::control::{Steps, Watch};
 use crate::dbscan::CoreIndex;
 use crate::error::Result;
 use crate::neighbors::{Index, Scratch as NeighborScratch};
@@ -116,11 +115,22 @@ pub struct Detector {
 }
 
 /// Buffers that a caller keeps between calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scratch {
     text: TextScratch,
     neighbors: NeighborScratch,
     core: NeighborScratch,
+}
+
+impl Scratch {
+    /// Buffers for work that `watch` may stop.
+    pub fn new(watch: Watch) -> Self {
+        Scratch {
+            text: TextScratch::watched(watch),
+            neighbors: NeighborScratch::default(),
+            core: NeighborScratch::default(),
+        }
+    }
 }
 
 /// A line against the templates of training.
@@ -135,27 +145,26 @@ struct Measure {
 }
 
 impl Detector {
-    /// Builds the look-up tables.
+    /// Builds the look-up tables; `watch` may stop it.
     ///
     /// # Errors
-    /// Those of [`Vectorizer::new`] and [`CoreIndex::new`].
-    pub fn new(mut baseline: Baseline) -> Result<Self> {
-        let vectorizer = Vectorizer::with_known_words(
-            std::mem::take(&mut baseline.model),
-            &baseline.pruned_words,
-            Watch::default(),
-        )?;
+    /// Those of [`Vectorizer::with_known_words`] and [`CoreIndex::new`].
+    pub fn new(mut baseline: Baseline, watch: Watch) -> Result<Self> {
+        let vectorizer =
+            Vectorizer::with_known_words(std::mem::take(&mut baseline.model), &baseline.pruned_words, watch)?;
         let mut table = HashTable::with_capacity(baseline.templates.len());
         let mut representative = vec![u32::MAX; baseline.labels.len()];
         let templates = &baseline.templates;
         let hash = |&at: &u32| HASHER.hash_one(templates[at as usize].text.as_str());
+        let mut steps = Steps::new(&watch);
         for (at, template) in templates.iter().enumerate() {
+            steps.pass(1 + template.text.len())?;
             table.insert_unique(hash(&(at as u32)), at as u32, hash);
             let first = &mut representative[template.vector as usize];
             *first = (*first).min(at as u32);
         }
-        let index = Index::new(Cow::Owned(std::mem::take(&mut baseline.vectors)), &Unattended)?;
-        let core = CoreIndex::new(baseline.core.clone(), &Unattended)?;
+        let index = Index::new(Cow::Owned(std::mem::take(&mut baseline.vectors)), &watch)?;
+        let core = CoreIndex::new(baseline.core.clone(), &watch)?;
         let calibration_rows = baseline.calibration.iter().map(|(_, rows)| rows).sum();
         Ok(Detector { baseline, vectorizer, table, representative, index, core, calibration_rows })
     }
@@ -174,7 +183,8 @@ impl Detector {
     /// Judges a line.
     ///
     /// # Errors
-    /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it.
+    /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it, and what the watch of
+    /// `scratch` returns.
     pub fn judge(
         &self,
         message: &str,

@@ -33,7 +33,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
-use crate::control::Control;
+use crate::control::{Control, in_parts};
 use crate::dbscan::Labels;
 use crate::error::{Error, Result};
 use crate::neighbors::{Collect, Index, Rows, Scratch};
@@ -115,19 +115,18 @@ impl Hdbscan {
     ///
     /// # Errors
     /// [`Error::OptionValue`] if `min_cluster_size` is below 2 or `min_samples` below 1, [`Error::Memory`] if the
-    /// work would not fit [`Control::memory`], [`Error::Canceled`].
+    /// work would not fit [`Control::memory`], [`Error::TooMany`] from 2³¹ rows on, [`Error::Canceled`].
     ///
     /// # Panics
     /// If `row_of` does not name each distinct row.
     pub fn fit(self, rows: &CsrMatrix, row_of: &[u32], control: &dyn Control) -> Result<Labels> {
+        check_number(row_of.len())?;
         let needed = Self::memory(rows, row_of.len(), control.threads());
-        if needed > control.memory() || row_of.len() >= NONE as usize / 2 {
+        if needed > control.memory() {
             return Err(Error::Memory { what: "HDBSCAN", needed, allowed: control.memory() });
         }
         let mut weights = vec![0; rows.rows()];
-        for &row in row_of {
-            weights[row as usize] += 1;
-        }
+        in_parts(row_of, control, |part| part.iter().for_each(|&row| weights[row as usize] += 1))?;
         assert!(!weights.contains(&0), "each row is named");
         let labels = match self.spanning_tree(rows, &weights, control)? {
             Some(tree) => condense::labels(&tree, row_of, self.min_cluster_size, control)?,
@@ -165,7 +164,7 @@ impl Hdbscan {
         let index = Index::of_units(Cow::Borrowed(rows), control)?;
         let mut pool = Pool::new(control);
         let (core, some_near) = self.core_distances(&index, weights, &mut pool, control)?;
-        let edges = Forest::new(&index, &core, &some_near).grow(&mut pool, control)?;
+        let edges = Forest::new(&index, &core, &some_near, control)?.grow(&mut pool, control)?;
         let of_copies = |row| f64::max(core[row], index.rows().distance_of_copies(row));
         let copies = (0..core.len()).map(of_copies).collect();
         Ok(Some(SpanningTree { core, copies, edges }))
@@ -320,17 +319,22 @@ struct Forest<'a> {
 }
 
 impl<'a> Forest<'a> {
-    fn new(index: &'a Index<'a>, core: &'a [f64], some_near: &'a [[u32; SOME]]) -> Self {
-        Forest {
+    fn new(
+        index: &'a Index<'a>,
+        core: &'a [f64],
+        some_near: &'a [[u32; SOME]],
+        control: &dyn Control,
+    ) -> Result<Self> {
+        Ok(Forest {
             index,
             core,
             some_near,
             parts: Sets::new(core.len()),
             shortest: core.iter().map(|&core| Shortest { weight: core, to: NONE }).collect(),
             edges: Vec::with_capacity(core.len().saturating_sub(1)),
-            within_reach: within_reach(index.rows()),
+            within_reach: within_reach(index.rows(), control)?,
             longest: if index.rows().is_nonnegative() { 1f64.next_down() } else { f64::INFINITY },
-        }
+        })
     }
 
     /// Adds the shortest edge of each part until there is one part.
@@ -444,14 +448,20 @@ fn sizes(set_of: &[u32]) -> Vec<u32> {
 
 /// How many rows can be reached from each. With negative values, where a shared term may part what no term would,
 /// that is all.
-fn within_reach(rows: &Rows<'_>) -> Vec<u32> {
+fn within_reach(rows: &Rows<'_>, control: &dyn Control) -> Result<Vec<u32>> {
     if !rows.is_nonnegative() {
-        return vec![rows.len() as u32; rows.len()];
+        return Ok(vec![rows.len() as u32; rows.len()]);
     }
-    let mut sets = rows.linked();
+    let mut sets = rows.linked(control)?;
     let set_of: Vec<u32> = (0..rows.len() as u32).map(|row| sets.find(row)).collect();
     let sizes = sizes(&set_of);
-    set_of.iter().map(|&set| sizes[set as usize]).collect()
+    Ok(set_of.iter().map(|&set| sizes[set as usize]).collect())
+}
+
+/// Refuses rows that have no number: nodes of the hierarchy are up to twice as many.
+fn check_number(rows: usize) -> Result<()> {
+    let max = u64::from(NONE) / 2 - 1;
+    if rows as u64 > max { Err(Error::TooMany { what: "rows", max }) } else { Ok(()) }
 }
 
 fn improve(best: &mut Option<Edge>, edge: Edge) {

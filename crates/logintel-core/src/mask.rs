@@ -12,10 +12,11 @@
 
 use std::borrow::Cow;
 
-use crate::control::{ByteWatch, Watch};
+use crate::control::{BYTES_BETWEEN_POLLS, ByteWatch, Watch};
 use crate::error::Result;
 use crate::options::{Masks, invalid};
-use crate::pattern::Pattern;
+use crate::pattern::{Budget, Pattern};
+use crate::tokenize::check_length;
 
 /// Ready to mask.
 #[derive(Debug)]
@@ -38,18 +39,27 @@ impl Masker {
     /// [`crate::Error::OptionValue`] if a pattern cannot be used or a name is not made of letters, digits and
     /// underscores.
     pub fn new(masks: &Masks) -> Result<Self> {
+        Self::within(&mut Budget::new(masks.len()), masks, Watch::default())
+    }
+
+    /// Compiles the masks within a budget; `watch` may stop it.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and what `watch` returns.
+    pub(crate) fn within(budget: &mut Budget, masks: &Masks, watch: Watch) -> Result<Self> {
         let kind = match masks {
             Masks::None => Kind::None,
             Masks::BuiltIn => Kind::BuiltIn,
             Masks::List(rules) => {
                 let compile = |rule: &crate::options::MaskRule| {
+                    watch.poll()?;
                     if rule.name.is_empty() || !rule.name.chars().all(crate::pattern::is_word) {
                         return Err(invalid(
                             "masks.name",
                             "it must be made of letters, digits and underscores",
                         ));
                     }
-                    let pattern = Pattern::new("masks.pattern", &rule.pattern)?;
+                    let pattern = Pattern::within(budget, "masks.pattern", &rule.pattern)?;
                     if pattern.matches_empty() {
                         return Err(invalid("masks.pattern", "the pattern matches the empty string"));
                     }
@@ -64,7 +74,8 @@ impl Masker {
     /// The message with what varies replaced.
     ///
     /// # Errors
-    /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it, and what the watch returns.
+    /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it,
+    /// [`crate::Error::MessageTooLong`] if they lengthen it too much, and what the watch returns.
     pub fn mask<'a>(&self, message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
         match &self.kind {
             Kind::None => Ok(Cow::Borrowed(message)),
@@ -72,6 +83,7 @@ impl Masker {
             Kind::List(rules) => {
                 let mut text = Cow::Borrowed(message);
                 for (pattern, replacement) in rules {
+                    watch.poll()?;
                     if let Some(replaced) = replace(pattern, replacement, &text, watch)? {
                         text = Cow::Owned(replaced);
                     }
@@ -84,12 +96,13 @@ impl Masker {
 
 fn replace(pattern: &Pattern, replacement: &str, text: &str, watch: &Watch) -> Result<Option<String>> {
     let (mut out, mut end) = (String::new(), 0);
-    let mut pace = watch.over_bytes();
     pattern.find_whole(text, |found| {
+        // To find even a short match the engine may have looked at all that follows.
+        watch.poll()?;
         out.push_str(&text[end..found.start]);
         out.push_str(replacement);
-        let from = std::mem::replace(&mut end, found.end);
-        pace.pass(end - from)
+        end = found.end;
+        check_length(&out)
     })?;
     if end == 0 {
         return Ok(None);
@@ -128,13 +141,19 @@ fn is_url_end(byte: u8) -> bool {
 /// Applies the built-in set.
 fn built_in<'a>(message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
     // Every mask but a path needs a digit, and a path needs a slash or backslash, an address an @.
-    if !message.bytes().any(|byte| byte.is_ascii_digit() || matches!(byte, b'/' | b'\\' | b'@')) {
-        return Ok(Cow::Borrowed(message));
-    }
-    let mut out = String::with_capacity(message.len());
+    let tells = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'/' | b'\\' | b'@');
     let bytes = message.as_bytes();
     let mut pace = watch.over_bytes();
-    let (mut at, mut passed) = (0, 0);
+    let mut untold = bytes.chunks(BYTES_BETWEEN_POLLS);
+    loop {
+        let Some(part) = untold.next() else { return Ok(Cow::Borrowed(message)) };
+        pace.pass(part.len())?;
+        if part.iter().any(tells) {
+            break;
+        }
+    }
+    let mut out = String::with_capacity(message.len());
+    let (mut at, mut passed, mut no_date_before) = (0, 0, 0);
     while at < bytes.len() {
         pace.pass(at - passed)?;
         passed = at;
@@ -143,10 +162,15 @@ fn built_in<'a>(message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
             at += 1;
         }
         out.push_str(&message[start..at]);
-        if let Some(date) = date_at(&message[at..]) {
-            out.push_str("<time>");
-            at += date;
-            continue;
+        if at >= no_date_before {
+            let chain = date_chain(&message[at..], &mut pace)?;
+            if chain.is_date {
+                out.push_str("<time>");
+                at += chain.bytes;
+                continue;
+            }
+            // What begins within it has no more names and numbers than it has.
+            no_date_before = at + chain.bytes;
         }
         let (start, mut masked) = (at, false);
         while at < bytes.len() {
@@ -186,13 +210,21 @@ fn replacement_at(text: &[u8]) -> usize {
     }
 }
 
-/// Bytes of a date written in words at the beginning of the text: names of days and months and at least two
-/// numbers or times, in any order, joined by single spaces or commas, such as `Sun Jul 10 03:55:15 2005`.
-fn date_at(text: &str) -> Option<usize> {
+/// Names of days and months, and numbers or times, in any order, joined by single spaces or commas.
+struct Chain {
+    bytes: usize,
+    /// Whether it is a date written in words: a name and at least two numbers or times, such as
+    /// `Sun Jul 10 03:55:15 2005`.
+    is_date: bool,
+}
+
+/// The chain at the beginning of the text, as long as it can be; no bytes where there is none.
+fn date_chain(text: &str, pace: &mut ByteWatch) -> Result<Chain> {
     let (mut end, mut names, mut numbers) = (0, 0, 0);
     let mut rest = text;
     loop {
         let chunk = rest.split(|c: char| c.is_ascii() && is_delimiter(c as u8)).next().unwrap_or("");
+        pace.pass(chunk.len() + 1)?;
         if is_date_name(chunk) {
             names += 1;
         } else if chunk.len() <= 15
@@ -205,13 +237,13 @@ fn date_at(text: &str) -> Option<usize> {
         }
         end = text.len() - rest.len() + chunk.len();
         let after = &rest[chunk.len()..];
-        let gap = after.len() - after.trim_start_matches([' ', ',']).len();
+        let gap = after.bytes().take(3).take_while(|byte| matches!(byte, b' ' | b',')).count();
         if gap == 0 || gap > 2 {
             break;
         }
         rest = &after[gap..];
     }
-    (names >= 1 && numbers >= 2).then_some(end)
+    Ok(Chain { bytes: end, is_date: names >= 1 && numbers >= 2 })
 }
 
 /// English names of days and months, short or long.
@@ -522,6 +554,84 @@ mod tests {
         let line = "10.1.1.1 blk_12 at 11:12:13 0xff /a/b/c 7a9f3b2 x12y";
         let once = masker.mask(line, &Watch::default()).unwrap().into_owned();
         assert_eq!(masker.mask(&once, &Watch::default()).unwrap(), once);
+    }
+
+    thread_local! {
+        static POLLS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    fn polls(work: impl FnOnce(&Watch)) -> usize {
+        POLLS.set(0);
+        work(&Watch::new(|| {
+            POLLS.set(POLLS.get() + 1);
+            Ok(())
+        }));
+        POLLS.get()
+    }
+
+    fn list(rules: &[(&str, &str)]) -> Masks {
+        let rule = |&(name, pattern): &(&str, &str)| MaskRule { name: name.into(), pattern: pattern.into() };
+        Masks::List(rules.iter().map(rule).collect())
+    }
+
+    #[test]
+    fn a_chain_without_a_date_is_looked_at_once() {
+        let masker = Masker::new(&Masks::BuiltIn).unwrap();
+        for chunk in ["1 ", "may ", "1,", "12:00, "] {
+            let line = chunk.repeat(20_000) + "@";
+            let polls = polls(|watch| drop(masker.mask(&line, watch).unwrap()));
+            // The text is passed a few times; from each chunk to its end it would be thousands.
+            let once = line.len() / BYTES_BETWEEN_POLLS + 1;
+            assert!((once..=5 * once).contains(&polls), "{chunk:?}: {polls} polls");
+        }
+    }
+
+    #[test]
+    fn within_a_chain_that_is_no_date_there_is_none() {
+        let pieces = ["1", "12:00", "may", " ", ",", "x", "<"];
+        let mut pace = Watch::default().over_bytes();
+        let mut chain = |text: &str| date_chain(text, &mut pace).unwrap();
+        for number in 0..pieces.len().pow(6) {
+            let digits = (0..6u32).map(|digit| number / pieces.len().pow(digit) % pieces.len());
+            let text: String = digits.map(|digit| pieces[digit]).collect();
+            let Chain { bytes, is_date } = chain(&text);
+            if !is_date {
+                let starts = (1..bytes).filter(|&at| is_delimiter(text.as_bytes()[at - 1]));
+                starts.for_each(|at| assert!(!chain(&text[at..]).is_date, "{text:?} from {at}"));
+            }
+        }
+    }
+
+    #[test]
+    fn each_rule_and_each_match_can_be_stopped() {
+        let stopped = Watch::new(|| Err(crate::Error::Canceled));
+        let none = Masker::new(&list(&[("a", "order")])).unwrap();
+        assert_eq!(none.mask("nothing of it", &stopped), Err(crate::Error::Canceled));
+        // Each search goes to the end of the text and comes back.
+        let far = Masker::new(&list(&[("a", ".*[^A-Z]|[A-Z]")])).unwrap();
+        assert!(polls(|watch| drop(far.mask(&"A".repeat(1000), watch).unwrap())) > 1000);
+        let two = Masks::List(vec![MaskRule { name: "a".into(), pattern: "order".into() }; 2]);
+        assert!(matches!(Masker::within(&mut Budget::new(2), &two, stopped), Err(crate::Error::Canceled)));
+    }
+
+    #[test]
+    fn masks_cannot_make_a_message_longer_than_one_may_be() {
+        let longer = Masker::new(&list(&[(&"x".repeat(10_000), "a")])).unwrap();
+        assert_eq!(longer.mask(&"a".repeat(10_000), &Watch::default()), Err(crate::Error::MessageTooLong));
+    }
+
+    #[test]
+    fn all_patterns_together_are_bounded() {
+        let error = |masks: &Masks| Masker::new(masks).unwrap_err().to_string();
+        let heavy = |count| list(&vec![("a", r"\w{66}"); count]);
+        assert!(Masker::new(&heavy(10)).is_ok());
+        assert!(error(&heavy(20)).contains("67108864 bytes compiled"), "{}", error(&heavy(20)));
+        let boundaries = r"\b".repeat(2000);
+        assert!(error(&list(&[("a", &boundaries)])).contains("67108864 bytes compiled"));
+        let usual: Vec<String> = (0..256).map(|i| format!(r"\bjob{i}-\d+\b")).collect();
+        let usual: Vec<_> = usual.iter().map(|pattern| ("job", pattern.as_str())).collect();
+        let masker = Masker::new(&list(&usual)).unwrap();
+        assert_eq!(masker.mask("job255-17", &Watch::default()).unwrap(), "<job>");
     }
 
     #[test]

@@ -74,6 +74,18 @@ pub enum Masks {
     List(Vec<MaskRule>),
 }
 
+impl Masks {
+    /// How many patterns of the user's there are.
+    pub fn len(&self) -> usize {
+        if let Masks::List(rules) = self { rules.len() } else { 0 }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Options of `tfidf_fit`.
 #[expect(clippy::struct_excessive_bools, reason = "scikit-learn's options")]
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
@@ -112,8 +124,10 @@ pub struct TfidfOptions {
 pub const DEFAULT_TOKEN_PATTERN: &str = r"(?u)\b\w\w+\b";
 /// Longest n-gram.
 const MAX_NGRAM: u64 = 32;
-/// Most stop words or masks in a list.
-const MAX_LIST: usize = 100_000;
+/// Most stop words in a list.
+const MAX_STOP_WORDS: usize = 100_000;
+/// Most masks in a list: each goes over the whole text.
+const MAX_MASKS: usize = 256;
 
 impl Default for TfidfOptions {
     fn default() -> Self {
@@ -322,7 +336,7 @@ fn stop_words(name: &str, value: &Value) -> Result<StopWords> {
     match value {
         Value::Null => Ok(StopWords::None),
         Value::String(list) if list == "english" => Ok(StopWords::English),
-        Value::Array(words) if words.len() <= MAX_LIST => {
+        Value::Array(words) if words.len() <= MAX_STOP_WORDS => {
             let words: Result<Vec<_>> = words.iter().map(|word| Ok(string(name, word)?.to_owned())).collect();
             Ok(StopWords::List(words?))
         }
@@ -354,7 +368,10 @@ fn masks(name: &str, value: &Value) -> Result<Masks> {
     match value {
         Value::Bool(false) => Ok(Masks::None),
         Value::Bool(true) => Ok(Masks::BuiltIn),
-        Value::Array(rules) if rules.len() <= MAX_LIST => {
+        Value::Array(rules) if rules.len() > MAX_MASKS => {
+            Err(invalid(name, format!("there are {} of them, more than {MAX_MASKS}", rules.len())))
+        }
+        Value::Array(rules) => {
             Ok(Masks::List(rules.iter().map(|rule| mask_rule(name, rule)).collect::<Result<_>>()?))
         }
         _ => Err(invalid(name, "it must be true, false or a list of {name, pattern}")),
@@ -373,5 +390,18 @@ fn mask_rule(option: &str, value: &Value) -> Result<MaskRule> {
     match (rule_name, pattern) {
         (Some(name), Some(pattern)) => Ok(MaskRule { name, pattern }),
         _ => Err(invalid(option, "each mask needs a name and a pattern")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_masks_has_an_end() {
+        let rules = |count| serde_json::json!({"masks": vec![serde_json::json!({"name": "a", "pattern": "b"}); count]});
+        assert_eq!(TfidfOptions::default().merge(&rules(MAX_MASKS)).unwrap().masks.len(), MAX_MASKS);
+        let error = TfidfOptions::default().merge(&rules(MAX_MASKS + 1)).unwrap_err().to_string();
+        assert!(error.contains("257 of them, more than 256"), "{error}");
     }
 }

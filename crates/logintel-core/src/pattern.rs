@@ -22,8 +22,16 @@ const WORD: &str = r"\p{L}\p{N}_";
 const SPACE: &str =
     r"\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}";
 const DIGIT: &str = r"\p{Nd}";
-/// Compiled size of one pattern, bytes.
-const SIZE_LIMIT: usize = 4 << 20;
+/// Compiled size of one pattern, bytes: the least of these within which it can be compiled is what it counts as.
+const SIZES: [usize; 5] = [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
+/// Compiled size of all patterns that are used together, bytes.
+pub const MAX_COMPILED: usize = 64 << 20;
+/// What a word boundary, and an end, adds to a pattern that runs look-arounds, and each byte of its text; bytes, measured.
+const BOUNDARY: usize = 64 << 10;
+const END: usize = 8 << 10;
+const BYTE: usize = 256;
+/// Memory of one pattern's lazy automaton in each direction, bytes: between these, by how many patterns share it.
+const CACHE: [usize; 2] = [256 << 10, 2 << 20];
 /// Longest pattern text, bytes.
 const MAX_PATTERN: usize = 8192;
 /// Steps that one match may take where look-arounds are needed: under 100 ms.
@@ -62,6 +70,30 @@ pub fn is_space(c: char) -> bool {
         | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
 }
 
+/// What patterns that are used together may take.
+#[derive(Debug)]
+pub struct Budget {
+    left: usize,
+    cache: usize,
+}
+
+impl Budget {
+    /// For as many patterns, none of them compiled yet.
+    pub fn new(patterns: usize) -> Self {
+        let [least, most] = CACHE;
+        Budget { left: MAX_COMPILED, cache: (MAX_COMPILED / patterns.max(1)).clamp(least, most) }
+    }
+
+    /// Takes so many bytes.
+    fn spend(&mut self, bytes: usize) -> Step {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or_else(|| {
+            format!("with it, all patterns together take more than {MAX_COMPILED} bytes compiled")
+        })?;
+        Ok(())
+    }
+}
+
 /// A compiled pattern.
 #[derive(Debug)]
 pub struct Pattern {
@@ -79,18 +111,25 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern of Python's `re`. `option` names it in errors.
+    /// Compiles a pattern of Python's `re` that is used alone. `option` names it in errors.
     ///
     /// # Errors
     /// [`Error::OptionValue`], naming the construct that cannot be expressed or the mistake.
     pub fn new(option: &str, source: &str) -> Result<Self> {
+        Self::within(&mut Budget::new(1), option, source)
+    }
+
+    /// Compiles one of several patterns that are used together.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and if it goes beyond the budget.
+    pub fn within(budget: &mut Budget, option: &str, source: &str) -> Result<Self> {
         let refuse = |why: String| Error::OptionValue { name: option.to_owned(), why };
         if source.len() > MAX_PATTERN {
             return Err(refuse(format!("the pattern is longer than {MAX_PATTERN} bytes")));
         }
         let translated = Translator::new(source).run().map_err(refuse)?;
-        let linear_form = regex::RegexBuilder::new(&translated.linear).size_limit(SIZE_LIMIT).build();
-        let linear = linear_form.map_err(|error| refuse(last_line(&error.to_string())))?;
+        let (linear, size) = linear(&translated.linear, budget).map_err(refuse)?;
         let syntax =
             regex_syntax::parse(&translated.linear).map_err(|e| refuse(last_line(&e.to_string())))?;
         if repeats_empty_group(&syntax, false) {
@@ -98,14 +137,18 @@ impl Pattern {
                 "a group that captures, in a repetition of what may be empty, is not supported".into(),
             ));
         }
-        let build = |pattern: &str| {
+        // Parts of the pattern, compiled one by one, and the look-arounds.
+        let looking = size + translated.boundaries * BOUNDARY + translated.ends * END + source.len() * BYTE;
+        let mut build = |pattern: &str| {
+            budget.spend(looking).map_err(refuse)?;
             fancy_regex::RegexBuilder::new(pattern)
-                .delegate_size_limit(SIZE_LIMIT)
+                .delegate_size_limit(SIZES[SIZES.len() - 1])
+                .delegate_dfa_size_limit(budget.cache / 16)
                 .backtrack_limit(MAX_STEPS)
                 .build()
                 .map_err(|error| refuse(last_line(&error.to_string())))
         };
-        let looks = translated.boundary || translated.end;
+        let looks = translated.boundaries + translated.ends > 0;
         let exact = looks.then(|| build(&translated.exact)).transpose()?;
         let empty = syntax.properties().minimum_len() == Some(0);
         let advancing = empty.then(|| build(&format!(r"(?:{})(?!\G)", translated.exact))).transpose()?;
@@ -113,8 +156,8 @@ impl Pattern {
             source: source.to_owned(),
             groups: linear.captures_len() - 1,
             linear,
-            boundary: translated.boundary,
-            end: translated.end,
+            boundary: translated.boundaries > 0,
+            end: translated.ends > 0,
             exact,
             advancing,
         })
@@ -192,6 +235,22 @@ impl Pattern {
     }
 }
 
+/// The pattern for the linear engine, within the budget, and what it counts as.
+fn linear(pattern: &str, budget: &mut Budget) -> Step<(regex::Regex, usize)> {
+    let mut too_big = String::new();
+    for size in SIZES {
+        budget.spend(size)?;
+        let built = regex::RegexBuilder::new(pattern).size_limit(size).dfa_size_limit(budget.cache).build();
+        match built {
+            Ok(regex) => return Ok((regex, size)),
+            Err(error @ regex::Error::CompiledTooBig(_)) => too_big = last_line(&error.to_string()),
+            Err(error) => return Err(last_line(&error.to_string())),
+        }
+        budget.left += size;
+    }
+    Err(too_big)
+}
+
 /// Whether a group captures inside a repetition whose body may be empty: the engines differ in which turn it keeps.
 fn repeats_empty_group(syntax: &Hir, mut repeated: bool) -> bool {
     if let HirKind::Repetition(repetition) = syntax.kind() {
@@ -217,8 +276,9 @@ type Step<T = ()> = std::result::Result<T, String>;
 struct Translated {
     linear: String,
     exact: String,
-    boundary: bool,
-    end: bool,
+    /// How many of each it has.
+    boundaries: usize,
+    ends: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -261,7 +321,7 @@ struct Translator<'a> {
 
 impl<'a> Translator<'a> {
     fn new(source: &'a str) -> Self {
-        let out = Translated { linear: String::new(), exact: String::new(), boundary: false, end: false };
+        let out = Translated { linear: String::new(), exact: String::new(), boundaries: 0, ends: 0 };
         Translator {
             rest: source.chars().peekable(),
             out,
@@ -304,7 +364,7 @@ impl<'a> Translator<'a> {
                 '^' => self.place(r"\A", r"\A"),
                 '$' if self.flags.multi_line => self.place("(?m:$)", "(?m:$)"),
                 '$' => {
-                    self.out.end = true;
+                    self.out.ends += 1;
                     self.place(r"\z", r"(?=\n?\z)");
                 }
                 '*' | '+' | '?' => self.quantifier(&c.to_string())?,
@@ -546,7 +606,7 @@ impl<'a> Translator<'a> {
     }
 
     fn boundary(&mut self, at: bool) {
-        self.out.boundary = true;
+        self.out.boundaries += 1;
         let (w, not) = (format!("(?<=[{WORD}])"), format!("(?<![{WORD}])"));
         let (ahead, none) = (format!("(?=[{WORD}])"), format!("(?![{WORD}])"));
         // In Python an empty text has no place of either kind.

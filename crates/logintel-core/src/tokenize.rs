@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::mask::Masker;
 use crate::options::{AnalyzerKind, DEFAULT_TOKEN_PATTERN, StopWords, TfidfOptions, invalid};
-use crate::pattern::{Pattern, is_space, is_word};
+use crate::pattern::{Budget, Pattern, is_space, is_word};
 use crate::stop_words::ENGLISH;
 
 type Seeded = foldhash::fast::FixedState;
@@ -44,11 +44,23 @@ impl Tokenizer {
     /// Compiles the options.
     ///
     /// # Errors
-    /// [`crate::Error::OptionValue`] if a pattern cannot be used.
+    /// [`crate::Error::OptionValue`] if a pattern cannot be used, or all together are too large.
     pub fn new(options: &TfidfOptions) -> Result<Self> {
+        Self::watched(options, Watch::default())
+    }
+
+    /// Compiles the options; `watch` may stop it.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and what `watch` returns.
+    pub fn watched(options: &TfidfOptions, watch: Watch) -> Result<Self> {
+        let mut budget = Budget::new(1 + options.masks.len());
         let default = matches!(options.token_pattern.as_str(), DEFAULT_TOKEN_PATTERN | r"\b\w\w+\b");
-        let pattern =
-            if default { None } else { Some(Pattern::new("token_pattern", &options.token_pattern)?) };
+        let pattern = if default {
+            None
+        } else {
+            Some(Pattern::within(&mut budget, "token_pattern", &options.token_pattern)?)
+        };
         if pattern.as_ref().is_some_and(|pattern| pattern.groups() > 1) {
             return Err(invalid("token_pattern", "it has more than one capturing group"));
         }
@@ -63,7 +75,7 @@ impl Tokenizer {
             pattern,
             stop_words,
             ngram_range: options.ngram_range,
-            masker: Masker::new(&options.masks)?,
+            masker: Masker::within(&mut budget, &options.masks, watch)?,
         })
     }
 
@@ -76,8 +88,9 @@ impl Tokenizer {
     /// The message with what varies replaced.
     ///
     /// # Errors
-    /// [`crate::Error::PatternSteps`], and what the watch returns.
+    /// [`Error::PatternSteps`], [`Error::MessageTooLong`], and what the watch returns.
     pub fn mask<'a>(&self, message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
+        check_length(message)?;
         self.masker.mask(message, watch)
     }
 
@@ -154,10 +167,10 @@ impl Tokenizer {
         found: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<()> {
         let mut tokens: Vec<&str> = Vec::new();
-        let mut watch = watch.over_bytes();
-        let push = |range: Range<usize>| {
+        let mut pace = watch.over_bytes();
+        let mut push = |range: Range<usize>| {
             let token = &text[range];
-            watch.pass(token.len() + 1)?;
+            pace.pass(token.len() + 1)?;
             if !self.stop_words.contains(token) {
                 tokens.push(token);
             }
@@ -165,7 +178,8 @@ impl Tokenizer {
         };
         match &self.pattern {
             None => scan_words(text, push)?,
-            Some(pattern) => pattern.find_all(text, push)?,
+            // To find even a short match the engine may look at all that follows.
+            Some(pattern) => pattern.find_all(text, |range| watch.poll().and_then(|()| push(range)))?,
         }
         let (min, max) = (self.ngram_range.0 as usize, self.ngram_range.1 as usize);
         let mut joined = String::new();
@@ -222,9 +236,9 @@ impl Tokenizer {
     }
 }
 
-/// Refuses a message whose tokens would need several times its length of memory, and that is much already.
-fn check_length(masked: &str) -> Result<()> {
-    if masked.len() > MAX_MESSAGE_BYTES { Err(Error::MessageTooLong) } else { Ok(()) }
+/// Refuses a message, masked or not, whose tokens would need several times its length of memory, and that is much already.
+pub(crate) fn check_length(message: &str) -> Result<()> {
+    if message.len() > MAX_MESSAGE_BYTES { Err(Error::MessageTooLong) } else { Ok(()) }
 }
 
 /// Matches of `(?u)\b\w\w+\b`: runs of two word characters or more.
@@ -361,6 +375,25 @@ mod tests {
             grams(&options, "The CAT is a cat"),
             ["the", "cat", "is", "cat", "the cat", "cat is", "is cat"]
         );
+    }
+
+    #[test]
+    fn a_message_is_measured_before_it_is_masked() {
+        let rule = crate::options::MaskRule { name: "n".into(), pattern: r"\d+".into() };
+        let masks = crate::options::Masks::List(vec![rule]);
+        let tokenizer = Tokenizer::new(&TfidfOptions { masks, ..Default::default() }).unwrap();
+        let message = "1".repeat(MAX_MESSAGE_BYTES + 1);
+        let stopped = Watch::new(|| Err(Error::Canceled));
+        assert_eq!(tokenizer.mask(&message, &stopped), Err(Error::MessageTooLong));
+        assert_eq!(tokenizer.mask(&message[1..], &stopped), Err(Error::Canceled));
+    }
+
+    #[test]
+    fn each_match_of_a_pattern_can_be_stopped() {
+        let options = TfidfOptions { token_pattern: ".*[^a-z]|[a-z]".into(), ..Default::default() };
+        let tokenizer = Tokenizer::new(&options).unwrap();
+        let stopped = Watch::new(|| Err(Error::Canceled));
+        assert_eq!(tokenizer.ngrams("word", &stopped, |_| Ok(())), Err(Error::Canceled));
     }
 
     #[test]

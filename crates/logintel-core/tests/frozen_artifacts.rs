@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use logintel_core::artifact;
 use logintel_core::baseline::{Baseline, Trainer};
 use logintel_core::config::DetectorOptions;
-use logintel_core::control::Unattended;
+use logintel_core::control::{Unattended, Watch};
 use logintel_core::counts::TermCounts;
 use logintel_core::detect::{Detector, Mode, Scratch};
 use logintel_core::options::TfidfOptions;
@@ -47,7 +47,8 @@ fn tfidf_answers(model: TfidfModel) -> Value {
 
 fn detector_answers(baseline: Baseline) -> Value {
     let threshold = baseline.threshold;
-    let (detector, mut scratch) = (Detector::new(baseline).unwrap(), Scratch::default());
+    let (detector, mut scratch) =
+        (Detector::new(baseline, Watch::default()).unwrap(), Scratch::new(Watch::default()));
     let mut judge = |line: &&str| {
         let found = detector.judge(line, Some("INFO"), Mode::Live, &mut scratch).unwrap();
         json!([
@@ -117,7 +118,7 @@ fn freeze_the_current_version() {
     let model = counts.finish().unwrap();
     freeze("tfidf_model_v1", &artifact::encode(&model).unwrap(), &tfidf_answers(model));
 
-    let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX).unwrap();
+    let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX, Watch::default()).unwrap();
     for (at, line) in LINES.iter().cycle().take(160).enumerate() {
         // One line is rare.
         if at % 8 != 7 || at == 7 {

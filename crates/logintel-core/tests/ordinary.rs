@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use logintel_core::baseline::Trainer;
 use logintel_core::config::DetectorOptions;
-use logintel_core::control::Unattended;
+use logintel_core::control::{Unattended, Watch};
 use logintel_core::detect::{Detector, Mode, Scratch};
 use logintel_core::severity::is_error;
 
@@ -20,13 +20,13 @@ fn halves(system: &str, folder: &std::path::Path) -> (f64, Option<f64>, usize) {
         row.get("Level").filter(|_| system != "Linux").cloned().unwrap_or_default()
     };
     let (first, second) = rows.split_at(rows.len() / 2);
-    let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX).unwrap();
+    let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX, Watch::default()).unwrap();
     for row in first {
         trainer.add(&row["Content"], Some(&level(row))).unwrap();
     }
-    let detector = Detector::new(trainer.finish(&Unattended).unwrap()).unwrap();
+    let detector = Detector::new(trainer.finish(&Unattended).unwrap(), Watch::default()).unwrap();
     let known: HashSet<&str> = first.iter().map(|row| row["EventId"].as_str()).collect();
-    let mut scratch = Scratch::default();
+    let mut scratch = Scratch::new(Watch::default());
     let (mut seen, mut unseen) = ((0, 0), (0, 0));
     for row in second {
         let level = level(row);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use logintel_core::baseline::{Baseline, Trainer};
 use logintel_core::config::DetectorOptions;
-use logintel_core::control::Unattended;
+use logintel_core::control::{Unattended, Watch};
 use logintel_core::detect::{Detector, Mode, Reason, Scratch};
 
 fn rows() -> Option<Vec<HashMap<String, String>>> {
@@ -14,7 +14,7 @@ fn rows() -> Option<Vec<HashMap<String, String>>> {
 
 fn train(rows: &[HashMap<String, String>]) -> Baseline {
     let options = DetectorOptions::parse(&serde_json::json!({"preset": "seed"}), &|_| None).unwrap();
-    let mut trainer = Trainer::new(&options, u64::MAX).unwrap();
+    let mut trainer = Trainer::new(&options, u64::MAX, Watch::default()).unwrap();
     for row in rows {
         trainer.add(&row["template"], Some(&row["level"])).unwrap();
     }
@@ -27,8 +27,8 @@ fn terms_clusters_and_noise_are_those_published() {
     let baseline = train(&rows);
     assert_eq!(baseline.model.len(), 126);
     assert_eq!((baseline.summary.clusters, baseline.summary.noise_rows), (14, 12));
-    let detector = Detector::new(baseline).unwrap();
-    let mut scratch = Scratch::default();
+    let detector = Detector::new(baseline, Watch::default()).unwrap();
+    let mut scratch = Scratch::new(Watch::default());
     let (mut forth, mut back) = (HashMap::new(), HashMap::new());
     for row in &rows {
         let judgement =
@@ -44,8 +44,8 @@ fn terms_clusters_and_noise_are_those_published() {
 #[test]
 fn its_live_rule_flags_every_row_that_it_was_trained_on() {
     let Some(rows) = rows() else { return };
-    let detector = Detector::new(train(&rows)).unwrap();
-    let mut scratch = Scratch::default();
+    let detector = Detector::new(train(&rows), Watch::default()).unwrap();
+    let mut scratch = Scratch::new(Watch::default());
     let judge = |row: &HashMap<String, String>, scratch: &mut Scratch| {
         detector.judge(&row["message"], Some(&row["level"]), Mode::Live, scratch).unwrap()
     };

@@ -102,16 +102,16 @@ fn latency(
     statement: &str,
     after: Duration,
 ) -> Option<Duration> {
-    let (begin, begun) = mpsc::channel();
+    let (start, started) = mpsc::channel();
     thread::scope(|scope| {
         let canceller = scope.spawn(move || {
-            begun.recv().expect("the statement begins");
+            started.recv().expect("the statement begins");
             thread::sleep(after);
             let sent = Instant::now();
             other.ask(&format!("SELECT pg_cancel_backend({pid})"));
             sent
         });
-        begin.send(()).expect("a canceller");
+        start.send(()).expect("a canceller");
         let outcome = session.send(statement);
         let ended = Instant::now();
         let sent = canceller.join().expect("a canceller");

@@ -10,11 +10,8 @@ use std::ops::Range;
 
 use super::argsort::argsort;
 use super::{NONE, SpanningTree};
-use crate::control::Control;
+use crate::control::{Control, STEPS_BETWEEN_POLLS, Steps};
 use crate::error::Result;
-
-/// Steps between two looks at the clock.
-const STEPS_BETWEEN_POLLS: usize = 1 << 14;
 
 /// The cluster of each distinct row, given the distinct row of each row.
 pub(super) fn labels(
@@ -30,24 +27,35 @@ pub(super) fn labels(
     let (clusters, own) = hierarchy.condense(min_cluster_size, control)?;
     let chosen = choose(clusters);
     let chosen = |position: usize| chosen[own[position] as usize];
-    let mut labels = of_most_copies(&visit.rows, tree.core.len(), chosen);
+    let mut labels = of_most_copies(&visit.rows, tree.core.len(), chosen, control)?;
     number_by_first_row(&mut labels);
     Ok(labels)
 }
 
 /// The cluster that most copies of each row are in, the lowest of several.
-fn of_most_copies(rows: &[u32], count: usize, cluster: impl Fn(usize) -> Option<u32>) -> Vec<Option<u32>> {
-    let mut all: Vec<(u32, Option<u32>)> = (0..).zip(rows).map(|(at, &row)| (row, cluster(at))).collect();
-    all.sort_unstable();
-    let mut most = vec![(0, None); count];
-    for same in all.chunk_by(|a, b| a == b) {
-        let (row, cluster) = same[0];
-        let most = &mut most[row as usize];
-        if same.len() > most.0 {
-            *most = (same.len(), cluster);
+fn of_most_copies(
+    rows: &[u32],
+    count: usize,
+    cluster: impl Fn(usize) -> Option<u32>,
+    control: &dyn Control,
+) -> Result<Vec<Option<u32>>> {
+    let clusters = (0..).zip(rows).map(|(at, &row)| (row, cluster(at)));
+    let mut of_copies: Lists<Option<u32>> = Lists::new(count, clusters, control)?;
+    let mut steps = Steps::new(control);
+    let mut chosen = Vec::with_capacity(count);
+    for row in 0..count as u32 {
+        let copies = of_copies.of_mut(row);
+        steps.pass(1 + copies.len())?;
+        copies.sort_unstable();
+        let mut most: &[Option<u32>] = &[];
+        for same in copies.chunk_by(|a, b| a == b) {
+            if same.len() > most.len() {
+                most = same;
+            }
         }
+        chosen.push(most.first().copied().flatten());
     }
-    most.into_iter().map(|(_, cluster)| cluster).collect()
+    Ok(chosen)
 }
 
 fn number_by_first_row(labels: &mut [Option<u32>]) {
@@ -79,9 +87,15 @@ struct Lists<T> {
 
 impl<T: Copy + Default> Lists<T> {
     /// `count` lists of the entries, each of which says which list it goes to.
-    fn new(count: usize, entries: impl Iterator<Item = (u32, T)> + Clone) -> Self {
+    fn new(
+        count: usize,
+        entries: impl Iterator<Item = (u32, T)> + Clone,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        let mut steps = Steps::new(control);
         let mut starts = vec![0usize; count + 1];
         for (list, _) in entries.clone() {
+            steps.pass(1)?;
             starts[list as usize + 1] += 1;
         }
         for list in 1..=count {
@@ -90,14 +104,19 @@ impl<T: Copy + Default> Lists<T> {
         let mut next = starts.clone();
         let mut all = vec![T::default(); starts[count]];
         for (list, entry) in entries {
+            steps.pass(1)?;
             all[next[list as usize]] = entry;
             next[list as usize] += 1;
         }
-        Lists { starts, all }
+        Ok(Lists { starts, all })
     }
 
     fn of(&self, list: u32) -> &[T] {
         &self.all[self.starts[list as usize]..self.starts[list as usize + 1]]
+    }
+
+    fn of_mut(&mut self, list: u32) -> &mut [T] {
+        &mut self.all[self.starts[list as usize]..self.starts[list as usize + 1]]
     }
 }
 
@@ -107,8 +126,8 @@ fn visit(tree: &SpanningTree, row_of: &[u32], control: &dyn Control) -> Result<V
     let count = tree.core.len();
     let ends =
         |edge: &super::Edge| [(edge.low, (edge.weight, edge.high)), (edge.high, (edge.weight, edge.low))];
-    let neighbors: Lists<(f64, u32)> = Lists::new(count, tree.edges.iter().flat_map(ends));
-    let copies: Lists<u32> = Lists::new(count, row_of.iter().copied().zip(0u32..));
+    let neighbors: Lists<(f64, u32)> = Lists::new(count, tree.edges.iter().flat_map(ends), control)?;
+    let copies: Lists<u32> = Lists::new(count, row_of.iter().copied().zip(0u32..), control)?;
     let mut seen = vec![0usize; count];
     let mut visit =
         Visit { rows: Vec::with_capacity(row_of.len()), reached: Vec::with_capacity(row_of.len()) };

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::control::Unattended;
 use crate::distinct::Distinct;
-use crate::neighbors::tests::{log_like, matrix, vectors};
+use crate::neighbors::tests::{Polls, log_like, matrix, vectors};
 use crate::sparse::SparseVec;
 
 /// The distinct row of each of as many rows as the weights say, the first of each in order.
@@ -256,4 +256,20 @@ fn parameters_memory_and_cancel() {
         let control = Stop(phase, std::cell::Cell::new(false));
         assert_eq!(fit(5, 5, &control), Err(Error::Canceled), "{phase}");
     }
+}
+
+#[test]
+fn many_copies_can_be_stopped() {
+    let rows = matrix(3, &[SparseVec { dim: 3, indices: vec![1], values: vec![1.0] }]);
+    let row_of = vec![0; 10 * crate::control::STEPS_BETWEEN_POLLS];
+    let control = Polls(std::cell::Cell::new(0));
+    Hdbscan { min_cluster_size: 2, min_samples: 2 }.fit(&rows, &row_of, &control).unwrap();
+    // The weights, two passes for the lists of copies, the visit, the sort, the joins, the clusters by row.
+    assert!(control.0.get() >= 70, "{} polls", control.0.get());
+}
+
+#[test]
+fn more_rows_than_numbers_are_told_from_a_lack_of_memory() {
+    assert_eq!(check_number(i32::MAX as usize - 1), Ok(()));
+    assert!(matches!(check_number(i32::MAX as usize), Err(Error::TooMany { what: "rows", .. })));
 }

@@ -7,14 +7,11 @@ use std::ops::ControlFlow;
 
 use super::scan::{List, Scratch, Search};
 use super::{Collect, NONE, Postings, Rows, Within};
-use crate::control::Control;
+use crate::control::{Control, Steps, in_parts};
 use crate::error::Result;
 
 /// Rows that are verified as they come, before anything is added up.
 const EAGER: usize = 48;
-
-/// Terms between two looks at the clock.
-const TERMS_BETWEEN_POLLS: u32 = 1 << 14;
 
 /// Some rows in groups, indexed.
 #[derive(Debug, Clone)]
@@ -48,15 +45,19 @@ impl Groups {
         control: &dyn Control,
     ) -> Result<Self> {
         let mut member_starts = vec![0usize; count + 1];
-        for &group in group_of.iter().filter(|&&g| g != NONE) {
-            member_starts[group as usize + 1] += 1;
-        }
+        in_parts(group_of, control, |part| {
+            for &group in part.iter().filter(|&&g| g != NONE) {
+                member_starts[group as usize + 1] += 1;
+            }
+        })?;
         for g in 1..=count {
             member_starts[g] += member_starts[g - 1];
         }
         let mut next = member_starts.clone();
         let mut members = vec![0; member_starts[count]];
+        let mut steps = Steps::new(control);
         for (row, &group) in group_of.iter().enumerate().filter(|(_, g)| **g != NONE) {
+            steps.pass(1)?;
             members[next[group as usize]] = row as u32;
             next[group as usize] += 1;
         }
@@ -64,12 +65,11 @@ impl Groups {
         let mut run_starts = Vec::with_capacity(postings.starts.len());
         let mut runs: Vec<Run> = Vec::new();
         for t in 0..rows.frequencies.len() as u32 {
-            if t.is_multiple_of(TERMS_BETWEEN_POLLS) {
-                control.poll()?;
-            }
+            steps.pass(1)?;
             run_starts.push(runs.len());
             let mut last = NONE;
             for at in postings.of(t) {
+                steps.pass(1)?;
                 let posting = postings.list[at];
                 let group = group_of[posting.row as usize];
                 if group != last {

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 
 use hashbrown::HashMap;
 
-use crate::control::Control;
+use crate::control::{Control, Steps, in_parts};
 use crate::error::{Error, Result};
 use crate::sets::Sets;
 use crate::sparse::{CsrMatrix, SparseRef};
@@ -96,10 +96,12 @@ impl<'a> Rows<'a> {
     /// Prepares `matrix`.
     ///
     /// # Errors
-    /// [`Error::Memory`] if this and the index would not fit [`Control::memory`].
+    /// [`Error::Memory`] if this and the index would not fit [`Control::memory`], [`Error::TooMany`],
+    /// [`Error::Canceled`].
     pub fn new(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
+        check_numbers(matrix.rows(), matrix.indices.len())?;
         let needed = Self::memory(&matrix, control.threads());
-        if needed > control.memory() || matrix.rows().max(matrix.indices.len()) >= NONE as usize {
+        if needed > control.memory() {
             return Err(Error::Memory { what: "the index of vectors", needed, allowed: control.memory() });
         }
         let mut columns = Columns::new(&matrix);
@@ -109,10 +111,12 @@ impl<'a> Rows<'a> {
         let mut terms = Vec::with_capacity(matrix.indices.len());
         let mut norms = Vec::with_capacity(matrix.rows());
         let mut longest = 0;
+        let mut steps = Steps::new(control);
         for i in 0..matrix.rows() {
-            control.poll()?;
+            steps.pass(1)?;
             let row = matrix.row(i);
             for &column in row.indices {
+                steps.pass(1)?;
                 let slot = columns.slot(column);
                 if *slot == NONE {
                     *slot = frequencies.len() as u32;
@@ -126,18 +130,22 @@ impl<'a> Rows<'a> {
             longest = longest.max(row.indices.len());
         }
         control.poll()?;
-        let order = by_frequency(&frequencies);
+        let order = by_frequency(&frequencies, control)?;
         let mut rank = vec![0; order.len()];
         for (new, &old) in order.iter().enumerate() {
+            steps.pass(1)?;
             rank[old as usize] = new as u32;
             *columns.slot(first_column[old as usize]) = new as u32;
         }
-        control.poll()?;
         for term in &mut terms {
+            steps.pass(1)?;
             *term = rank[*term as usize];
         }
-        let frequencies = order.iter().map(|&old| frequencies[old as usize]).collect();
-        let nonnegative = matrix.values.iter().all(|&v| v >= 0.0);
+        let mut by_rank = Vec::with_capacity(order.len());
+        in_parts(&order, control, |part| by_rank.extend(part.iter().map(|&old| frequencies[old as usize])))?;
+        let frequencies = by_rank;
+        let mut nonnegative = true;
+        in_parts(&matrix.values, control, |part| nonnegative &= part.iter().all(|&v| v >= 0.0))?;
         Ok(Rows { matrix, columns, terms, frequencies, norms, units: None, longest, nonnegative })
     }
 
@@ -148,9 +156,17 @@ impl<'a> Rows<'a> {
 
     /// From now on distances are `1 - x·y` of rows scaled to length 1 beforehand, as scikit-learn computes them,
     /// which differs from [`SparseRef::cosine_distance`] in the last bits.
-    fn scale_to_units(&mut self) {
-        let unit = |row| self.weights(row).map(|(_, weight)| weight);
-        self.units = Some((0..self.len()).flat_map(unit).collect());
+    fn scale_to_units(&mut self, control: &dyn Control) -> Result<()> {
+        let mut steps = Steps::new(control);
+        let mut units = Vec::with_capacity(self.terms.len());
+        for row in 0..self.len() {
+            for (_, weight) in self.weights(row) {
+                steps.pass(1)?;
+                units.push(weight);
+            }
+        }
+        self.units = Some(units);
+        Ok(())
     }
 
     /// Distance of a row to a copy of itself: 0, but for rounding.
@@ -181,11 +197,13 @@ impl<'a> Rows<'a> {
     }
 
     /// Sets of rows that are linked by steps between rows that share a term.
-    pub(crate) fn linked(&self) -> Sets {
+    pub(crate) fn linked(&self, control: &dyn Control) -> Result<Sets> {
+        let mut steps = Steps::new(control);
         let mut sets = Sets::new(self.len());
         let mut first = vec![NONE; self.frequencies.len()];
         for row in 0..self.len() {
             for &term in &self.terms[self.matrix.indptr[row]..self.matrix.indptr[row + 1]] {
+                steps.pass(1)?;
                 let first = &mut first[term as usize];
                 if *first == NONE {
                     *first = row as u32;
@@ -194,7 +212,7 @@ impl<'a> Rows<'a> {
                 }
             }
         }
-        sets
+        Ok(sets)
     }
 
     /// The rows as they were given.
@@ -204,7 +222,8 @@ impl<'a> Rows<'a> {
 
     /// Puts rows together that are likely to be alike: those that share their heaviest term, of the terms that are
     /// not too rare to say anything. How good this is decides nothing but speed.
-    fn alike(&self) -> (Vec<u32>, u32) {
+    fn alike(&self, control: &dyn Control) -> Result<(Vec<u32>, u32)> {
+        let mut steps = Steps::new(control);
         let common = self.len() as u32 / COMMON;
         let mut group_of_term = vec![NONE; self.frequencies.len()];
         let mut alone = NONE;
@@ -216,19 +235,25 @@ impl<'a> Rows<'a> {
             }
             *slot
         };
-        let group_of = (0..self.len())
-            .map(|i| {
-                let rank = |&(t, weight): &(u32, f64)| (self.frequencies[t as usize] >= common, weight.abs());
-                let heaviest = self.weights(i).reduce(|a, b| if rank(&a) >= rank(&b) { a } else { b });
-                match heaviest {
-                    Some((t, _)) if self.frequencies[t as usize] >= common => {
-                        number(&mut group_of_term[t as usize])
-                    }
-                    _ => number(&mut alone),
+        let rank = |t: u32, weight: f64| (self.frequencies[t as usize] >= common, weight.abs());
+        let mut group_of = Vec::with_capacity(self.len());
+        for i in 0..self.len() {
+            steps.pass(1)?;
+            // Of those that are equally heavy the first.
+            let mut heaviest: Option<(u32, (bool, f64))> = None;
+            for (t, weight) in self.weights(i) {
+                steps.pass(1)?;
+                let rank = rank(t, weight);
+                if heaviest.is_none_or(|(_, most)| rank > most) {
+                    heaviest = Some((t, rank));
                 }
-            })
-            .collect();
-        (group_of, count)
+            }
+            group_of.push(match heaviest {
+                Some((t, (true, _))) => number(&mut group_of_term[t as usize]),
+                _ => number(&mut alone),
+            });
+        }
+        Ok((group_of, count))
     }
 
     /// Terms and normalised weights of row `i`.
@@ -243,10 +268,12 @@ impl<'a> Rows<'a> {
 }
 
 /// Terms by ascending frequency, those equally frequent in their order.
-fn by_frequency(frequencies: &[u32]) -> Vec<u32> {
+fn by_frequency(frequencies: &[u32], control: &dyn Control) -> Result<Vec<u32>> {
+    let mut steps = Steps::new(control);
     let most = frequencies.iter().copied().max().unwrap_or(0) as usize;
     let mut next = vec![0u32; most + 2];
     for &frequency in frequencies {
+        steps.pass(1)?;
         next[frequency as usize + 1] += 1;
     }
     for frequency in 1..next.len() {
@@ -254,11 +281,23 @@ fn by_frequency(frequencies: &[u32]) -> Vec<u32> {
     }
     let mut order = vec![0; frequencies.len()];
     for (term, &frequency) in (0u32..).zip(frequencies) {
+        steps.pass(1)?;
         let at = &mut next[frequency as usize];
         order[*at as usize] = term;
         *at += 1;
     }
-    order
+    Ok(order)
+}
+
+/// Refuses more rows or entries than have a number.
+fn check_numbers(rows: usize, entries: usize) -> Result<()> {
+    let max = u64::from(NONE) - 1;
+    for (what, count) in [("vectors", rows), ("non-zero elements of all vectors", entries)] {
+        if count as u64 > max {
+            return Err(Error::TooMany { what, max });
+        }
+    }
+    Ok(())
 }
 
 /// Terms to rows.
@@ -279,20 +318,22 @@ struct Posting {
 impl Postings {
     /// Postings of some rows, each list in the order in which `order` names them.
     fn new(rows: &Rows<'_>, order: &[u32], control: &dyn Control) -> Result<Self> {
+        let mut steps = Steps::new(control);
         let mut next = vec![0usize; rows.frequencies.len() + 1];
         for &row in order {
-            control.poll()?;
             let range = rows.matrix.indptr[row as usize]..rows.matrix.indptr[row as usize + 1];
+            steps.pass(1 + range.len())?;
             rows.terms[range].iter().for_each(|&t| next[t as usize + 1] += 1);
         }
         for t in 1..next.len() {
+            steps.pass(1)?;
             next[t] += next[t - 1];
         }
         let starts = next.clone();
         let mut list = vec![Posting::default(); starts[starts.len() - 1]];
         for &row in order {
-            control.poll()?;
             for (t, weight) in rows.weights(row as usize) {
+                steps.pass(1)?;
                 let at = &mut next[t as usize];
                 list[*at] = Posting { row, weight: weight as f32 };
                 *at += 1;
@@ -393,8 +434,7 @@ impl<'a> Index<'a> {
     /// [`Error::Memory`] and [`Error::Canceled`].
     pub fn new(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
         let rows = Rows::new(matrix, control)?;
-        control.poll()?;
-        let (group_of, count) = rows.alike();
+        let (group_of, count) = rows.alike(control)?;
         let groups = Groups::new(&rows, &group_of, count as usize, control)?;
         Ok(Index { rows, groups })
     }
@@ -405,7 +445,7 @@ impl<'a> Index<'a> {
     /// [`Error::Memory`] and [`Error::Canceled`].
     pub(crate) fn of_units(matrix: Cow<'a, CsrMatrix>, control: &dyn Control) -> Result<Self> {
         let mut index = Index::new(matrix, control)?;
-        index.rows.scale_to_units();
+        index.rows.scale_to_units(control)?;
         Ok(index)
     }
 

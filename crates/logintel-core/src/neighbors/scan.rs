@@ -51,7 +51,7 @@ pub(super) struct List {
 }
 
 impl Scratch {
-    /// Makes `vector` the query.
+    /// Makes `vector` the query, scaled to length 1 where rows are.
     pub(crate) fn load(&mut self, rows: &Rows<'_>, vector: SparseRef<'_>) -> Result<()> {
         if vector.dim != rows.matrix.dim {
             return Err(Error::VectorMismatch(rows.matrix.dim, vector.dim));
@@ -59,10 +59,11 @@ impl Scratch {
         self.resize(rows);
         self.norm = vector.norm_squared();
         let length = self.norm.sqrt();
+        let scale = if rows.units.is_some() { length } else { 1.0 };
         for (&column, &value) in vector.indices.iter().zip(vector.values) {
             let term = rows.columns.get(column);
             if term != NONE {
-                self.dense[term as usize] = f64::from(value);
+                self.dense[term as usize] = f64::from(value) / scale;
                 self.query.push((term, (f64::from(value) / length) as f32));
             }
         }

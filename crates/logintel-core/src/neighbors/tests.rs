@@ -163,3 +163,61 @@ fn memory_is_bounded() {
     let error = Index::new(Cow::Borrowed(&matrix), &Tight).unwrap_err();
     assert!(matches!(error, Error::Memory { needed, allowed: 100_000, .. } if needed > 100_000));
 }
+
+/// How often it was asked.
+pub(crate) struct Polls(pub std::cell::Cell<usize>);
+
+impl Control for Polls {
+    fn poll(&self) -> Result<()> {
+        self.0.set(self.0.get() + 1);
+        Ok(())
+    }
+}
+
+#[test]
+fn few_long_rows_can_be_stopped() {
+    let entries = 10 * crate::control::STEPS_BETWEEN_POLLS as u32;
+    let indices: Vec<u32> = (0..entries).collect();
+    let row = SparseVec { dim: entries, indices, values: vec![1.0; entries as usize] };
+    let matrix = matrix(entries, &[row.clone(), row]);
+    let control = Polls(std::cell::Cell::new(0));
+    let mut rows = Rows::new(Cow::Borrowed(&matrix), &control).unwrap();
+    // Twice over the columns, five times over the entries or terms.
+    assert!(control.0.take() >= 50, "rows");
+    rows.alike(&control).unwrap();
+    assert!(control.0.take() >= 20, "alike");
+    rows.linked(&control).unwrap();
+    assert!(control.0.take() >= 20, "linked");
+    rows.scale_to_units(&control).unwrap();
+    assert!(control.0.take() >= 20, "units");
+    Groups::new(&rows, &[0, 0], 1, &control).unwrap();
+    assert!(control.0.take() >= 60, "groups");
+}
+
+#[test]
+fn a_vector_is_as_far_from_units_as_the_row_that_equals_it() {
+    let matrix = log_like(300, 5);
+    let index = Index::of_units(Cow::Borrowed(&matrix), &Unattended).unwrap();
+    let (mut given, mut own) = (Scratch::default(), Scratch::default());
+    for row in 0..matrix.rows() {
+        given.load(index.rows(), matrix.row(row)).unwrap();
+        own.load_row(index.rows(), row);
+        for other in 0..matrix.rows() as u32 {
+            let distances = [&given, &own].map(|scratch| scratch.distance(index.rows(), other));
+            assert_eq!(distances[0].to_bits(), distances[1].to_bits());
+        }
+        given.unload();
+        own.unload();
+    }
+}
+
+#[test]
+fn more_entries_than_numbers_are_told_from_a_lack_of_memory() {
+    let most = NONE as usize - 1;
+    assert_eq!(check_numbers(most, most), Ok(()));
+    for (rows, entries) in [(most + 1, 0), (0, most + 1)] {
+        let error = check_numbers(rows, entries).unwrap_err();
+        assert!(matches!(error, Error::TooMany { max, .. } if max == most as u64));
+        assert_eq!(error.hint(), Some("Work on fewer rows."));
+    }
+}

@@ -1,0 +1,84 @@
+//! Work on one line, and building a model, can be stopped: counted in polls.
+use std::cell::Cell;
+
+use logintel_core::Result;
+use logintel_core::baseline::Trainer;
+use logintel_core::config::DetectorOptions;
+use logintel_core::control::{Control, Unattended, Watch};
+use logintel_core::detect::{Detector, Mode, Scratch};
+
+thread_local! {
+    static POLLS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn watch() -> Watch {
+    Watch::new(|| {
+        POLLS.set(POLLS.get() + 1);
+        Ok(())
+    })
+}
+
+fn polls<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    POLLS.set(0);
+    let result = work();
+    (result, POLLS.get())
+}
+
+/// A line of as many words that differ from those of other seeds.
+fn line(seed: usize, words: usize) -> String {
+    let letter = |digit: u8| char::from(digit - b'0' + b'a');
+    let word =
+        |at: usize| format!("{:06}", seed * 10_000 + at).bytes().map(letter).chain([' ']).collect::<String>();
+    (0..words).map(word).collect()
+}
+
+fn trained(lines: usize, words: usize) -> Trainer {
+    let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX, watch()).unwrap();
+    (0..lines).for_each(|seed| trainer.add(&line(seed % 90, words), None).unwrap());
+    trainer
+}
+
+#[test]
+fn a_long_line_is_watched_in_training_and_in_judging() {
+    let long = "a1 ".repeat(200_000);
+    let mut trainer = trained(20, 4);
+    assert!(polls(|| trainer.add(&long, None).unwrap()).1 >= 4);
+    let (baseline, during) = polls(|| trainer.finish(&Unattended).unwrap());
+    assert!(during > 0, "finishing");
+    let (detector, during) = polls(|| Detector::new(baseline, watch()).unwrap());
+    assert!(during > 0, "the detector");
+    let mut scratch = Scratch::new(watch());
+    assert!(polls(|| detector.judge(&long, None, Mode::Live, &mut scratch).unwrap()).1 >= 4);
+    assert!(polls(|| detector.explain(&long, None, &mut scratch).unwrap()).1 >= 4);
+}
+
+/// Polls in each phase.
+#[derive(Default)]
+struct Phases {
+    now: Cell<&'static str>,
+    vocabulary: Cell<usize>,
+    vectors: Cell<usize>,
+}
+
+impl Control for Phases {
+    fn poll(&self) -> Result<()> {
+        match self.now.get() {
+            "vocabulary" => self.vocabulary.set(self.vocabulary.get() + 1),
+            "vectors" => self.vectors.set(self.vectors.get() + 1),
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn progress(&self, phase: &'static str, _: u64, _: u64) {
+        self.now.set(phase);
+    }
+}
+
+#[test]
+fn templates_are_polled_for_by_their_length() {
+    let control = Phases::default();
+    // 90 templates of 14 kB.
+    trained(90, 2000).finish(&control).unwrap();
+    assert!(control.vocabulary.get() >= 40 && control.vectors.get() >= 40);
+}
