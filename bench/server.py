@@ -31,6 +31,8 @@ class Server:
             lambda notice: say(f"      {notice.severity}: {notice.message_primary}")
         )
         self.run("SET client_min_messages = warning")
+        # The model of a million lines is larger than what a session keeps by default.
+        self.run("SET logintel.model_cache_mem = '1GB'")
         self.run("CREATE EXTENSION IF NOT EXISTS logintel")
         self.run("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
 

@@ -52,9 +52,12 @@ pub fn find<T: 'static>(key: &Key) -> Option<Rc<T>> {
     })
 }
 
-/// Keeps a model of as many bytes, and drops the least recently used ones that no longer fit; the newest stays in
-/// any case.
+/// Keeps a model of as many bytes, and drops the least recently used ones that no longer fit. The newest model of a detector
+/// stays in any case, for each INSERT needs it; a `tfidf_model` that alone is larger than the setting is not kept.
 pub fn keep<T: 'static>(key: Key, model: &Rc<T>, bytes: u64) {
+    if matches!(key, Key::Vectorizer { .. }) && bytes + key.bytes() > settings::model_cache_mem() {
+        return;
+    }
     let entry = Entry { bytes: bytes + key.bytes(), key, model: Rc::clone(model) as Rc<dyn Any> };
     MODELS.with_borrow_mut(|models| {
         models.push(entry);

@@ -245,10 +245,9 @@ unsafe fn tfidf_fit_serial(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     unsafe {
         aggregate_context(fcinfo);
         let state = &*given(fcinfo, 0).cast_mut_ptr::<FitState>();
-        let mut bytes = (state.options.len() as u32).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&state.options);
-        bytes.extend(state.counts.to_bytes().or_raise());
-        Raw(Some(varlena(&bytes)))
+        let mut head = (state.options.len() as u32).to_le_bytes().to_vec();
+        head.extend_from_slice(&state.options);
+        Raw(Some(varlena(&state.counts.to_bytes(&head).or_raise())))
     }
 }
 
@@ -338,6 +337,10 @@ unsafe fn vectorizer(datum: pg_sys::Datum) -> Rc<Vectorizer> {
         let key = cache_key(datum);
         cache::find(&key).unwrap_or_else(|| {
             let model = with_bytes(datum, checked);
+            let (needed, allowed) = (Vectorizer::bytes_needed(&model), settings::maintenance_mem());
+            if needed > allowed {
+                raise(&Error::Memory { what: "the look-up tables of a tfidf_model", needed, allowed });
+            }
             let vectorizer = Rc::new(Vectorizer::with_known_words(model, &[], Session::watch()).or_raise());
             cache::keep(key, &vectorizer, vectorizer.bytes() as u64);
             vectorizer

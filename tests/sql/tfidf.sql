@@ -174,7 +174,9 @@ SELECT tfidf_summary(tfidf_fit(repeat('ab', 524288), '{"analyzer": "char", "ngra
 SELECT tfidf_summary(tfidf_fit(repeat('ab', 524288), '{"analyzer": "char_wb", "ngram_range": [2, 2]}'))->'terms' AS terms;
 -- A vocabulary that does not fit is refused; the server lives.
 SET logintel.maintenance_mem = '1MB';
+\set VERBOSITY sqlstate
 SELECT tfidf_fit(md5(i::text)) FROM generate_series(1, 200000) AS i;
+\set VERBOSITY default
 RESET logintel.maintenance_mem;
 
 -- Plans -----------------------------------------------------------------------------------------------------------

@@ -89,6 +89,24 @@ RESET statement_timeout;
 DROP TABLE w, c;
 DROP FUNCTION oracle;
 
+-- A bound on memory that is too low is an error that says what would be enough.
+CREATE FUNCTION refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    RETURN 'none';
+EXCEPTION WHEN program_limit_exceeded THEN
+    RETURN regexp_replace(SQLERRM, 'about (\d+) bytes', CASE WHEN substring(SQLERRM FROM 'about (\d+) bytes')::bigint > 3145728 THEN 'enough bytes' ELSE 'too few bytes' END);
+END $$;
+CREATE TABLE many AS SELECT format('{%s:1,%s:2}/1000000', i, i + 500000)::logvec AS vec, i FROM generate_series(1, 20000) AS i;
+SET logintel.maintenance_mem = '3MB';
+SELECT f, refusal(format('SELECT count(c) FROM (SELECT %s OVER () AS c FROM many) AS r', f))
+FROM (VALUES ('dbscan_cluster(vec, 0.1, 2)'), ('hdbscan_cluster(vec, 5)')) AS t (f);
+SELECT refusal('SELECT count(c) FROM (SELECT standard_scale(vec) OVER () AS c FROM many, generate_series(1, 9)) AS r') AS standard_scale;
+SELECT refusal('SELECT tfidf_fit(md5(i::text)) FROM generate_series(1, 200000) AS i') AS tfidf_fit;
+RESET logintel.maintenance_mem;
+DROP TABLE many;
+DROP FUNCTION refusal;
+
 -- hdbscan_cluster: three dense groups and a point on its own; scikit-learn 1.6.1's HDBSCAN(metric='cosine') gives the same partition.
 CREATE TABLE h (id int, vec logvec);
 INSERT INTO h SELECT g * 100 + i, format('{%s:1,%s:%s}/10', g, g + 1, 0.01 * i)::logvec FROM generate_series(1, 3) AS g, generate_series(1, 6) AS i;

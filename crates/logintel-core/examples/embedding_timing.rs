@@ -40,7 +40,7 @@ fn main() {
             counts = Some(counted);
             continue;
         }
-        let bytes = timed("to bytes", || counted.to_bytes().expect("bytes"));
+        let bytes = timed("to bytes", || counted.to_bytes(&[]).expect("bytes"));
         let read = timed("from bytes", || TermCounts::from_bytes(&bytes, u64::MAX).expect("counts"));
         match &mut counts {
             None => counts = Some(read),

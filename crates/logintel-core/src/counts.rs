@@ -3,7 +3,7 @@
 //! [`TermCounts`] counts documents, and merges with the counts of other documents (for parallel aggregation). Then
 //! [`TermCounts::finish`] prunes and gives a [`TfidfModel`].
 
-use std::ops::Range;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use bytemuck::{cast_slice, pod_collect_to_vec};
@@ -12,11 +12,12 @@ use crate::artifact::decode_within;
 use crate::control::Watch;
 use crate::error::{Error, Result};
 use crate::limits::MAX_STATE_BYTES;
-use crate::ngram::{NO_NODE, NgramTrie, Node, touch_edges};
+use crate::lookup::{Found, Lookup, begun};
+use crate::ngram::{NgramTrie, Node};
 use crate::options::TfidfOptions;
-use crate::table::{KeyTable, WordKey, WordTable};
+use crate::table::WordKey;
 use crate::tfidf::TfidfModel;
-use crate::tokenize::{Tokenizer, WordBuffer};
+use crate::tokenize::Tokenizer;
 use crate::vocabulary::Vocabulary;
 
 /// How often a term occurred.
@@ -53,68 +54,11 @@ fn needs_occurrences(options: &TfidfOptions) -> bool {
     options.max_features.is_some() && !options.binary
 }
 
-/// What the words of a message are looked up with: block by block and step by step, so that look-ups wait for memory
-/// side by side.
-#[derive(Debug, Default)]
-pub(crate) struct Lookup {
-    pub text: WordBuffer,
-    pub found: Found,
-}
-
-/// The words of a block, and the n-grams that begin there.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub keys: Vec<WordKey>,
-    pub words: Vec<Node>,
-    paths: Vec<Node>,
-}
-
-impl Found {
-    /// Makes the keys of a block of words and reads their slots.
-    #[inline]
-    pub fn keys(&mut self, table: &WordTable, text: &str, words: &[Range<usize>]) {
-        self.keys.clear();
-        self.keys.extend(words.iter().map(|word| WordKey::new(text, word.start, word.end)));
-        table.touch(&self.keys);
-    }
-
-    /// Calls `step` for each n-gram of two words or more that begins in a block of words: the shorter n-gram and the
-    /// next word give the longer one, or [`NO_NODE`]. What the next block still needs stays in `words`.
-    ///
-    /// # Errors
-    /// What `watch` and `step` return.
-    #[inline]
-    pub fn for_each_ngram<T>(
-        &mut self,
-        watch: &mut Watch,
-        tables: &mut T,
-        longest: u32,
-        is_end: bool,
-        edges: impl Fn(&T) -> &KeyTable,
-        mut step: impl FnMut(&mut T, u32, Node, Node) -> Result<Node>,
-    ) -> Result<()> {
-        let Found { words, paths, .. } = self;
-        let starts = begun(words.len(), longest, is_end);
-        paths.clear();
-        paths.extend_from_slice(&words[..starts]);
-        for n in 2..=longest {
-            let next = words.get(n as usize - 1..).unwrap_or_default();
-            watch.tick(next.len())?;
-            touch_edges(edges(tables), paths, next);
-            for (path, &word) in paths.iter_mut().zip(next) {
-                let known = *path != NO_NODE && word != NO_NODE;
-                *path = if known { step(tables, n, *path, word)? } else { NO_NODE };
-            }
-        }
-        words.drain(..starts);
-        Ok(())
-    }
-}
-
-/// How many n-grams begin in a block of as many words; near the end of one that is not the last, they begin in the next.
-#[inline]
-fn begun(words: usize, longest: u32, is_end: bool) -> usize {
-    if is_end { words } else { words.saturating_sub(longest as usize - 1) }
+/// Bytes that go with each n-gram beside what the trie holds of it: its counts, and its part of what putting all in order and
+/// writing them down takes; measured on millions of n-grams by the largest resident size.
+fn bytes_beside(options: &TfidfOptions) -> usize {
+    // Choosing the most frequent needs their frequencies and ranks on top.
+    64 + if options.max_features.is_some() { 48 } else { 0 }
 }
 
 impl TermCounts {
@@ -127,7 +71,7 @@ impl TermCounts {
             options: options.clone(),
             tokenizer: Arc::new(Tokenizer::new(options)?),
             documents: 0,
-            trie: NgramTrie::new(max_bytes),
+            trie: NgramTrie::new(max_bytes, bytes_beside(options)),
             counts: Vec::new(),
             occurrences: Vec::new(),
             merged: None,
@@ -193,8 +137,10 @@ impl TermCounts {
             }
         };
         if !tokenizer.joins_words() {
+            let mut pace = watch.over_bytes();
             return tokenizer.ngrams(masked, &watch.clone(), |gram| {
                 watch.tick(1)?;
+                pace.pass(gram.len())?;
                 count(trie.insert_word(WordKey::of(gram), gram)?);
                 Ok(())
             });
@@ -213,9 +159,9 @@ impl TermCounts {
                 Ok(node)
             })
         };
-        tokenizer.words(masked, text, |text, ranges| {
+        tokenizer.words(masked, text, &watch.clone(), |text, ranges| {
             watch.tick(ranges.len())?;
-            found.keys(trie.word_table(), text, ranges);
+            found.touch_words(trie.word_table(), text, ranges);
             for (&key, range) in found.keys.iter().zip(ranges) {
                 found.words.push(trie.insert_word(key, &text[range.clone()])?);
             }
@@ -265,11 +211,11 @@ impl TermCounts {
         }
     }
 
-    /// The counts as bytes, for a parallel worker to hand over.
+    /// The counts as bytes, for a parallel worker to hand over, after `head`.
     ///
     /// # Errors
     /// [`Error::Memory`] if they are larger than a value may be.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+    pub fn to_bytes(&self, head: &[u8]) -> Result<Vec<u8>> {
         let counts = self.sorted()?;
         let header = StateHeader {
             options: self.options.clone(),
@@ -279,8 +225,9 @@ impl TermCounts {
         };
         let header = bincode::encode_to_vec(&header, bincode::config::standard()).unwrap_or_default();
         // A little more than the parts, each of which has its length before it.
-        let bytes = Vec::with_capacity((counts.bytes() as usize + header.len() + 4096).min(MAX_STATE_BYTES));
-        let mut writer = Writer { bytes, most: MAX_STATE_BYTES - 1 };
+        let capacity = (head.len() + counts.bytes() as usize + header.len() + 4096).min(MAX_STATE_BYTES);
+        let mut writer = Writer { bytes: Vec::with_capacity(capacity), most: MAX_STATE_BYTES };
+        writer.bytes.extend_from_slice(head);
         writer.put(&header)?;
         counts.write(&mut writer)?;
         Ok(writer.bytes)
@@ -351,9 +298,15 @@ impl TermCounts {
         if model.pruned == 0 {
             return Ok(Vec::new());
         }
-        let counts = self.sorted()?;
-        let pruned = counts.vocabulary.words().filter(|word| model.find(word).is_none());
-        Ok(pruned.map(str::to_owned).collect())
+        let (counts, mut watch) = (self.sorted()?, self.watch);
+        let mut pruned = Vec::new();
+        for word in counts.vocabulary.words() {
+            watch.tick_unbounded(1)?;
+            if model.find(word).is_none() {
+                pruned.push(word.to_owned());
+            }
+        }
+        Ok(pruned)
     }
 }
 
@@ -361,16 +314,19 @@ impl TermCounts {
 fn keep_most_frequent(counts: &SortedCounts, is_term: &mut [Vec<bool>], most: usize) {
     let ranks = counts.vocabulary.ranks(|(level, at)| is_term[level][at]);
     let frequencies = if counts.occurrences.is_empty() { &counts.df } else { &counts.occurrences };
-    let mut terms: Vec<_> = Vec::new();
-    for (level, marks) in is_term.iter_mut().enumerate() {
-        for (at, mark) in marks.iter_mut().enumerate().filter(|(_, mark)| **mark) {
-            terms.push((std::cmp::Reverse(frequencies[level][at]), ranks[level][at], level, at));
-            *mark = false;
-        }
+    let count = is_term.iter().flatten().filter(|mark| **mark).count();
+    let mut terms: Vec<(Reverse<u64>, u32)> = Vec::with_capacity(count);
+    let marks = |level: usize| is_term[level].iter().enumerate().filter(|(_, mark)| **mark);
+    for level in 0..is_term.len() {
+        terms.extend(marks(level).map(|(at, _)| (Reverse(frequencies[level][at]), ranks[level][at])));
     }
     terms.select_nth_unstable(most - 1);
-    for &(_, _, level, at) in &terms[..most] {
-        is_term[level][at] = true;
+    let mut is_kept = vec![false; count];
+    terms[..most].iter().for_each(|&(_, rank)| is_kept[rank as usize] = true);
+    for (marks, ranks) in is_term.iter_mut().zip(&ranks) {
+        for (mark, &rank) in marks.iter_mut().zip(ranks) {
+            *mark = *mark && is_kept[rank as usize];
+        }
     }
 }
 
@@ -391,13 +347,23 @@ impl SortedCounts {
     }
 
     fn merge(&self, other: &SortedCounts, max_bytes: u64, watch: Watch) -> Result<SortedCounts> {
-        // Both, and at most as much again for the union.
-        let needed = 2 * (self.bytes() + other.bytes());
+        // Both, at most as much again for the union, and where each n-gram stands there.
+        let needed = (self.bytes() + other.bytes()) * 5 / 2;
         if needed > max_bytes {
             return Err(Error::Memory { what: "the vocabulary", needed, allowed: max_bytes });
         }
-        let (mut df, mut occurrences) = (Vec::new(), Vec::new());
-        let counts_occurrences = !(self.occurrences.is_empty() && other.occurrences.is_empty());
+        let sides = [self, other];
+        let levels = self.df.len().max(other.df.len());
+        let mut merged = SortedCounts::default();
+        let room = |counts: [&Vec<Vec<u64>>; 2], level: usize| {
+            Vec::with_capacity(counts.iter().filter_map(|counts| counts.get(level)).map(Vec::len).sum())
+        };
+        merged.df = (0..levels).map(|level| room(sides.map(|side| &side.df), level)).collect();
+        if !(self.occurrences.is_empty() && other.occurrences.is_empty()) {
+            merged.occurrences =
+                (0..levels).map(|level| room(sides.map(|side| &side.occurrences), level)).collect();
+        }
+        let SortedCounts { df, occurrences, .. } = &mut merged;
         let vocabulary = self.vocabulary.merge(&other.vocabulary, watch, |level, places| {
             let sum = |counts: [&Vec<Vec<u64>>; 2]| -> u64 {
                 let of = |counts: &Vec<Vec<u64>>, at: Option<usize>| {
@@ -405,13 +371,12 @@ impl SortedCounts {
                 };
                 of(counts[0], places[0]) + of(counts[1], places[1])
             };
-            push(&mut df, level, sum([&self.df, &other.df]));
-            if counts_occurrences {
-                push(&mut occurrences, level, sum([&self.occurrences, &other.occurrences]));
+            df[level].push(sum([&self.df, &other.df]));
+            if let Some(level) = occurrences.get_mut(level) {
+                level.push(sum([&self.occurrences, &other.occurrences]));
             }
         })?;
-        df.resize(vocabulary.levels(), Vec::new());
-        Ok(SortedCounts { vocabulary, df, occurrences })
+        Ok(SortedCounts { vocabulary, ..merged })
     }
 
     fn write(&self, writer: &mut Writer) -> Result<()> {
@@ -450,13 +415,6 @@ impl SortedCounts {
         }
         Ok(counts)
     }
-}
-
-fn push(levels: &mut Vec<Vec<u64>>, level: usize, count: u64) {
-    if levels.len() <= level {
-        levels.resize(level + 1, Vec::new());
-    }
-    levels[level].push(count);
 }
 
 /// What stands at the head of the bytes that a parallel worker hands over. What follows are sequences of numbers as they

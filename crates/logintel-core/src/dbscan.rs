@@ -43,9 +43,9 @@ pub struct Labels {
 }
 
 impl Dbscan {
-    /// Bytes that [`Self::fit`] takes beside the rows and their weights.
+    /// Bytes that [`Self::fit`] takes, those of the rows among them.
     pub fn memory(rows: &CsrMatrix, threads: usize) -> u64 {
-        Rows::memory(rows, threads) + rows.rows() as u64 * 56
+        Rows::memory(rows, threads) + rows.bytes() + rows.rows() as u64 * 160
     }
 
     /// Clusters distinct `rows`, each as often as its weight says. Clusters are numbered from 0 in the order of

@@ -128,8 +128,12 @@ pub enum Error {
     /// A pattern needs more steps than a line may cost.
     #[error("pattern \"{0}\" takes too many steps on this text")]
     PatternSteps(String),
-    /// A message has more bytes or n-grams than [`crate::limits::MAX_NGRAMS`].
-    #[error("a message has more than {} bytes or n-grams", crate::limits::MAX_NGRAMS)]
+    /// A message has more bytes than [`crate::limits::MAX_MESSAGE_BYTES`] or n-grams than [`crate::limits::MAX_NGRAMS`].
+    #[error(
+        "a message has more than {} bytes or {} n-grams",
+        crate::limits::MAX_MESSAGE_BYTES,
+        crate::limits::MAX_NGRAMS
+    )]
     MessageTooLong,
     /// The caller asked to stop.
     #[error("canceled")]

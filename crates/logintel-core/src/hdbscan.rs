@@ -104,10 +104,10 @@ impl SpanningTree {
 }
 
 impl Hdbscan {
-    /// Bytes that [`Self::fit`] takes beside `rows`, which stand for `all` rows.
+    /// Bytes that [`Self::fit`] takes, those of `rows`, which stand for `all` rows, among them.
     pub fn memory(rows: &CsrMatrix, all: usize, threads: usize) -> u64 {
-        let tree = Rows::memory(rows, threads) + Rows::units_memory(rows) + rows.rows() as u64 * 200;
-        tree + all as u64 * 100
+        let index = rows.bytes() + Rows::memory(rows, threads) + Rows::units_memory(rows);
+        index + rows.rows() as u64 * 200 + all as u64 * 100
     }
 
     /// Clusters rows of which `row_of` names the distinct row. Clusters of distinct rows are numbered from 0 in the

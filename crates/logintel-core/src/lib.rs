@@ -20,6 +20,7 @@
 //! | [`table`] | how are words looked up without waiting for memory |
 //! | [`vocabulary`] | how are terms kept in order, as words and numbers |
 //! | [`ngram`] | how are terms told without strings |
+//! | `lookup` | how are the words of a message looked up |
 //! | [`counts`] | how often does each term occur |
 //! | [`tfidf`] | what is kept of the counts |
 //! | [`vectorizer`] | how does a message become a vector |
@@ -49,6 +50,7 @@ pub mod hdbscan;
 pub mod incident;
 pub mod limits;
 pub mod literal;
+mod lookup;
 pub mod mask;
 pub mod neighbors;
 pub mod ngram;

@@ -41,6 +41,7 @@ pub struct NgramTrie {
     /// Where each word ends in `text`.
     ends: Vec<u32>,
     max_bytes: u64,
+    bytes_beside: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +53,8 @@ struct NodeKey {
 }
 
 impl NgramTrie {
-    /// An empty trie that refuses to grow past `max_bytes`.
-    pub fn new(max_bytes: u64) -> Self {
+    /// An empty trie that refuses to grow past `max_bytes`, `bytes_beside` of the caller's for each n-gram included.
+    pub fn new(max_bytes: u64, bytes_beside: usize) -> Self {
         NgramTrie {
             words: WordTable::with_capacity(0, 0),
             edges: KeyTable::with_capacity(0),
@@ -61,12 +62,15 @@ impl NgramTrie {
             text: String::new(),
             ends: Vec::new(),
             max_bytes,
+            bytes_beside,
         }
     }
 
     /// Bytes in use, and that will be until all n-grams are a model.
     pub fn bytes(&self) -> u64 {
-        self.words.bytes() + self.edges.bytes() + plain_bytes(&self.text, &self.ends, &self.nodes)
+        self.words.bytes()
+            + self.edges.bytes()
+            + plain_bytes(&self.text, &self.ends, &self.nodes, self.bytes_beside)
     }
 
     /// Number of n-grams, single words included.
@@ -85,13 +89,15 @@ impl NgramTrie {
     /// [`Error::Memory`] at the bound.
     #[inline]
     pub fn insert_word(&mut self, key: WordKey, word: &str) -> Result<Node> {
-        let NgramTrie { words, edges, nodes, text, ends, max_bytes } = self;
+        let NgramTrie { words, edges, nodes, text, ends, max_bytes, bytes_beside } = self;
         let next = nodes.len() as Node;
         let (node, _) = words.find_or_insert(key, word, (next, 0), |words| {
-            let others = edges.bytes() + plain_bytes(text, ends, nodes);
-            room(next, words.bytes_to_insert(word) + others, *max_bytes)?;
-            // Where words end are 32-bit numbers.
-            room(next, (text.len() + word.len()) as u64, u64::from(u32::MAX))
+            let others = edges.bytes() + plain_bytes(text, ends, nodes, *bytes_beside);
+            if text.len() + word.len() > u32::MAX as usize {
+                // Where words end are 32-bit numbers.
+                return Err(Error::TooMany { what: "bytes of different words", max: u64::from(u32::MAX) });
+            }
+            room(next, words.bytes_to_insert(word) + others, *max_bytes)
         })?;
         if node == next {
             text.push_str(word);
@@ -107,10 +113,10 @@ impl NgramTrie {
     /// [`Error::Memory`] at the bound.
     #[inline]
     pub fn insert_child(&mut self, parent: Node, word: Node) -> Result<Node> {
-        let NgramTrie { words, edges, nodes, text, ends, max_bytes } = self;
+        let NgramTrie { words, edges, nodes, text, ends, max_bytes, bytes_beside } = self;
         let next = nodes.len() as Node;
         let (node, _) = edges.find_or_insert(edge_key(parent, word), (next, 0), |edges| {
-            let others = words.bytes() + plain_bytes(text, ends, nodes);
+            let others = words.bytes() + plain_bytes(text, ends, nodes, *bytes_beside);
             room(next, edges.bytes_to_insert() + others, *max_bytes)
         })?;
         if node == next {
@@ -251,20 +257,19 @@ impl Spelling {
     }
 }
 
-/// Bytes that go with each n-gram, beside what the trie itself holds: its count, and its part of what putting all in order
-/// and writing them down takes. Measured on millions of n-grams, by the largest resident size.
-const BESIDE: usize = 64;
-
 /// Bytes of a trie beside its tables.
-fn plain_bytes(text: &String, ends: &Vec<u32>, nodes: &Vec<NodeKey>) -> u64 {
+fn plain_bytes(text: &String, ends: &Vec<u32>, nodes: &Vec<NodeKey>, beside: usize) -> u64 {
     let plain = ends.capacity() * size_of::<u32>() + nodes.capacity() * size_of::<NodeKey>();
     // The text is written twice more: into the model, and as its bytes.
-    (text.capacity() + 2 * text.len() + plain + nodes.len() * BESIDE) as u64
+    (text.capacity() + 2 * text.len() + plain + nodes.len() * beside) as u64
 }
 
 fn room(nodes: u32, needed: u64, allowed: u64) -> Result<()> {
-    if needed > allowed || nodes >= NO_NODE - 1 {
+    if needed > allowed {
         return Err(Error::Memory { what: "the vocabulary", needed, allowed });
+    }
+    if nodes >= NO_NODE - 1 {
+        return Err(Error::TooMany { what: "different terms", max: u64::from(NO_NODE - 1) });
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 /// Items that are sorted, or merged, from one poll to the next.
 const PART: usize = 1 << 16;
 
-/// Sorts items by an order in which no two are equal.
+/// Sorts items. Equal ones may change places.
 ///
 /// # Errors
 /// What `watch` returns.

@@ -5,17 +5,33 @@
 //! all of it), beside what is looked for. And slots can be touched ahead ([`KeyTable::touch`]), so that the look-ups of a
 //! message wait side by side.
 
+use std::hash::BuildHasher;
+use std::sync::LazyLock;
+
 use bytemuck::Pod;
+use foldhash::fast::FixedState;
 
 use crate::error::{Error, Result};
 
-/// Seeded once and for all: no result may depend on the order of a hash table, and none does, but a run must
-/// also be repeatable under a debugger.
-pub(crate) const HASHER: foldhash::fast::FixedState =
-    foldhash::fast::FixedState::with_seed(0x6c6f_6769_6e74_656c);
+/// Hashes texts. Seeded anew in each process: whoever writes log lines must not be able to choose words that meet in one
+/// slot. No result depends on the order of a hash table.
+pub(crate) static HASHER: LazyLock<FixedState> = LazyLock::new(|| FixedState::with_seed(random()));
 
-/// Factors of the hashes.
-const FACTORS: (u64, u64) = (0xff51_afd7_ed55_8ccd, 0xffb3_4b1b_2a7c_15c5);
+/// A number that nobody can foresee.
+fn random() -> u64 {
+    std::hash::RandomState::new().hash_one(0)
+}
+
+/// What makes the hashes of one table; see [`HASHER`].
+#[derive(Debug, Clone, Copy)]
+struct Factors(u64, u64);
+
+impl Factors {
+    fn new() -> Self {
+        // An odd factor loses no bit.
+        Factors(random(), random() | 1)
+    }
+}
 
 #[inline]
 fn mix(a: u64, b: u64) -> u64 {
@@ -104,12 +120,13 @@ fn unpacked(value: u64) -> Value {
 pub struct KeyTable {
     slots: Slots<[u64; 2]>,
     len: usize,
+    factors: Factors,
 }
 
 impl KeyTable {
     /// A table with room for as many keys.
     pub fn with_capacity(keys: usize) -> Self {
-        KeyTable { slots: Slots::for_entries(keys), len: 0 }
+        KeyTable { slots: Slots::for_entries(keys), len: 0, factors: Factors::new() }
     }
 
     /// Bytes in use.
@@ -123,14 +140,19 @@ impl KeyTable {
     }
 
     #[inline]
-    fn hash(key: u64) -> u64 {
-        mix(key ^ FACTORS.0, FACTORS.1)
+    fn hash(key: u64, factors: Factors) -> u64 {
+        mix(key ^ factors.0, factors.1)
+    }
+
+    #[inline]
+    fn home(&self, key: u64) -> usize {
+        self.slots.home(Self::hash(key, self.factors))
     }
 
     /// Reads the slot where the search for a key begins; see [`Touched`].
     #[inline]
     pub fn touch(&self, key: u64, touched: &mut Touched) {
-        touched.0 ^= self.slots.slots[self.slots.home(Self::hash(key))][0];
+        touched.0 ^= self.slots.slots[self.home(key)][0];
     }
 
     /// The value of a key.
@@ -142,7 +164,7 @@ impl KeyTable {
     /// The value of a key, or the slot where it would be.
     #[inline]
     fn look(&self, key: u64) -> std::result::Result<Value, usize> {
-        let mut at = self.slots.home(Self::hash(key));
+        let mut at = self.home(key);
         loop {
             let [held, value] = self.slots.slots[at];
             if held == key {
@@ -180,7 +202,8 @@ impl KeyTable {
     #[inline]
     fn insert(&mut self, mut at: usize, key: u64, value: Value) {
         if self.slots.is_full(self.len) {
-            self.slots.grow(|slot| slot[0] == 0, |slot| Self::hash(slot[0]));
+            let factors = self.factors;
+            self.slots.grow(|slot| slot[0] == 0, |slot| Self::hash(slot[0], factors));
             at = self.look(key).err().unwrap_or(at);
         }
         self.slots.slots[at] = [key, packed(value)];
@@ -232,11 +255,7 @@ impl WordKey {
             return WordKey { low: low | (len as u64 + 1) << 56, high: 0, len: len as u32 };
         }
         // Both halves may overlap: with the length they still tell the word.
-        let low = if len <= INLINE {
-            eight(start)
-        } else {
-            std::hash::BuildHasher::hash_one(&HASHER, &text[start..end])
-        };
+        let low = if len <= INLINE { eight(start) } else { HASHER.hash_one(&text[start..end]) };
         WordKey { low, high: eight(end - 8), len: len as u32 }
     }
 
@@ -252,8 +271,8 @@ impl WordKey {
     }
 
     #[inline]
-    fn hash(self) -> u64 {
-        mix(self.low ^ FACTORS.0, self.high ^ FACTORS.1 ^ u64::from(self.len) << 56)
+    fn hash(self, factors: Factors) -> u64 {
+        mix(self.low ^ factors.0, self.high ^ factors.1 ^ u64::from(self.len) << 56)
     }
 }
 
@@ -340,11 +359,12 @@ struct LongerTable {
     len: usize,
     /// Words that are not inline, one after the other.
     text: String,
+    factors: Factors,
 }
 
 impl LongerTable {
     fn with_capacity(words: usize) -> Self {
-        LongerTable { slots: Slots::for_entries(words), len: 0, text: String::new() }
+        LongerTable { slots: Slots::for_entries(words), len: 0, text: String::new(), factors: Factors::new() }
     }
 
     fn bytes(&self) -> u64 {
@@ -353,7 +373,8 @@ impl LongerTable {
 
     fn bytes_to_insert(&self, word: &str) -> u64 {
         let growth = if self.slots.is_full(self.len) { self.slots.bytes() * 2 } else { 0 };
-        self.bytes() + growth + (self.text.len() + word.len()) as u64
+        // A text that is full doubles, and is held twice meanwhile.
+        self.bytes() + growth + (2 * self.text.len() + word.len()) as u64
     }
 
     #[inline]
@@ -363,12 +384,12 @@ impl LongerTable {
 
     #[inline]
     fn touch(&self, key: WordKey, touched: &mut Touched) {
-        touched.0 ^= self.slots.slots[self.slots.home(key.hash())][0];
+        touched.0 ^= self.slots.slots[self.slots.home(key.hash(self.factors))][0];
     }
 
     #[inline]
     fn look(&self, key: WordKey, word: &str) -> std::result::Result<Value, usize> {
-        let mut at = self.slots.home(key.hash());
+        let mut at = self.slots.home(key.hash(self.factors));
         loop {
             let slot = &self.slots.slots[at];
             // No length is zero.
@@ -385,13 +406,13 @@ impl LongerTable {
 
     fn insert(&mut self, key: WordKey, word: &str, value: Value) -> Result<()> {
         if self.slots.is_full(self.len) {
-            self.slots.grow(|slot| slot[2] == 0, |slot| Self::key(slot).hash());
+            let factors = self.factors;
+            self.slots.grow(|slot| slot[2] == 0, |slot| Self::key(slot).hash(factors));
         }
         let start = self.text.len() as u64;
         if word.len() > INLINE {
             if start + word.len() as u64 > u64::from(u32::MAX) {
-                let (needed, allowed) = (start + word.len() as u64, u64::from(u32::MAX));
-                return Err(Error::Memory { what: "the vocabulary's long words", needed, allowed });
+                return Err(Error::TooMany { what: "bytes of long words", max: u64::from(u32::MAX) });
             }
             self.text.push_str(word);
         }

@@ -10,7 +10,7 @@ use hashbrown::HashSet;
 
 use crate::control::Watch;
 use crate::error::{Error, Result};
-use crate::limits::MAX_NGRAMS;
+use crate::limits::MAX_MESSAGE_BYTES;
 use crate::mask::Masker;
 use crate::options::{AnalyzerKind, DEFAULT_TOKEN_PATTERN, StopWords, TfidfOptions, invalid};
 use crate::pattern::{Budget, Pattern, is_space, is_word};
@@ -98,18 +98,21 @@ impl Tokenizer {
     /// [`Self::joins_words`] only. `buffer` is one that the caller keeps between calls.
     ///
     /// # Errors
-    /// What `found` returns.
+    /// What `found` and the watch return.
     pub fn words(
         &self,
         masked: &str,
         buffer: &mut WordBuffer,
+        watch: &Watch,
         mut found: impl FnMut(&str, &[Range<usize>]) -> Result<()>,
     ) -> Result<()> {
         check_length(masked)?;
         let WordBuffer { text, words } = buffer;
         let text = self.lowered(masked, text);
         words.clear();
+        let mut pace = watch.over_bytes();
         scan_words(text, |word| {
+            pace.pass(word.len())?;
             if self.stop_words.is_empty() || !self.stop_words.contains(&text[word.clone()]) {
                 words.push(word);
                 if words.len() == BLOCK {
@@ -235,7 +238,7 @@ impl Tokenizer {
 
 /// Refuses a message, masked or not, whose tokens would need several times its length of memory, and that is much already.
 pub(crate) fn check_length(message: &str) -> Result<()> {
-    if message.len() > MAX_NGRAMS as usize { Err(Error::MessageTooLong) } else { Ok(()) }
+    if message.len() > MAX_MESSAGE_BYTES { Err(Error::MessageTooLong) } else { Ok(()) }
 }
 
 /// Matches of `(?u)\b\w\w+\b`: runs of two word characters or more.
@@ -379,7 +382,7 @@ mod tests {
         let rule = crate::options::MaskRule { name: "n".into(), pattern: r"\d+".into() };
         let masks = crate::options::Masks::List(vec![rule]);
         let tokenizer = Tokenizer::new(&TfidfOptions { masks, ..Default::default() }).unwrap();
-        let message = "1".repeat(MAX_NGRAMS as usize + 1);
+        let message = "1".repeat(MAX_MESSAGE_BYTES + 1);
         let stopped = Watch::new(|| Err(Error::Canceled));
         assert_eq!(tokenizer.mask(&message, &stopped), Err(Error::MessageTooLong));
         assert_eq!(tokenizer.mask(&message[1..], &stopped), Err(Error::Canceled));

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use crate::control::Watch;
-use crate::counts::{Found, Lookup};
 use crate::error::{Error, Result};
 use crate::limits::MAX_NNZ;
+use crate::lookup::{Found, Lookup};
 use crate::ngram::{NO_NODE, Node, edge_key, touch_edges};
 use crate::options::Norm;
+use crate::sort::sort_watched;
 use crate::sparse::{SparseRef, SparseVec};
 use crate::table::{KeyTable, WordKey, WordTable};
 use crate::tfidf::TfidfModel;
@@ -177,6 +178,17 @@ impl Vectorizer {
         Ok(Vectorizer { model, tokenizer, words, edges, idfs })
     }
 
+    /// Bytes that the tables of a model and what it holds itself take.
+    pub fn bytes_needed(model: &TfidfModel) -> u64 {
+        let vocabulary = model.vocabulary();
+        let ngrams: usize = (1..vocabulary.levels()).map(|level| vocabulary.level_len(level)).sum();
+        // Slots of 16 bytes for n-grams and of up to 32 for words, two thirds of them full, and nodes while they are filled.
+        model.bytes()
+            + ngrams as u64 * (24 + 4)
+            + vocabulary.level_len(0) as u64 * (48 + 8)
+            + vocabulary.bytes()
+    }
+
     /// The model.
     pub fn model(&self) -> &TfidfModel {
         &self.model
@@ -210,8 +222,8 @@ impl Vectorizer {
         scratch: &'s mut Scratch,
     ) -> Result<(SparseRef<'s>, Coverage)> {
         let mut coverage = self.find_terms(masked, scratch)?;
-        let Scratch { terms, weights, vector, .. } = scratch;
-        terms.sort_unstable();
+        let Scratch { terms, weights, vector, watch, .. } = scratch;
+        sort_terms(terms, watch)?;
         let term = |packed: &u64| (packed >> 32) as u32;
         vector.dim = self.model.len() as u32;
         vector.indices.clear();
@@ -246,8 +258,10 @@ impl Vectorizer {
         terms.clear();
         let mut seen = Seen { of: self, terms, coverage: Coverage::default() };
         if !self.tokenizer.joins_words() {
+            let mut pace = watch.over_bytes();
             self.tokenizer.ngrams(masked, &watch.clone(), |gram| {
                 watch.tick(1)?;
+                pace.pass(gram.len())?;
                 seen.word(WordKey::of(gram), gram);
                 Ok(())
             })?;
@@ -259,9 +273,9 @@ impl Vectorizer {
             let step = |seen: &mut Seen<'_>, _, path, word| Ok(seen.ngram(path, word));
             found.for_each_ngram(watch, seen, max, is_end, |seen| &seen.of.edges, step)
         };
-        self.tokenizer.words(masked, text, |text, ranges| {
+        self.tokenizer.words(masked, text, &watch.clone(), |text, ranges| {
             watch.tick(ranges.len())?;
-            found.keys(&self.words, text, ranges);
+            found.touch_words(&self.words, text, ranges);
             for (&key, range) in found.keys.iter().zip(ranges) {
                 found.words.push(seen.word(key, &text[range.clone()]));
             }
@@ -295,7 +309,7 @@ impl Vectorizer {
             Ok(())
         };
         if self.tokenizer.joins_words() {
-            self.tokenizer.words(masked, &mut WordBuffer::default(), |text, words| {
+            self.tokenizer.words(masked, &mut WordBuffer::default(), &Watch::default(), |text, words| {
                 words.iter().try_for_each(|word| look(&text[word.clone()]))
             })?;
         } else {
@@ -304,6 +318,18 @@ impl Vectorizer {
         Ok(unseen)
     }
 }
+
+/// Puts the terms of a message in order; few as a rule.
+fn sort_terms(terms: &mut Vec<u64>, watch: &Watch) -> Result<()> {
+    if terms.len() < MANY_TERMS {
+        terms.sort_unstable();
+        return Ok(());
+    }
+    sort_watched(terms, Ord::cmp, *watch)
+}
+
+/// Terms of a message whose sorting takes more than a millisecond.
+const MANY_TERMS: usize = 1 << 15;
 
 /// Terms that are put into the tables together.
 const BLOCK: usize = 256;

@@ -7,7 +7,7 @@
 //! asks for it.
 
 use crate::control::Watch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A level and a place in it.
 pub type Place = (usize, usize);
@@ -37,7 +37,7 @@ impl Vocabulary {
             write(word, &mut text);
             self.ends.push(text.len() as u32);
         }
-        self.text = String::from_utf8(text).unwrap_or_default();
+        self.text = String::from_utf8(text).expect("words are text, and so are they one after the other");
     }
 
     /// Adds n-grams that are one word longer than those of the last level.
@@ -164,12 +164,18 @@ impl Vocabulary {
         watch: Watch,
         mut found: impl FnMut(usize, [Option<usize>; 2]),
     ) -> Result<Vocabulary> {
-        let mut merged = Vocabulary::default();
         let sides = [self, other];
-        watch.poll()?;
+        let text = sides.map(|side| side.text.len()).iter().sum();
+        if text > u32::MAX as usize {
+            // Where words end are 32-bit numbers.
+            return Err(Error::TooMany { what: "bytes of different words", max: u64::from(u32::MAX) });
+        }
+        let mut merged = Vocabulary { text: String::with_capacity(text), ..Vocabulary::default() };
+        merged.ends.reserve_exact(self.ends.len() + other.ends.len());
         let words = merge_sorted(
             sides.map(|side| side.ends.len()),
             |a, b| self.word(a).cmp(other.word(b)),
+            watch,
             |places| {
                 found(0, places);
                 merged.push_word(match places {
@@ -177,19 +183,19 @@ impl Vocabulary {
                     [_, at] => other.word(at.unwrap_or_default()),
                 });
             },
-        );
+        )?;
         let mut parents = words.clone();
         for level in 1..sides.map(Vocabulary::levels).into_iter().max().unwrap_or(1) {
-            watch.poll()?;
             let edges = sides.map(|side| side.levels.get(level - 1).map_or(&[][..], Vec::as_slice));
             let edge = |side: usize, at: usize| {
                 let [parent, word] = edges[side][at];
                 [parents[side][parent as usize], words[side][word as usize]]
             };
-            let mut union = Vec::with_capacity(edges[0].len().max(edges[1].len()));
+            let mut union = Vec::with_capacity(edges[0].len() + edges[1].len());
             let places = merge_sorted(
                 edges.map(<[_]>::len),
                 |a, b| edge(0, a).cmp(&edge(1, b)),
+                watch,
                 |places| {
                     found(level, places);
                     union.push(match places {
@@ -197,7 +203,7 @@ impl Vocabulary {
                         [_, at] => edge(1, at.unwrap_or_default()),
                     });
                 },
-            );
+            )?;
             merged.levels.push(union);
             parents = places;
         }
@@ -225,7 +231,8 @@ impl Vocabulary {
         while needed.len() > 1 && needed.last().is_some_and(|level| !level.contains(&true)) {
             needed.pop();
         }
-        if needed.iter().all(|level| !level.contains(&false)) {
+        let keeps_all = needed.len() == self.levels() && needed.iter().all(|level| !level.contains(&false));
+        if keeps_all {
             let all = self.lens().map(|len| (0..len as u32).collect()).collect();
             return (self.clone(), all);
         }
@@ -285,15 +292,20 @@ impl Vocabulary {
 }
 
 /// Walks along two sorted sequences; gives where the items of each stand in their union.
+///
+/// # Errors
+/// What `watch` returns.
 fn merge_sorted(
     lens: [usize; 2],
     order: impl Fn(usize, usize) -> std::cmp::Ordering,
+    mut watch: Watch,
     mut found: impl FnMut([Option<usize>; 2]),
-) -> [Vec<u32>; 2] {
+) -> Result<[Vec<u32>; 2]> {
     use std::cmp::Ordering::{Equal, Greater, Less};
     let mut places = lens.map(Vec::with_capacity);
     let (mut a, mut b, mut next) = (0, 0, 0);
     while a < lens[0] || b < lens[1] {
+        watch.tick_unbounded(1)?;
         let first = match (a < lens[0], b < lens[1]) {
             (true, true) => order(a, b),
             (true, false) => Less,
@@ -312,7 +324,7 @@ fn merge_sorted(
         debug_assert!(first == Equal || both.contains(&None));
         next += 1;
     }
-    places
+    Ok(places)
 }
 
 /// The places of what is marked.

@@ -119,11 +119,17 @@ proptest! {
         let mut parts = count(&options, &documents[..a]);
         // As parallel workers do it: through bytes, in any order.
         for part in [&documents[b..], &documents[a..b]] {
-            let bytes = count(&options, part).to_bytes().unwrap();
+            let bytes = count(&options, part).to_bytes(&[]).unwrap();
             parts.merge(&TermCounts::from_bytes(&bytes, MAX_BYTES).unwrap()).unwrap();
         }
         prop_assert_eq!(parts.documents(), whole.documents());
         prop_assert_eq!(parts.finish(), whole.finish());
+        // What is counted after a merge is added too.
+        for document in &documents {
+            parts.add(document).unwrap();
+        }
+        let twice = count(&options, &[&documents[..], &documents[..]].concat());
+        prop_assert_eq!(parts.finish(), twice.finish());
     }
 
     #[test]
@@ -208,7 +214,7 @@ proptest! {
 proptest! {
     #[test]
     fn damaged_counts_never_panic(json in options(), documents in documents(), at in any::<prop::sample::Index>(), flip in 1_u8..=255) {
-        let bytes = count(&parsed(&json), &documents).to_bytes().unwrap();
+        let bytes = count(&parsed(&json), &documents).to_bytes(&[]).unwrap();
         let mut damaged = bytes.clone();
         damaged[at.index(bytes.len())] ^= flip;
         for bytes in [&damaged[..], &bytes[..at.index(bytes.len())]] {
@@ -240,6 +246,18 @@ fn a_newer_version_is_told_from_damage() {
     bytes[4] = 2;
     let error = artifact::decode::<TfidfModel>(&sealed(bytes)).unwrap_err();
     assert_eq!(error, Error::FormatVersion { what: "tfidf_model", found: 2, known: 1 });
+}
+
+#[test]
+fn ngrams_that_are_no_terms_are_not_kept() {
+    let options = |json: Value| TfidfOptions::default().merge(&json).unwrap();
+    let documents = ["aa bb".to_owned(), "bb aa".to_owned()];
+    let bytes = |json: Value| {
+        let model = count(&options(json), &documents).finish().unwrap();
+        assert_eq!((model.len(), model.term(0), model.term(1)), (2, "aa".to_owned(), "bb".to_owned()));
+        artifact::encode(&model).unwrap().len()
+    };
+    assert_eq!(bytes(json!({"ngram_range": [1, 2], "min_df": 2})), bytes(json!({"min_df": 2})));
 }
 
 #[test]
