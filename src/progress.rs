@@ -113,7 +113,7 @@ fn registered() -> Option<&'static Slots> {
 
 /// The registry refuses a name that it knows with another size, and a newer library may number its phases otherwise:
 /// until the server is started again, either library has a segment of its own.
-#[cfg(any(test, not(any(feature = "pg15", feature = "pg16"))))]
+#[cfg(any(test, feature = "pg_test", not(any(feature = "pg15", feature = "pg16"))))]
 pub fn segment_name() -> std::ffi::CString {
     let lists = PHASES.iter().chain(&COMMANDS).flat_map(|name| name.bytes().chain([0]));
     // FNV-1a.
