@@ -162,7 +162,6 @@ unsafe fn aggregate_context(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::MemoryC
 }
 
 /// Hands a state over to the aggregate's memory, which drops it.
-///
 fn keep(context: pg_sys::MemoryContext, state: FitState) -> *mut FitState {
     PgMemoryContexts::For(context).leak_and_drop_on_delete(state)
 }
@@ -185,8 +184,7 @@ unsafe fn tfidf_fit_accum(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
                 .and_then(|json| Jsonb::from_datum(json, false))
                 .map_or(serde_json::Value::Null, |json| json.0);
             let options = TfidfOptions::default().merge(&json).or_raise();
-            let mut counts = TermCounts::new(&options, settings::maintenance_mem()).or_raise();
-            counts.watch = Session::watch();
+            let counts = TermCounts::new(&options, settings::maintenance_mem(), Session::watch()).or_raise();
             let progress = Progress::begin_alone("tfidf_fit");
             keep(context, FitState { counts, options: bytes.clone(), progress })
         };
@@ -226,8 +224,9 @@ unsafe fn tfidf_fit_combine(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             left.cast_mut_ptr::<FitState>()
         } else {
             // The other state stays whose it is: ours is a copy.
-            let mut counts = TermCounts::new(right.counts.options(), settings::maintenance_mem()).or_raise();
-            counts.watch = Session::watch();
+            let counts =
+                TermCounts::new(right.counts.options(), settings::maintenance_mem(), Session::watch())
+                    .or_raise();
             keep(context, FitState { counts, options: right.options.clone(), progress: None })
         };
         (*left).counts.merge(&right.counts).or_raise();
@@ -266,7 +265,7 @@ unsafe fn tfidf_fit_deserial(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             let (options, counts) =
                 rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(corrupt)?;
             Ok(FitState {
-                counts: TermCounts::from_bytes(counts, settings::maintenance_mem())?,
+                counts: TermCounts::from_bytes(counts, settings::maintenance_mem(), Session::watch())?,
                 options: options.to_vec(),
                 progress: None,
             })

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use logintel_core::artifact;
+use logintel_core::control::Watch;
 use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
 use logintel_core::tfidf::TfidfModel;
@@ -20,7 +21,7 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
 fn count(lines: &[&str]) -> TermCounts {
     let options = serde_json::json!({"ngram_range": [1, 2]});
     let options = TfidfOptions::default().merge(&options).expect("valid options");
-    let mut counts = TermCounts::new(&options, u64::MAX).expect("valid options");
+    let mut counts = TermCounts::new(&options, u64::MAX, Watch::default()).expect("valid options");
     for line in lines {
         counts.add(line).expect("room");
     }
@@ -41,7 +42,9 @@ fn main() {
             continue;
         }
         let bytes = timed("to bytes", || counted.to_bytes(&[]).expect("bytes"));
-        let read = timed("from bytes", || TermCounts::from_bytes(&bytes, u64::MAX).expect("counts"));
+        let read = timed("from bytes", || {
+            TermCounts::from_bytes(&bytes, u64::MAX, Watch::default()).expect("counts")
+        });
         match &mut counts {
             None => counts = Some(read),
             Some(counts) => timed("merge", || counts.merge(&read).expect("room")),

@@ -182,11 +182,9 @@ impl Trainer {
     /// # Errors
     /// [`Error::OptionValue`] if a pattern cannot be used.
     pub fn new(options: &DetectorOptions, max_bytes: u64, watch: Watch) -> Result<Self> {
-        let mut counts = TermCounts::new(&options.vectorizer, max_bytes)?;
-        counts.watch = watch;
         Ok(Trainer {
             options: options.clone(),
-            counts,
+            counts: TermCounts::new(&options.vectorizer, max_bytes, watch)?,
             templates: Vec::new(),
             seen: Vec::new(),
             table: HashTable::new(),
@@ -209,7 +207,7 @@ impl Trainer {
     /// [`Error::Memory`] at the bound, [`Error::PatternSteps`], and what the watch returns.
     pub fn add(&mut self, message: &str, level: Option<&str>) -> Result<()> {
         let tokenizer = self.counts.tokenizer();
-        let masked = masked_head(&tokenizer, message, &self.counts.watch)?;
+        let masked = masked_head(&tokenizer, message, &self.counts.watch())?;
         let masked = &*masked;
         let error = level.is_some_and(|level| overrides(&self.options, level));
         let fold = 1u16 << (splitmix(self.rows) % u64::from(FOLDS));
@@ -255,7 +253,7 @@ impl Trainer {
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
         let model = self.fit(control)?;
         let pruned_words = self.counts.pruned_words(&model)?;
-        let vectorizer = Vectorizer::with_known_words(model, &pruned_words, self.counts.watch)?;
+        let vectorizer = Vectorizer::with_known_words(model, &pruned_words, self.counts.watch())?;
         let DistinctRows { rows: vectors, weights, row_of } = self.vectorize(&vectorizer, control)?;
         for (template, &row) in self.templates.iter_mut().zip(&row_of) {
             template.vector = row;
@@ -319,7 +317,7 @@ impl Trainer {
 
     fn vectorize(&self, vectorizer: &Vectorizer, control: &dyn Control) -> Result<DistinctRows> {
         let mut distinct = Distinct::new(vectorizer.model().len() as u32);
-        let mut scratch = Scratch::watched(self.counts.watch);
+        let mut scratch = Scratch::watched(self.counts.watch());
         let mut steps = Steps::new(control);
         let mut weights = Vec::with_capacity(self.templates.len());
         for (done, template) in self.templates.iter().enumerate() {

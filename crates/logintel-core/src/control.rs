@@ -49,20 +49,29 @@ impl Control for Watch {
     }
 }
 
-/// Polls on the way through steps that take nanoseconds each.
+/// Polls on the way through work of many small steps.
 pub(crate) struct Steps<'a> {
     control: &'a dyn Control,
+    /// Steps from one poll to the next.
+    between: usize,
     /// Steps until the next poll.
     left: usize,
 }
 
-/// Steps from one poll to the next: a millisecond, where each waits for memory.
+/// Steps of nanoseconds from one poll to the next: a millisecond, where each waits for memory.
 pub(crate) const STEPS_BETWEEN_POLLS: usize = 1 << 14;
+/// Bytes from one poll to the next: a millisecond of masking.
+pub(crate) const BYTES_BETWEEN_POLLS: usize = 1 << 16;
 
 impl<'a> Steps<'a> {
-    /// None made yet.
+    /// Over steps that take nanoseconds each.
     pub fn new(control: &'a dyn Control) -> Self {
-        Steps { control, left: STEPS_BETWEEN_POLLS }
+        Steps { control, between: STEPS_BETWEEN_POLLS, left: STEPS_BETWEEN_POLLS }
+    }
+
+    /// Over the bytes of a text.
+    pub fn over_bytes(control: &'a dyn Control) -> Self {
+        Steps { control, between: BYTES_BETWEEN_POLLS, left: BYTES_BETWEEN_POLLS }
     }
 
     /// So many steps more.
@@ -75,7 +84,7 @@ impl<'a> Steps<'a> {
             self.left -= steps;
             return Ok(());
         }
-        self.left = STEPS_BETWEEN_POLLS;
+        self.left = self.between;
         self.control.poll()
     }
 }
@@ -102,8 +111,6 @@ pub struct Watch {
 
 /// N-grams from one poll to the next: milliseconds.
 const BETWEEN_POLLS: u32 = 1 << 12;
-/// Bytes from one poll to the next: a millisecond of masking.
-pub(crate) const BYTES_BETWEEN_POLLS: usize = 1 << 16;
 
 impl Watch {
     /// With what [`Control::poll`] does.
@@ -116,11 +123,6 @@ impl Watch {
         (self.ngrams, self.next_poll) = (0, BETWEEN_POLLS);
     }
 
-    /// Polls on the way through the bytes of a text.
-    pub(crate) fn over_bytes(&self) -> ByteWatch {
-        ByteWatch { poll: self.poll, left: BYTES_BETWEEN_POLLS }
-    }
-
     /// A few more n-grams.
     ///
     /// # Errors
@@ -131,57 +133,11 @@ impl Watch {
         if self.ngrams < self.next_poll { Ok(()) } else { self.look_up() }
     }
 
-    /// A few more steps of work that has no bound.
-    ///
-    /// # Errors
-    /// What the poll returns.
-    #[inline]
-    pub(crate) fn tick_unbounded(&mut self, steps: usize) -> Result<()> {
-        self.ngrams += steps as u32;
-        if self.ngrams < BETWEEN_POLLS {
-            return Ok(());
-        }
-        self.ngrams = 0;
-        self.poll()
-    }
-
-    /// Between two steps that take milliseconds.
-    ///
-    /// # Errors
-    /// What the poll returns.
-    pub(crate) fn poll(&self) -> Result<()> {
-        (self.poll)()
-    }
-
     #[cold]
     fn look_up(&mut self) -> Result<()> {
         self.next_poll = self.ngrams.saturating_add(BETWEEN_POLLS);
         (self.poll)()?;
         if self.ngrams > MAX_NGRAMS { Err(Error::MessageTooLong) } else { Ok(()) }
-    }
-}
-
-/// Polls on the way through a text.
-#[derive(Debug)]
-pub(crate) struct ByteWatch {
-    poll: fn() -> Result<()>,
-    /// Bytes until the next poll.
-    left: usize,
-}
-
-impl ByteWatch {
-    /// So many bytes more are behind us.
-    ///
-    /// # Errors
-    /// What the poll returns.
-    #[inline]
-    pub fn pass(&mut self, bytes: usize) -> Result<()> {
-        if bytes < self.left {
-            self.left -= bytes;
-            return Ok(());
-        }
-        self.left = BYTES_BETWEEN_POLLS;
-        (self.poll)()
     }
 }
 
@@ -204,7 +160,7 @@ mod tests {
         assert!(matches!(more(&mut watch), Err(Error::MessageTooLong)));
         watch.start();
         assert!(more(&mut watch).is_ok());
-        let mut bytes = stopped.over_bytes();
+        let mut bytes = Steps::over_bytes(&stopped);
         assert!(bytes.pass(BYTES_BETWEEN_POLLS - 1).is_ok());
         assert!(matches!(bytes.pass(1), Err(Error::Canceled)));
     }

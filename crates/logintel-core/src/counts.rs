@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytemuck::{cast_slice, pod_collect_to_vec};
 
 use crate::artifact::decode_within;
-use crate::control::Watch;
+use crate::control::{Control, Steps, Watch};
 use crate::error::{Error, Result};
 use crate::limits::MAX_STATE_BYTES;
 use crate::lookup::{Found, Lookup, begun};
@@ -44,8 +44,8 @@ pub struct TermCounts {
     /// Buffers for the document at hand.
     lookup: Lookup,
     max_bytes: u64,
-    /// Who may stop the work on a long document.
-    pub watch: Watch,
+    /// Who may stop the work.
+    watch: Watch,
 }
 
 /// Whether more than the number of documents decides which terms stay: `max_features` keeps those that occur most often,
@@ -62,14 +62,14 @@ fn bytes_beside(options: &TfidfOptions) -> usize {
 }
 
 impl TermCounts {
-    /// No documents yet. The vocabulary refuses to grow past `max_bytes`.
+    /// No documents yet. The vocabulary refuses to grow past `max_bytes`; `watch` may stop the work.
     ///
     /// # Errors
-    /// [`Error::OptionValue`] if a pattern cannot be used.
-    pub fn new(options: &TfidfOptions, max_bytes: u64) -> Result<Self> {
+    /// [`Error::OptionValue`] if a pattern cannot be used, and what `watch` returns.
+    pub fn new(options: &TfidfOptions, max_bytes: u64, watch: Watch) -> Result<Self> {
         Ok(TermCounts {
             options: options.clone(),
-            tokenizer: Arc::new(Tokenizer::new(options)?),
+            tokenizer: Arc::new(Tokenizer::new(options, watch)?),
             documents: 0,
             trie: NgramTrie::new(max_bytes, bytes_beside(options)),
             counts: Vec::new(),
@@ -77,13 +77,18 @@ impl TermCounts {
             merged: None,
             lookup: Lookup::default(),
             max_bytes,
-            watch: Watch::default(),
+            watch,
         })
     }
 
     /// The options.
     pub fn options(&self) -> &TfidfOptions {
         &self.options
+    }
+
+    /// Who may stop the work.
+    pub fn watch(&self) -> Watch {
+        self.watch
     }
 
     /// The tokenizer, shared.
@@ -137,8 +142,9 @@ impl TermCounts {
             }
         };
         if !tokenizer.joins_words() {
-            let mut pace = watch.over_bytes();
-            return tokenizer.ngrams(masked, &watch.clone(), |gram| {
+            let whole = *watch;
+            let mut pace = Steps::over_bytes(&whole);
+            return tokenizer.ngrams(masked, &whole, |gram| {
                 watch.tick(1)?;
                 pace.pass(gram.len())?;
                 count(trie.insert_word(WordKey::of(gram), gram)?);
@@ -178,7 +184,7 @@ impl TermCounts {
         let theirs = other.sorted()?;
         self.merged = Some(match self.merged.take() {
             None => theirs,
-            Some(ours) => Arc::new(ours.merge(&theirs, self.max_bytes, self.watch)?),
+            Some(ours) => Arc::new(ours.merge(&theirs, self.max_bytes, &self.watch)?),
         });
         self.documents += other.documents;
         Ok(())
@@ -190,7 +196,7 @@ impl TermCounts {
             // Frequencies that four bytes hold, which are nearly all, make less to move.
             let df = |node: Node| self.counts.get(node as usize).map_or(0, |count| count.df);
             let short = |node: Node| u32::try_from(df(node)).unwrap_or(u32::MAX);
-            let (vocabulary, nodes) = self.trie.sorted(short, self.watch)?;
+            let (vocabulary, nodes) = self.trie.sorted(short, &self.watch)?;
             let df =
                 |&(node, short): &(Node, u32)| if short == u32::MAX { df(node) } else { u64::from(short) };
             let occurrences =
@@ -206,7 +212,7 @@ impl TermCounts {
         };
         match &self.merged {
             Some(merged) if self.trie.is_empty() => Ok(Arc::clone(merged)),
-            Some(merged) => Ok(Arc::new(merged.merge(&of_trie()?, self.max_bytes, self.watch)?)),
+            Some(merged) => Ok(Arc::new(merged.merge(&of_trie()?, self.max_bytes, &self.watch)?)),
             None => Ok(Arc::new(of_trie()?)),
         }
     }
@@ -237,13 +243,13 @@ impl TermCounts {
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Memory`].
-    pub fn from_bytes(bytes: &[u8], max_bytes: u64) -> Result<Self> {
+    pub fn from_bytes(bytes: &[u8], max_bytes: u64, watch: Watch) -> Result<Self> {
         let mut reader = Reader { bytes };
         let header = reader.take::<u8>()?;
         let (header, _): (StateHeader, usize) =
             decode_within!(&header, bincode::config::standard(), MAX_STATE_BYTES)
                 .map_err(|_| corrupt("its header cannot be decoded"))?;
-        let mut counts = TermCounts::new(&header.options, max_bytes)?;
+        let mut counts = TermCounts::new(&header.options, max_bytes, watch)?;
         counts.documents = header.documents;
         let needed = 2 * bytes.len() as u64;
         if needed > max_bytes {
@@ -287,7 +293,7 @@ impl TermCounts {
         }
         self.watch.poll()?;
         let options = self.options.clone();
-        TfidfModel::new(options, self.documents, &counts.vocabulary, &counts.df, &is_term, self.watch)
+        TfidfModel::new(options, self.documents, &counts.vocabulary, &counts.df, &is_term, &self.watch)
     }
 
     /// The words that were counted and yet are no terms of the model: pruned, not unseen.
@@ -298,10 +304,10 @@ impl TermCounts {
         if model.pruned == 0 {
             return Ok(Vec::new());
         }
-        let (counts, mut watch) = (self.sorted()?, self.watch);
+        let (counts, mut steps) = (self.sorted()?, Steps::new(&self.watch));
         let mut pruned = Vec::new();
         for word in counts.vocabulary.words() {
-            watch.tick_unbounded(1)?;
+            steps.pass(1)?;
             if model.find(word).is_none() {
                 pruned.push(word.to_owned());
             }
@@ -346,7 +352,7 @@ impl SortedCounts {
         self.vocabulary.bytes() + counts(&self.df) + counts(&self.occurrences)
     }
 
-    fn merge(&self, other: &SortedCounts, max_bytes: u64, watch: Watch) -> Result<SortedCounts> {
+    fn merge(&self, other: &SortedCounts, max_bytes: u64, control: &dyn Control) -> Result<SortedCounts> {
         // Both, at most as much again for the union, and where each n-gram stands there.
         let needed = (self.bytes() + other.bytes()) * 5 / 2;
         if needed > max_bytes {
@@ -364,7 +370,7 @@ impl SortedCounts {
                 (0..levels).map(|level| room(sides.map(|side| &side.occurrences), level)).collect();
         }
         let SortedCounts { df, occurrences, .. } = &mut merged;
-        let vocabulary = self.vocabulary.merge(&other.vocabulary, watch, |level, places| {
+        let vocabulary = self.vocabulary.merge(&other.vocabulary, control, |level, places| {
             let sum = |counts: [&Vec<Vec<u64>>; 2]| -> u64 {
                 let of = |counts: &Vec<Vec<u64>>, at: Option<usize>| {
                     at.map_or(0, |at| counts.get(level).map_or(0, |level| level[at]))
@@ -380,10 +386,9 @@ impl SortedCounts {
     }
 
     fn write(&self, writer: &mut Writer) -> Result<()> {
-        let lengths: Vec<u32> = self.vocabulary.words().map(|word| word.len() as u32).collect();
-        let text: String = self.vocabulary.words().collect();
+        let (text, ends) = self.vocabulary.text_and_ends();
         writer.put(text.as_bytes())?;
-        writer.put(cast_slice(&lengths))?;
+        writer.put(cast_slice(ends))?;
         for level in 1..self.vocabulary.levels() {
             writer.put(cast_slice(self.vocabulary.edges(level)))?;
         }
@@ -394,15 +399,11 @@ impl SortedCounts {
     }
 
     fn read(reader: &mut Reader<'_>, header: &StateHeader) -> Result<SortedCounts> {
-        let mut counts = SortedCounts::default();
         let text = String::from_utf8(reader.take()?).map_err(|_| corrupt("a word is no text"))?;
-        let mut rest = text.as_str();
-        for length in reader.take::<u32>()? {
-            let (word, tail) =
-                rest.split_at_checked(length as usize).ok_or_else(|| corrupt("a word is cut"))?;
-            counts.vocabulary.push_word(word);
-            rest = tail;
-        }
+        let mut counts = SortedCounts {
+            vocabulary: Vocabulary::of_words(text, reader.take()?),
+            ..SortedCounts::default()
+        };
         for _ in 1..header.levels {
             counts.vocabulary.push_level(reader.take()?);
         }

@@ -388,7 +388,7 @@ impl Detector {
             (true, _) => Some(self.centroid()),
             (false, nearest) => nearest.map(|row| self.index.rows().matrix().row(row as usize)),
         };
-        rows.extend(self.terms(masked, &measure, reference, seed)?);
+        rows.extend(self.terms(masked, &measure, reference, scratch.text.watch())?);
         Ok(rows)
     }
 
@@ -459,9 +459,10 @@ impl Detector {
         masked: &str,
         measure: &Measure,
         reference: Option<SparseRef<'_>>,
-        seed: bool,
+        watch: &Watch,
     ) -> Result<Vec<Explanation>> {
         let model = self.vectorizer.model();
+        let seed = self.baseline.options.preset == Preset::Seed;
         let unseen = if seed { 0.0 } else { unseen_part(model, measure.coverage) };
         let whole = measure.coverage.known_squared + unseen;
         if whole == 0.0 {
@@ -494,7 +495,7 @@ impl Detector {
             });
         }
         if unseen > 0.0 {
-            self.unseen_rows(masked, measure.coverage, whole, &mut rows)?;
+            rows.extend(self.unseen_rows(masked, measure.coverage, whole, watch)?);
         }
         rows.sort_by(|a, b| {
             b.contribution.unwrap_or(0.0).total_cmp(&a.contribution.unwrap_or(0.0)).then(a.term.cmp(&b.term))
@@ -508,8 +509,8 @@ impl Detector {
         masked: &str,
         coverage: Coverage,
         whole: f64,
-        rows: &mut Vec<Explanation>,
-    ) -> Result<()> {
+        watch: &Watch,
+    ) -> Result<Vec<Explanation>> {
         let squared = unseen_squared(self.vectorizer.model()) / whole;
         let row = |term: String, times: f64, detail: &str| Explanation {
             kind: "term",
@@ -519,8 +520,8 @@ impl Detector {
             seen: Some(false),
             detail: detail.to_owned(),
         };
-        let mut words = 0;
-        for (word, times) in self.vectorizer.unseen_words(masked)? {
+        let (mut rows, mut words) = (Vec::new(), 0);
+        for (word, times) in self.vectorizer.unseen_words(masked, watch)? {
             words += times;
             rows.push(row(word, f64::from(times), "never seen in training"));
         }
@@ -532,6 +533,6 @@ impl Detector {
                 "combinations never seen in training",
             ));
         }
-        Ok(())
+        Ok(rows)
     }
 }

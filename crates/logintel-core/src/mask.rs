@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 
-use crate::control::{BYTES_BETWEEN_POLLS, ByteWatch, Watch};
+use crate::control::{BYTES_BETWEEN_POLLS, Control, Steps, Watch};
 use crate::error::Result;
 use crate::options::{Masks, invalid};
 use crate::pattern::{Budget, Pattern};
@@ -143,7 +143,7 @@ fn built_in<'a>(message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
     // Every mask but a path needs a digit, and a path needs a slash or backslash, an address an @.
     let tells = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'/' | b'\\' | b'@');
     let bytes = message.as_bytes();
-    let mut pace = watch.over_bytes();
+    let mut pace = Steps::over_bytes(watch);
     let mut untold = bytes.chunks(BYTES_BETWEEN_POLLS);
     loop {
         let Some(part) = untold.next() else { return Ok(Cow::Borrowed(message)) };
@@ -219,7 +219,7 @@ struct Chain {
 }
 
 /// The chain at the beginning of the text, as long as it can be; no bytes where there is none.
-fn date_chain(text: &str, pace: &mut ByteWatch) -> Result<Chain> {
+fn date_chain(text: &str, pace: &mut Steps<'_>) -> Result<Chain> {
     let (mut end, mut names, mut numbers) = (0, 0, 0);
     let mut rest = text;
     loop {
@@ -279,7 +279,7 @@ fn is_date_name(word: &str) -> bool {
 }
 
 /// Masks one chunk; punctuation around it stays.
-fn mask_chunk(chunk: &str, out: &mut String, pace: &mut ByteWatch) -> Result<()> {
+fn mask_chunk(chunk: &str, out: &mut String, pace: &mut Steps<'_>) -> Result<()> {
     let head = chunk.len() - chunk.trim_start_matches([':', '*', '#', '$', '@', '!', '?']).len();
     let body = chunk[head..].trim_end_matches([':', '.', '!', '?', '*', '#']);
     out.push_str(&chunk[..head]);
@@ -478,7 +478,7 @@ fn is_email(body: &str) -> bool {
 
 /// Replaces the digits of a chunk that is not replaced as a whole: a part between `_`, `-`, `.`, `:`, `/`, `@`
 /// that is a hexadecimal string as a whole, else each run of digits.
-fn mask_parts(body: &str, out: &mut String, pace: &mut ByteWatch) -> Result<()> {
+fn mask_parts(body: &str, out: &mut String, pace: &mut Steps<'_>) -> Result<()> {
     for piece in body.split_inclusive(['_', '-', '.', ':', '/', '@', '$', '\\', '+', '%', '&', '#']) {
         let cut = piece.len()
             - usize::from(piece.ends_with(['_', '-', '.', ':', '/', '@', '$', '\\', '+', '%', '&', '#']));
@@ -498,7 +498,7 @@ fn mask_parts(body: &str, out: &mut String, pace: &mut ByteWatch) -> Result<()> 
     Ok(())
 }
 
-fn mask_digits(word: &str, out: &mut String, pace: &mut ByteWatch) -> Result<()> {
+fn mask_digits(word: &str, out: &mut String, pace: &mut Steps<'_>) -> Result<()> {
     let mut in_digits = false;
     for c in word.chars() {
         pace.pass(c.len_utf8())?;
@@ -589,7 +589,8 @@ mod tests {
     #[test]
     fn within_a_chain_that_is_no_date_there_is_none() {
         let pieces = ["1", "12:00", "may", " ", ",", "x", "<"];
-        let mut pace = Watch::default().over_bytes();
+        let watch = Watch::default();
+        let mut pace = Steps::over_bytes(&watch);
         let mut chain = |text: &str| date_chain(text, &mut pace).unwrap();
         for number in 0..pieces.len().pow(6) {
             let digits = (0..6u32).map(|digit| number / pieces.len().pow(digit) % pieces.len());

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use crate::control::Watch;
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::sort::sort_watched;
 use crate::table::{KeyTable, Touched, WordKey, WordTable};
@@ -139,13 +139,13 @@ impl NgramTrie {
     /// in order of the nodes, which are as they lie in memory, and go along while nodes are sorted.
     ///
     /// # Errors
-    /// What `watch` returns.
+    /// What `control` returns.
     pub fn sorted<C: Copy>(
         &self,
         count: impl Fn(Node) -> C,
-        watch: Watch,
+        control: &dyn Control,
     ) -> Result<(Vocabulary, Vec<Counted<C>>)> {
-        let (mut vocabulary, words) = self.sorted_words(&count, watch)?;
+        let (mut vocabulary, words) = self.sorted_words(&count, control)?;
         // The place of each node among those of its length.
         let mut places: Vec<u32> = vec![0; self.nodes.len()];
         for (place, &(node, _)) in words.iter().enumerate() {
@@ -162,7 +162,7 @@ impl NgramTrie {
                     (places[0] << 32 | places[1], (node, count(node)))
                 })
                 .collect();
-            sort_watched(&mut level, |a, b| a.0.cmp(&b.0), watch)?;
+            sort_watched(&mut level, |a, b| a.0.cmp(&b.0), control)?;
             for (place, &(_, (node, _))) in level.iter().enumerate() {
                 places[node as usize] = place as u32;
             }
@@ -177,7 +177,7 @@ impl NgramTrie {
     fn sorted_words<C: Copy>(
         &self,
         count: impl Fn(Node) -> C,
-        watch: Watch,
+        control: &dyn Control,
     ) -> Result<(Vocabulary, Counted<C>)> {
         let nodes = (0..self.nodes.len() as Node).zip(&self.nodes);
         let mut words: Vec<(Spelling, (Node, C))> = nodes
@@ -185,7 +185,7 @@ impl NgramTrie {
             .map(|(node, key)| (self.spelling(key.word as usize), (node, count(node))))
             .collect();
         let text = self.text.as_bytes();
-        sort_watched(&mut words, |(a, _), (b, _)| a.cmp(b, text), watch)?;
+        sort_watched(&mut words, |(a, _), (b, _)| a.cmp(b, text), control)?;
         let mut sorted = Vocabulary::default();
         sorted.push_words(words.iter().map(|(word, _)| word), |word, sorted| word.write(text, sorted));
         Ok((sorted, words.into_iter().map(|(_, counted)| counted).collect()))

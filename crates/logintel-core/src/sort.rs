@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::control::Watch;
+use crate::control::Control;
 use crate::error::Result;
 
 /// Items that are sorted, or merged, from one poll to the next.
@@ -11,14 +11,14 @@ const PART: usize = 1 << 16;
 /// Sorts items. Equal ones may change places.
 ///
 /// # Errors
-/// What `watch` returns.
+/// What `control` returns.
 pub fn sort_watched<T: Copy>(
     items: &mut Vec<T>,
     order: impl Fn(&T, &T) -> Ordering,
-    watch: Watch,
+    control: &dyn Control,
 ) -> Result<()> {
     for part in items.chunks_mut(PART) {
-        watch.poll()?;
+        control.poll()?;
         part.sort_unstable_by(&order);
     }
     let (mut length, mut merged) = (PART, Vec::new());
@@ -28,7 +28,7 @@ pub fn sort_watched<T: Copy>(
             let (mut left, mut right) = pair.split_at(length.min(pair.len()));
             while let ([a, ..], [b, ..]) = (left, right) {
                 if merged.len() % PART == 0 {
-                    watch.poll()?;
+                    control.poll()?;
                 }
                 // Which one comes next is a coin toss: a choice without a jump, and both slices move by a number.
                 let is_left = order(a, b) == Ordering::Less;
@@ -49,6 +49,7 @@ pub fn sort_watched<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::{Unattended, Watch};
     use crate::error::Error;
 
     #[test]
@@ -58,10 +59,10 @@ mod tests {
                 (0..count as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
             let mut expected = items.clone();
             expected.sort_unstable();
-            sort_watched(&mut items, Ord::cmp, Watch::default()).unwrap();
+            sort_watched(&mut items, Ord::cmp, &Unattended).unwrap();
             assert!(items == expected, "{count} items");
         }
         let stopped = Watch::new(|| Err(Error::Canceled));
-        assert_eq!(sort_watched(&mut vec![2, 1], Ord::cmp, stopped), Err(Error::Canceled));
+        assert_eq!(sort_watched(&mut vec![2, 1], Ord::cmp, &stopped), Err(Error::Canceled));
     }
 }

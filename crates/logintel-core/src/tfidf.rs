@@ -4,7 +4,7 @@
 //! `smooth_idf`, `tf · (ln(n / df) + 1)` without, then normalised.
 
 use crate::artifact::Artifact;
-use crate::control::Watch;
+use crate::control::Control;
 use crate::error::Result;
 use crate::options::TfidfOptions;
 use crate::vocabulary::{Place, Vocabulary};
@@ -91,18 +91,18 @@ impl TfidfModel {
     /// A model of the n-grams marked in `is_term`; `df` and `is_term` go by level and place in the vocabulary.
     ///
     /// # Errors
-    /// What `watch` returns.
+    /// What `control` returns.
     pub(crate) fn new(
         options: TfidfOptions,
         documents: u64,
         vocabulary: &Vocabulary,
         df: &[Vec<u64>],
         is_term: &[Vec<bool>],
-        watch: Watch,
+        control: &dyn Control,
     ) -> Result<Self> {
         let counted = df.iter().flatten().filter(|&&df| df > 0).count();
         let (vocabulary, stood) = vocabulary.retain(is_term);
-        watch.poll()?;
+        control.poll()?;
         let at = |level: usize| {
             stood[level].iter().map(move |&at| (df[level][at as usize], is_term[level][at as usize]))
         };
@@ -111,7 +111,7 @@ impl TfidfModel {
         let pruned = (counted - frequencies.len()) as u64;
         frequencies.sort_unstable();
         frequencies.dedup();
-        watch.poll()?;
+        control.poll()?;
         // Most terms are rare, and the places of low frequencies are looked up rather than searched for.
         let search = |df| frequencies.binary_search(&df).map_or(0, |place| place as u32 + 1);
         let low: Vec<u32> = (0..1024).map(search).collect();
@@ -130,7 +130,7 @@ impl TfidfModel {
             classes,
             order: Order::default(),
         };
-        watch.poll()?;
+        control.poll()?;
         model.put_in_order();
         Ok(model)
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use hashbrown::HashSet;
 
-use crate::control::Watch;
+use crate::control::{Control, Steps, Watch};
 use crate::error::{Error, Result};
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::mask::Masker;
@@ -41,19 +41,11 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Compiles the options.
-    ///
-    /// # Errors
-    /// [`crate::Error::OptionValue`] if a pattern cannot be used, or all together are too large.
-    pub fn new(options: &TfidfOptions) -> Result<Self> {
-        Self::watched(options, Watch::default())
-    }
-
     /// Compiles the options; `watch` may stop it.
     ///
     /// # Errors
-    /// As [`Self::new`], and what `watch` returns.
-    pub fn watched(options: &TfidfOptions, watch: Watch) -> Result<Self> {
+    /// [`crate::Error::OptionValue`] if a pattern cannot be used, or all together are too large, and what `watch` returns.
+    pub fn new(options: &TfidfOptions, watch: Watch) -> Result<Self> {
         let mut budget = Budget::new(1 + options.masks.len());
         let default = matches!(options.token_pattern.as_str(), DEFAULT_TOKEN_PATTERN | r"\b\w\w+\b");
         let pattern = if default {
@@ -110,7 +102,7 @@ impl Tokenizer {
         let WordBuffer { text, words } = buffer;
         let text = self.lowered(masked, text);
         words.clear();
-        let mut pace = watch.over_bytes();
+        let mut pace = Steps::over_bytes(watch);
         scan_words(text, |word| {
             pace.pass(word.len())?;
             if self.stop_words.is_empty() || !self.stop_words.contains(&text[word.clone()]) {
@@ -167,7 +159,7 @@ impl Tokenizer {
         found: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<()> {
         let mut tokens: Vec<&str> = Vec::new();
-        let mut pace = watch.over_bytes();
+        let mut pace = Steps::over_bytes(watch);
         let mut push = |range: Range<usize>| {
             let token = &text[range];
             pace.pass(token.len() + 1)?;
@@ -358,7 +350,7 @@ mod tests {
 
     fn grams(options: &TfidfOptions, text: &str) -> Vec<String> {
         let mut all = Vec::new();
-        let tokenizer = Tokenizer::new(options).unwrap();
+        let tokenizer = Tokenizer::new(options, Watch::default()).unwrap();
         tokenizer
             .ngrams(text, &Watch::default(), |gram| {
                 all.push(gram.to_owned());
@@ -381,7 +373,8 @@ mod tests {
     fn a_message_is_measured_before_it_is_masked() {
         let rule = crate::options::MaskRule { name: "n".into(), pattern: r"\d+".into() };
         let masks = crate::options::Masks::List(vec![rule]);
-        let tokenizer = Tokenizer::new(&TfidfOptions { masks, ..Default::default() }).unwrap();
+        let tokenizer =
+            Tokenizer::new(&TfidfOptions { masks, ..Default::default() }, Watch::default()).unwrap();
         let message = "1".repeat(MAX_MESSAGE_BYTES + 1);
         let stopped = Watch::new(|| Err(Error::Canceled));
         assert_eq!(tokenizer.mask(&message, &stopped), Err(Error::MessageTooLong));
@@ -391,7 +384,7 @@ mod tests {
     #[test]
     fn each_match_of_a_pattern_can_be_stopped() {
         let options = TfidfOptions { token_pattern: ".*[^a-z]|[a-z]".into(), ..Default::default() };
-        let tokenizer = Tokenizer::new(&options).unwrap();
+        let tokenizer = Tokenizer::new(&options, Watch::default()).unwrap();
         let stopped = Watch::new(|| Err(Error::Canceled));
         assert_eq!(tokenizer.ngrams("word", &stopped, |_| Ok(())), Err(Error::Canceled));
     }

@@ -1,8 +1,9 @@
 //! From messages to vectors, with a fitted model.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::control::Watch;
+use crate::control::{Steps, Watch};
 use crate::error::{Error, Result};
 use crate::limits::MAX_NNZ;
 use crate::lookup::{Found, Lookup};
@@ -118,8 +119,8 @@ impl Vectorizer {
     ///
     /// # Errors
     /// As [`Self::new`], [`Error::Memory`], and what `watch` returns.
-    pub fn with_known_words(model: TfidfModel, known: &[String], mut watch: Watch) -> Result<Self> {
-        let tokenizer = Tokenizer::new(&model.options)?;
+    pub fn with_known_words(model: TfidfModel, known: &[String], watch: Watch) -> Result<Self> {
+        let tokenizer = Tokenizer::new(&model.options, watch)?;
         let vocabulary = model.vocabulary();
         let all_words = || vocabulary.words().chain(known.iter().map(String::as_str));
         let short = all_words().filter(|word| WordTable::is_short(word)).count();
@@ -136,11 +137,12 @@ impl Vectorizer {
                 (next - 1, 0)
             })
         };
+        let mut steps = Steps::new(&watch);
         // Block by block, so that the insertions of a block wait for memory side by side.
         let mut word_nodes = Vec::with_capacity(vocabulary.level_len(0));
         let mut keys = Vec::with_capacity(BLOCK);
         for block in blocks(vocabulary.level_len(0)) {
-            watch.tick_unbounded(block.len())?;
+            steps.pass(block.len())?;
             keys.clear();
             keys.extend(block.clone().map(|at| WordKey::of(vocabulary.word(at))));
             words.touch(&keys);
@@ -156,7 +158,7 @@ impl Vectorizer {
             let mut nodes = Vec::with_capacity(all.len());
             let (mut starts, mut ends) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
             for block in blocks(all.len()) {
-                watch.tick_unbounded(block.len())?;
+                steps.pass(block.len())?;
                 starts.clear();
                 starts.extend(all[block.clone()].iter().map(|&[parent, _]| parents[parent as usize]));
                 ends.clear();
@@ -223,7 +225,7 @@ impl Vectorizer {
     ) -> Result<(SparseRef<'s>, Coverage)> {
         let mut coverage = self.find_terms(masked, scratch)?;
         let Scratch { terms, weights, vector, watch, .. } = scratch;
-        sort_terms(terms, watch)?;
+        sort_watched(terms, Ord::cmp, watch)?;
         let term = |packed: &u64| (packed >> 32) as u32;
         vector.dim = self.model.len() as u32;
         vector.indices.clear();
@@ -258,8 +260,9 @@ impl Vectorizer {
         terms.clear();
         let mut seen = Seen { of: self, terms, coverage: Coverage::default() };
         if !self.tokenizer.joins_words() {
-            let mut pace = watch.over_bytes();
-            self.tokenizer.ngrams(masked, &watch.clone(), |gram| {
+            let whole = *watch;
+            let mut pace = Steps::over_bytes(&whole);
+            self.tokenizer.ngrams(masked, &whole, |gram| {
                 watch.tick(1)?;
                 pace.pass(gram.len())?;
                 seen.word(WordKey::of(gram), gram);
@@ -293,43 +296,34 @@ impl Vectorizer {
     }
 
     /// The words (or n-grams, for analyzers that do not cut words) of a masked message that training never saw,
-    /// in order of their first occurrence, with how often each occurs.
+    /// in order of their first occurrence, with how often each occurs. `watch` may stop it.
     ///
     /// # Errors
-    /// [`Error::PatternSteps`].
-    pub fn unseen_words(&self, masked: &str) -> Result<Vec<(String, u32)>> {
+    /// [`Error::PatternSteps`], and what the watch returns.
+    pub fn unseen_words(&self, masked: &str, watch: &Watch) -> Result<Vec<(String, u32)>> {
         let mut unseen: Vec<(String, u32)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         let mut look = |word: &str| {
             if self.words.find(WordKey::of(word), word).is_none() {
-                match unseen.iter_mut().find(|(seen, _)| seen == word) {
-                    Some((_, times)) => *times += 1,
-                    None => unseen.push((word.to_owned(), 1)),
+                if let Some(&at) = places.get(word) {
+                    unseen[at].1 += 1;
+                } else {
+                    places.insert(word.to_owned(), unseen.len());
+                    unseen.push((word.to_owned(), 1));
                 }
             }
             Ok(())
         };
         if self.tokenizer.joins_words() {
-            self.tokenizer.words(masked, &mut WordBuffer::default(), &Watch::default(), |text, words| {
+            self.tokenizer.words(masked, &mut WordBuffer::default(), watch, |text, words| {
                 words.iter().try_for_each(|word| look(&text[word.clone()]))
             })?;
         } else {
-            self.tokenizer.ngrams(masked, &Watch::default(), &mut look)?;
+            self.tokenizer.ngrams(masked, watch, &mut look)?;
         }
         Ok(unseen)
     }
 }
-
-/// Puts the terms of a message in order; few as a rule.
-fn sort_terms(terms: &mut Vec<u64>, watch: &Watch) -> Result<()> {
-    if terms.len() < MANY_TERMS {
-        terms.sort_unstable();
-        return Ok(());
-    }
-    sort_watched(terms, Ord::cmp, *watch)
-}
-
-/// Terms of a message whose sorting takes more than a millisecond.
-const MANY_TERMS: usize = 1 << 15;
 
 /// Terms that are put into the tables together.
 const BLOCK: usize = 256;
@@ -352,7 +346,7 @@ fn normalize(norm: Option<Norm>, weights: &mut [f64]) {
     }
 }
 
-/// A weight can narrow to zero (`use_idf` without `smooth_idf` never does, a very long document may).
+/// A weight can narrow to zero: in a very long document each is a small part of the whole.
 fn drop_zeros(vector: &mut SparseVec) {
     if vector.values.contains(&0.0) {
         let mut keep = vector.values.iter().map(|&value| value != 0.0).collect::<Vec<_>>().into_iter();

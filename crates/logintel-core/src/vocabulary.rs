@@ -6,7 +6,7 @@
 //! along both, a model of a million n-grams is as many pairs of numbers, and no n-gram's text is made unless somebody
 //! asks for it.
 
-use crate::control::Watch;
+use crate::control::{Control, Steps};
 use crate::error::{Error, Result};
 
 /// A level and a place in it.
@@ -28,6 +28,16 @@ impl Vocabulary {
     pub fn push_word(&mut self, word: &str) {
         self.text.push_str(word);
         self.ends.push(self.text.len() as u32);
+    }
+
+    /// Words one after the other, and where each ends. What comes from outside is to be validated.
+    pub(crate) fn of_words(text: String, ends: Vec<u32>) -> Self {
+        Vocabulary { text, ends, levels: Vec::new() }
+    }
+
+    /// What [`Self::of_words`] takes.
+    pub(crate) fn text_and_ends(&self) -> (&str, &[u32]) {
+        (&self.text, &self.ends)
     }
 
     /// Adds words that are greater than all before, each written by `write`.
@@ -157,11 +167,11 @@ impl Vocabulary {
     /// either.
     ///
     /// # Errors
-    /// What `watch` returns.
+    /// What `control` returns.
     pub fn merge(
         &self,
         other: &Vocabulary,
-        watch: Watch,
+        control: &dyn Control,
         mut found: impl FnMut(usize, [Option<usize>; 2]),
     ) -> Result<Vocabulary> {
         let sides = [self, other];
@@ -175,7 +185,7 @@ impl Vocabulary {
         let words = merge_sorted(
             sides.map(|side| side.ends.len()),
             |a, b| self.word(a).cmp(other.word(b)),
-            watch,
+            control,
             |places| {
                 found(0, places);
                 merged.push_word(match places {
@@ -195,7 +205,7 @@ impl Vocabulary {
             let places = merge_sorted(
                 edges.map(<[_]>::len),
                 |a, b| edge(0, a).cmp(&edge(1, b)),
-                watch,
+                control,
                 |places| {
                     found(level, places);
                     union.push(match places {
@@ -294,18 +304,19 @@ impl Vocabulary {
 /// Walks along two sorted sequences; gives where the items of each stand in their union.
 ///
 /// # Errors
-/// What `watch` returns.
+/// What `control` returns.
 fn merge_sorted(
     lens: [usize; 2],
     order: impl Fn(usize, usize) -> std::cmp::Ordering,
-    mut watch: Watch,
+    control: &dyn Control,
     mut found: impl FnMut([Option<usize>; 2]),
 ) -> Result<[Vec<u32>; 2]> {
     use std::cmp::Ordering::{Equal, Greater, Less};
     let mut places = lens.map(Vec::with_capacity);
     let (mut a, mut b, mut next) = (0, 0, 0);
+    let mut steps = Steps::new(control);
     while a < lens[0] || b < lens[1] {
-        watch.tick_unbounded(1)?;
+        steps.pass(1)?;
         let first = match (a < lens[0], b < lens[1]) {
             (true, true) => order(a, b),
             (true, false) => Less,

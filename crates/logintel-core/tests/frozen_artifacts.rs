@@ -111,7 +111,9 @@ fn freeze_the_current_version() {
         "ngram_range": [1, 2], "min_df": 1, "max_df": 0.7, "max_features": 30, "sublinear_tf": true,
         "stop_words": ["for", "by"], "masks": [{"name": "n", "pattern": "[0-9]+"}],
     });
-    let mut counts = TermCounts::new(&TfidfOptions::default().merge(&options).unwrap(), u64::MAX).unwrap();
+    let mut counts =
+        TermCounts::new(&TfidfOptions::default().merge(&options).unwrap(), u64::MAX, Watch::default())
+            .unwrap();
     for line in LINES {
         counts.add(line).unwrap();
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
+use logintel_core::control::Watch;
 use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
 use logintel_core::pattern::{Pattern, is_space, is_word};
@@ -67,7 +68,7 @@ fn near(ours: f64, theirs: f64) -> bool {
 }
 
 fn fit(lines: &[String], options: &TfidfOptions) -> Result<TfidfModel, Error> {
-    let mut counts = TermCounts::new(options, 1 << 30)?;
+    let mut counts = TermCounts::new(options, 1 << 30, Watch::default())?;
     for line in lines {
         counts.add(line)?;
     }

@@ -75,7 +75,7 @@ fn parsed(json: &Value) -> TfidfOptions {
 }
 
 fn count(options: &TfidfOptions, documents: &[String]) -> TermCounts {
-    let mut counts = TermCounts::new(options, MAX_BYTES).unwrap();
+    let mut counts = TermCounts::new(options, MAX_BYTES, Watch::default()).unwrap();
     for document in documents {
         counts.add(document).unwrap();
     }
@@ -120,7 +120,7 @@ proptest! {
         // As parallel workers do it: through bytes, in any order.
         for part in [&documents[b..], &documents[a..b]] {
             let bytes = count(&options, part).to_bytes(&[]).unwrap();
-            parts.merge(&TermCounts::from_bytes(&bytes, MAX_BYTES).unwrap()).unwrap();
+            parts.merge(&TermCounts::from_bytes(&bytes, MAX_BYTES, Watch::default()).unwrap()).unwrap();
         }
         prop_assert_eq!(parts.documents(), whole.documents());
         prop_assert_eq!(parts.finish(), whole.finish());
@@ -218,7 +218,7 @@ proptest! {
         let mut damaged = bytes.clone();
         damaged[at.index(bytes.len())] ^= flip;
         for bytes in [&damaged[..], &bytes[..at.index(bytes.len())]] {
-            let (read, largest) = memory::largest(|| TermCounts::from_bytes(bytes, MAX_BYTES));
+            let (read, largest) = memory::largest(|| TermCounts::from_bytes(bytes, MAX_BYTES, Watch::default()));
             prop_assert!(largest <= (bytes.len() * 16).max(1 << 20), "{} bytes", largest);
             if let Ok(counts) = read {
                 let _ = counts.finish();
@@ -262,7 +262,7 @@ fn ngrams_that_are_no_terms_are_not_kept() {
 
 #[test]
 fn the_vocabulary_is_bounded() {
-    let mut counts = TermCounts::new(&TfidfOptions::default(), 10_000).unwrap();
+    let mut counts = TermCounts::new(&TfidfOptions::default(), 10_000, Watch::default()).unwrap();
     let error = (0..10_000).find_map(|i| counts.add(&format!("word{i}")).err());
     assert!(matches!(error, Some(Error::Memory { allowed: 10_000, .. })), "{error:?}");
 }
