@@ -74,6 +74,8 @@ create() {
         as_server test -w "$DIR" || die "user $RUNAS cannot reach $DIR" "choose a folder with: tools/cluster.sh new-dir NAME"
     fi
     printf '%s\n' "$pg_config" >"$DIR/pg_config"
+    # Whatever ends this early leaves nothing behind: a socket folder in /tmp is known to no one else.
+    trap remove EXIT
     choose_socket_dir >"$DIR/socket_dir"
     choose_port >"$DIR/port"
     chmod 644 "$DIR"/{pg_config,socket_dir,port}
@@ -91,6 +93,13 @@ max_connections = 50
 shared_buffers = 64MB
 include_if_exists = 'given.conf'
 CONF
+    trap - EXIT
+}
+
+remove() {
+    if [ -f "$DATA/PG_VERSION" ]; then stop immediate; fi
+    case $(saved socket_dir) in /tmp/logintel-socket.*) rm -rf "$(saved socket_dir)" ;; esac
+    rm -rf "$DIR"
 }
 
 start() {
@@ -139,9 +148,7 @@ case $ACTION in
     remove)
         [ -e "$DIR" ] || exit 0
         [ -f "$DIR/pg_config" ] || die "$DIR is no cluster made by this script: not removed"
-        if [ -f "$DATA/PG_VERSION" ]; then stop immediate; fi
-        case $(saved socket_dir) in /tmp/logintel-socket.*) rm -rf "$(saved socket_dir)" ;; esac
-        rm -rf "$DIR"
+        remove
         ;;
     env)
         must_exist
