@@ -127,7 +127,7 @@ fn checked(bytes: &[u8]) -> TfidfModel {
     if bytes.len() > MAX_MODEL_BYTES {
         raise(&Error::ModelTooLarge { what: "tfidf_model", max: MAX_MODEL_BYTES });
     }
-    artifact::decode(bytes).or_raise()
+    artifact::decode(bytes, &Session).or_raise()
 }
 
 // tfidf_fit -----------------------------------------------------------------------------------------------------
@@ -285,7 +285,8 @@ unsafe fn tfidf_fit_final(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         aggregate_context(fcinfo);
         let state = argument(fcinfo, 0).map(|state| &*state.cast_mut_ptr::<FitState>());
         let state = state.filter(|state| state.counts.documents() > 0);
-        Raw(state.map(|state| varlena(&artifact::encode(&state.counts.finish().or_raise()).or_raise())))
+        Raw(state
+            .map(|state| varlena(&artifact::encode(&state.counts.finish().or_raise(), &Session).or_raise())))
     }
 }
 

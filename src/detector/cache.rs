@@ -30,5 +30,5 @@ fn load(detector: &str, version: i32) -> Model {
         &[text_arg(detector), arg(version)],
     );
     let bytes: Vec<u8> = rows.must(0, 1);
-    Model::new(artifact::decode::<Baseline>(&bytes).or_raise(), Session::watch()).or_raise()
+    Model::new(artifact::decode::<Baseline>(&bytes, &Session).or_raise(), Session::watch()).or_raise()
 }

@@ -124,7 +124,7 @@ fn store(
     until: Option<TimestampWithTimeZone>,
     activate: bool,
 ) -> i32 {
-    let bytes = artifact::encode(baseline).or_raise();
+    let bytes = artifact::encode(baseline, &Session).or_raise();
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     // Trainings that end at the same time take their numbers one after the other; rows that refer to the detector

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use logintel_core::artifact;
-use logintel_core::control::Watch;
+use logintel_core::control::{Unattended, Watch};
 use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
 use logintel_core::tfidf::TfidfModel;
@@ -53,9 +53,9 @@ fn main() {
     let counts = counts.expect("a part");
     let model = timed("finish", || counts.finish().expect("a model"));
     drop(counts);
-    let bytes = timed("encode", || artifact::encode(&model).expect("bytes"));
+    let bytes = timed("encode", || artifact::encode(&model, &Unattended).expect("bytes"));
     println!("{} terms, {:.1} MB", model.len(), bytes.len() as f64 / 1e6);
-    let model: TfidfModel = timed("decode", || artifact::decode(&bytes).expect("a model"));
+    let model: TfidfModel = timed("decode", || artifact::decode(&bytes, &Unattended).expect("a model"));
     let vectorizer = timed("tables", || Vectorizer::new(model).expect("tables"));
     let mut scratch = Scratch::default();
     let entries: usize = timed("embed", || {

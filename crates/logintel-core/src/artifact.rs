@@ -11,11 +11,15 @@
 //! bincode stays behind this one module: it is complete but no longer developed.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::error::{DecodeError, EncodeError};
 
+use crate::control::{Control, Steps};
 use crate::error::{Error, Result};
 use crate::limits::MAX_MODEL_BYTES;
 
 const HEADER: usize = 18;
+/// Bytes from one poll to the next where they pass at gigabytes a second.
+const PART: usize = 16 << 20;
 
 /// What is kept.
 pub trait Artifact: bincode::Encode + bincode::Decode<()> {
@@ -29,8 +33,13 @@ pub trait Artifact: bincode::Encode + bincode::Decode<()> {
     /// Checks what the rest of the code relies on, after decoding, and makes what follows from it and is not kept.
     ///
     /// # Errors
-    /// A description of what does not hold.
-    fn accept(&mut self) -> std::result::Result<(), String>;
+    /// [`Error::Corrupt`], and what `control` returns.
+    fn accept(&mut self, control: &dyn Control) -> Result<()>;
+}
+
+/// The error of one whose bytes do not hold what they should.
+pub(crate) fn corrupt<T: Artifact>(why: impl Into<String>) -> Error {
+    Error::Corrupt { what: T::WHAT, why: why.into() }
 }
 
 fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_MODEL_BYTES>> {
@@ -42,76 +51,118 @@ fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_MODEL_BYTES>> {
 /// Decodes bytes by a configuration of bincode's. What a few bytes claim to hold must not allocate as much as the
 /// largest value may, so the limit follows their length: a value takes at most 16 times its bytes.
 macro_rules! decode_within {
-    ($bytes:expr, $config:expr, $most:expr) => {
-        match $bytes.len() {
-            0..=0xfff => bincode::decode_from_slice($bytes, $config.with_limit::<{ 64 << 10 }>()),
-            0x1000..=0xffff => bincode::decode_from_slice($bytes, $config.with_limit::<{ 1 << 20 }>()),
-            0x1_0000..=0xf_ffff => bincode::decode_from_slice($bytes, $config.with_limit::<{ 16 << 20 }>()),
-            _ => bincode::decode_from_slice($bytes, $config.with_limit::<{ $most }>()),
+    ($reader:expr, $length:expr, $config:expr, $most:expr) => {
+        match $length {
+            0..=0xfff => bincode::decode_from_reader($reader, $config.with_limit::<{ 64 << 10 }>()),
+            0x1000..=0xffff => bincode::decode_from_reader($reader, $config.with_limit::<{ 1 << 20 }>()),
+            0x1_0000..=0xf_ffff => bincode::decode_from_reader($reader, $config.with_limit::<{ 16 << 20 }>()),
+            _ => bincode::decode_from_reader($reader, $config.with_limit::<{ $most }>()),
         }
     };
 }
 pub(crate) use decode_within;
 
+/// Polls on the way through the bytes, for an artifact of hundreds of megabytes takes hundreds of milliseconds. bincode
+/// has errors of its own, so what the poll returned is kept beside.
+struct Watched<'a, B> {
+    bytes: B,
+    steps: Steps<'a>,
+    stopped: Option<Error>,
+}
+
+impl<'a, B> Watched<'a, B> {
+    fn new(bytes: B, control: &'a dyn Control) -> Self {
+        Watched { bytes, steps: Steps::over_bytes(control), stopped: None }
+    }
+
+    /// So many bytes more; whether work goes on.
+    fn passes(&mut self, bytes: usize) -> bool {
+        self.stopped = self.steps.pass(bytes).err();
+        self.stopped.is_none()
+    }
+}
+
+impl bincode::de::read::Reader for Watched<'_, &[u8]> {
+    fn read(&mut self, into: &mut [u8]) -> std::result::Result<(), DecodeError> {
+        let missing = || DecodeError::UnexpectedEnd { additional: into.len() - self.bytes.len() };
+        let (read, rest) = self.bytes.split_at_checked(into.len()).ok_or_else(missing)?;
+        into.copy_from_slice(read);
+        self.bytes = rest;
+        if self.passes(into.len()) { Ok(()) } else { Err(DecodeError::Other("stopped")) }
+    }
+}
+
+impl bincode::enc::write::Writer for Watched<'_, Vec<u8>> {
+    fn write(&mut self, bytes: &[u8]) -> std::result::Result<(), EncodeError> {
+        if self.bytes.len() + bytes.len() > MAX_MODEL_BYTES {
+            return Err(EncodeError::Other("too large"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        if self.passes(bytes.len()) { Ok(()) } else { Err(EncodeError::Other("stopped")) }
+    }
+}
+
 /// The bytes of a value.
 ///
 /// # Errors
-/// [`Error::Memory`] if it is larger than an artifact may be.
-pub fn encode<T: Artifact>(value: &T) -> Result<Vec<u8>> {
-    let body = bincode::encode_to_vec(value, config()).map_err(|_| too_large::<T>())?;
-    if body.len() + HEADER > MAX_MODEL_BYTES {
-        return Err(too_large::<T>());
-    }
-    let mut bytes = Vec::with_capacity(HEADER + body.len());
-    bytes.extend_from_slice(&[b'L', b'G', b'I', T::LETTER]);
-    bytes.extend_from_slice(&T::VERSION.to_le_bytes());
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&checksum(&bytes, &body).to_le_bytes());
-    bytes.extend_from_slice(&body);
+/// [`Error::ModelTooLarge`] if it is larger than an artifact may be, and what `control` returns.
+pub fn encode<T: Artifact>(value: &T, control: &dyn Control) -> Result<Vec<u8>> {
+    let mut writer = Watched::new(vec![0; HEADER], control);
+    let encoded = bincode::encode_into_writer(value, &mut writer, config());
+    let Watched { mut bytes, stopped, .. } = writer;
+    stopped.map_or(Ok(()), Err)?;
+    encoded.map_err(|_| Error::ModelTooLarge { what: T::WHAT, max: MAX_MODEL_BYTES })?;
+    let (header, body) = bytes.split_at_mut(HEADER);
+    header[..4].copy_from_slice(&[b'L', b'G', b'I', T::LETTER]);
+    header[4..6].copy_from_slice(&T::VERSION.to_le_bytes());
+    header[6..14].copy_from_slice(&(body.len() as u64).to_le_bytes());
+    let checksum = checksum(&header[..14], body, control)?;
+    header[14..].copy_from_slice(&checksum.to_le_bytes());
     Ok(bytes)
-}
-
-fn too_large<T: Artifact>() -> Error {
-    Error::ModelTooLarge { what: T::WHAT, max: MAX_MODEL_BYTES }
 }
 
 /// The value of the bytes.
 ///
 /// # Errors
-/// [`Error::Corrupt`] and [`Error::FormatVersion`].
-pub fn decode<T: Artifact>(bytes: &[u8]) -> Result<T> {
-    let corrupt = |why: &str| Error::Corrupt { what: T::WHAT, why: why.to_owned() };
+/// [`Error::Corrupt`], [`Error::FormatVersion`], and what `control` returns.
+pub fn decode<T: Artifact>(bytes: &[u8], control: &dyn Control) -> Result<T> {
     if bytes.len() < HEADER {
-        return Err(corrupt("too short"));
+        return Err(corrupt::<T>("too short"));
     }
     let (header, body) = bytes.split_at(HEADER);
     if header[..4] != [b'L', b'G', b'I', T::LETTER] {
-        return Err(corrupt("it does not begin as one"));
+        return Err(corrupt::<T>("it does not begin as one"));
     }
     let number =
         |at: std::ops::Range<usize>| header[at].iter().rev().fold(0u64, |n, &byte| n << 8 | u64::from(byte));
     if number(6..14) != body.len() as u64 {
-        return Err(corrupt("the length is wrong"));
+        return Err(corrupt::<T>("the length is wrong"));
     }
-    if number(14..18) != u64::from(checksum(&header[..14], body)) {
-        return Err(corrupt("the checksum is wrong"));
+    if number(14..18) != u64::from(checksum(&header[..14], body, control)?) {
+        return Err(corrupt::<T>("the checksum is wrong"));
     }
     let found = number(4..6) as u16;
     if found == 0 || found > T::VERSION {
         return Err(Error::FormatVersion { what: T::WHAT, found, known: T::VERSION });
     }
-    let (mut value, read): (T, usize) = decode_within!(body, config(), MAX_MODEL_BYTES)
-        .map_err(|error: bincode::error::DecodeError| corrupt(&error.to_string()))?;
-    if read != body.len() {
-        return Err(corrupt("there are bytes after its end"));
+    let mut reader = Watched::new(body, control);
+    let decoded: std::result::Result<T, DecodeError> =
+        decode_within!(&mut reader, body.len(), config(), MAX_MODEL_BYTES);
+    reader.stopped.map_or(Ok(()), Err)?;
+    let mut value = decoded.map_err(|error| corrupt::<T>(error.to_string()))?;
+    if !reader.bytes.is_empty() {
+        return Err(corrupt::<T>("there are bytes after its end"));
     }
-    value.accept().map_err(|why| corrupt(&why))?;
+    value.accept(control)?;
     Ok(value)
 }
 
-fn checksum(header: &[u8], body: &[u8]) -> u32 {
+fn checksum(header: &[u8], body: &[u8], control: &dyn Control) -> Result<u32> {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(header);
-    hasher.update(body);
-    hasher.finalize()
+    for part in body.chunks(PART) {
+        control.poll()?;
+        hasher.update(part);
+    }
+    Ok(hasher.finalize())
 }

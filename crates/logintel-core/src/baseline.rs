@@ -16,7 +16,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, corrupt};
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Control, Steps, Watch};
 use crate::counts::TermCounts;
@@ -109,30 +109,30 @@ impl Artifact for Baseline {
     const LETTER: u8 = b'D';
     const VERSION: u16 = 1;
 
-    fn accept(&mut self) -> std::result::Result<(), String> {
-        self.model.accept()?;
+    fn accept(&mut self, control: &dyn Control) -> Result<()> {
+        self.model.accept(control)?;
         let distinct = self.labels.len();
         if !self.vectors.is_valid()
             || self.vectors.rows() != distinct
             || self.vectors.dim as usize != self.model.len()
         {
-            return Err("vectors and labels differ in number".into());
+            return Err(corrupt::<Self>("vectors and labels differ in number"));
         }
         if self.templates.iter().any(|template| template.vector as usize >= distinct) {
-            return Err("a template without vector".into());
+            return Err(corrupt::<Self>("a template without vector"));
         }
         if self.labels.iter().flatten().any(|&label| label >= self.summary.clusters) {
-            return Err("a label without cluster".into());
+            return Err(corrupt::<Self>("a label without cluster"));
         }
         let ascending = self.calibration.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if self.threshold.is_nan() || !ascending || self.calibration.iter().any(|(value, _)| value.is_nan()) {
-            return Err("the calibration is out of order".into());
+            return Err(corrupt::<Self>("the calibration is out of order"));
         }
         match &self.centroid {
             Some((indices, values))
                 if indices.len() != values.len() || indices.iter().any(|&i| i >= self.vectors.dim) =>
             {
-                Err("the centroid is out of range".into())
+                Err(corrupt::<Self>("the centroid is out of range"))
             }
             _ => Ok(()),
         }

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use bincode::de::read::SliceReader;
 use bytemuck::{cast_slice, pod_collect_to_vec};
 
 use crate::artifact::decode_within;
@@ -246,8 +247,9 @@ impl TermCounts {
     pub fn from_bytes(bytes: &[u8], max_bytes: u64, watch: Watch) -> Result<Self> {
         let mut reader = Reader { bytes };
         let header = reader.take::<u8>()?;
-        let (header, _): (StateHeader, usize) =
-            decode_within!(&header, bincode::config::standard(), MAX_STATE_BYTES)
+        let mut slice = SliceReader::new(&header);
+        let header: StateHeader =
+            decode_within!(&mut slice, header.len(), bincode::config::standard(), MAX_STATE_BYTES)
                 .map_err(|_| corrupt("its header cannot be decoded"))?;
         let mut counts = TermCounts::new(&header.options, max_bytes, watch)?;
         counts.documents = header.documents;
@@ -258,7 +260,7 @@ impl TermCounts {
         if header.has_occurrences != needs_occurrences(&header.options) {
             return Err(corrupt("it counts what its options do not need"));
         }
-        counts.merged = Some(Arc::new(SortedCounts::read(&mut reader, &header)?));
+        counts.merged = Some(Arc::new(SortedCounts::read(&mut reader, &header, &watch)?));
         Ok(counts)
     }
 
@@ -289,7 +291,7 @@ impl TermCounts {
             return Err(Error::AllTermsPruned(counted));
         }
         if let Some(limit) = self.options.max_features.filter(|&limit| limit < terms as u64) {
-            keep_most_frequent(&counts, &mut is_term, limit as usize);
+            keep_most_frequent(&counts, &mut is_term, limit as usize, &self.watch)?;
         }
         self.watch.poll()?;
         let options = self.options.clone();
@@ -317,8 +319,13 @@ impl TermCounts {
 }
 
 /// Leaves the marks of as many terms, those with the highest frequencies; of equal ones the first.
-fn keep_most_frequent(counts: &SortedCounts, is_term: &mut [Vec<bool>], most: usize) {
-    let ranks = counts.vocabulary.ranks(|(level, at)| is_term[level][at]);
+fn keep_most_frequent(
+    counts: &SortedCounts,
+    is_term: &mut [Vec<bool>],
+    most: usize,
+    control: &dyn Control,
+) -> Result<()> {
+    let ranks = counts.vocabulary.ranks(|(level, at)| is_term[level][at], control)?;
     let frequencies = if counts.occurrences.is_empty() { &counts.df } else { &counts.occurrences };
     let count = is_term.iter().flatten().filter(|mark| **mark).count();
     let mut terms: Vec<(Reverse<u64>, u32)> = Vec::with_capacity(count);
@@ -334,6 +341,7 @@ fn keep_most_frequent(counts: &SortedCounts, is_term: &mut [Vec<bool>], most: us
             *mark = *mark && is_kept[rank as usize];
         }
     }
+    Ok(())
 }
 
 /// Counts by place in a vocabulary.
@@ -398,7 +406,7 @@ impl SortedCounts {
         Ok(())
     }
 
-    fn read(reader: &mut Reader<'_>, header: &StateHeader) -> Result<SortedCounts> {
+    fn read(reader: &mut Reader<'_>, header: &StateHeader, control: &dyn Control) -> Result<SortedCounts> {
         let text = String::from_utf8(reader.take()?).map_err(|_| corrupt("a word is no text"))?;
         let mut counts = SortedCounts {
             vocabulary: Vocabulary::of_words(text, reader.take()?),
@@ -407,7 +415,7 @@ impl SortedCounts {
         for _ in 1..header.levels {
             counts.vocabulary.push_level(reader.take()?);
         }
-        counts.vocabulary.validate().map_err(|why| corrupt(&why))?;
+        counts.vocabulary.validate(control)?.map_err(corrupt)?;
         for level in 0..header.levels as usize {
             counts.df.push(reader.take_as_many(counts.vocabulary.level_len(level))?);
         }

@@ -3,7 +3,7 @@
 //! [`crate::counts`] makes it, [`crate::vectorizer`] uses it. A weight is `tf · (ln((1 + n) / (1 + df)) + 1)` with
 //! `smooth_idf`, `tf · (ln(n / df) + 1)` without, then normalised.
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, corrupt};
 use crate::control::Control;
 use crate::error::Result;
 use crate::options::TfidfOptions;
@@ -58,30 +58,30 @@ impl Artifact for TfidfModel {
     const LETTER: u8 = b'T';
     const VERSION: u16 = 1;
 
-    fn accept(&mut self) -> std::result::Result<(), String> {
+    fn accept(&mut self, control: &dyn Control) -> Result<()> {
         if !self.options.is_valid() {
-            return Err("an option is out of range".into());
+            return Err(corrupt::<Self>("an option is out of range"));
         }
         // A term is as deep as it is long.
         if self.vocabulary.levels() > self.options.ngram_range.1 as usize {
-            return Err("an n-gram is too long".into());
+            return Err(corrupt::<Self>("an n-gram is too long"));
         }
-        self.vocabulary.validate()?;
+        self.vocabulary.validate(control)?.map_err(corrupt::<Self>)?;
         if !self.frequencies.is_sorted_by(|a, b| a < b)
             || self.frequencies.iter().any(|&df| df == 0 || df > self.documents)
         {
-            return Err("a document frequency is out of range".into());
+            return Err(corrupt::<Self>("a document frequency is out of range"));
         }
         let lens = (0..self.vocabulary.levels()).map(|level| self.vocabulary.level_len(level));
         if !lens.eq(self.classes.iter().map(Vec::len)) {
-            return Err("terms and frequencies differ in number".into());
+            return Err(corrupt::<Self>("terms and frequencies differ in number"));
         }
         if self.classes.iter().flatten().any(|&class| class as usize > self.frequencies.len()) {
-            return Err("a document frequency is missing".into());
+            return Err(corrupt::<Self>("a document frequency is missing"));
         }
-        self.put_in_order();
+        self.put_in_order(control)?;
         if self.is_empty() {
-            return Err("there is no term".into());
+            return Err(corrupt::<Self>("there is no term"));
         }
         Ok(())
     }
@@ -130,21 +130,22 @@ impl TfidfModel {
             classes,
             order: Order::default(),
         };
-        control.poll()?;
-        model.put_in_order();
+        model.put_in_order(control)?;
         Ok(model)
     }
 
-    fn put_in_order(&mut self) {
-        let ranks = self.vocabulary.ranks(|(level, at)| self.classes[level][at] > 0);
+    fn put_in_order(&mut self, control: &dyn Control) -> Result<()> {
+        let ranks = self.vocabulary.ranks(|(level, at)| self.classes[level][at] > 0, control)?;
         let terms = self.classes.iter().flatten().filter(|&&class| class > 0).count();
         let mut classes = vec![0; terms];
         for (level, ranks) in ranks.iter().enumerate() {
+            control.poll()?;
             for (&rank, &class) in ranks.iter().zip(&self.classes[level]).filter(|(_, class)| **class > 0) {
                 classes[rank as usize] = class - 1;
             }
         }
         self.order = Order { ranks, classes };
+        Ok(())
     }
 
     /// Number of terms, the dimensions of its vectors.

@@ -137,30 +137,33 @@ impl Vocabulary {
     /// Checks what the rest relies on, of values that come from outside.
     ///
     /// # Errors
-    /// What does not hold.
-    pub fn validate(&self) -> std::result::Result<(), String> {
+    /// What `control` returns; inside, what does not hold.
+    pub fn validate(&self, control: &dyn Control) -> Result<std::result::Result<(), &'static str>> {
+        let mut steps = Steps::new(control);
         let (mut start, mut last) = (0, None);
         for &end in &self.ends {
+            steps.pass(1)?;
             let word = self.text.get(start..end as usize);
-            let Some(word) = word else { return Err("a word ends where it should not".into()) };
+            let Some(word) = word else { return Ok(Err("a word ends where it should not")) };
             if last.is_some_and(|last| last >= word) {
-                return Err("the words are not in order".into());
+                return Ok(Err("the words are not in order"));
             }
             (start, last) = (end as usize, Some(word));
         }
         if start != self.text.len() {
-            return Err("there is text after the last word".into());
+            return Ok(Err("there is text after the last word"));
         }
         for level in 1..self.levels() {
+            control.poll()?;
             let (parents, words) = (self.level_len(level - 1) as u32, self.ends.len() as u32);
             if self.edges(level).iter().any(|&[parent, word]| parent >= parents || word >= words) {
-                return Err("an n-gram is made of what is not there".into());
+                return Ok(Err("an n-gram is made of what is not there"));
             }
             if !self.edges(level).is_sorted_by(|a, b| a < b) {
-                return Err("the n-grams are not in order".into());
+                return Ok(Err("the n-grams are not in order"));
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// All n-grams of two vocabularies. `found` is told of each, level by level and in order, its level and where it stood in
@@ -267,7 +270,10 @@ impl Vocabulary {
 
     /// For each n-gram, how many terms come before it in code point order of the texts of all levels; an n-gram comes
     /// before those that begin with it.
-    pub fn ranks(&self, is_term: impl Fn(Place) -> bool) -> Vec<Vec<u32>> {
+    ///
+    /// # Errors
+    /// What `control` returns.
+    pub fn ranks(&self, is_term: impl Fn(Place) -> bool, control: &dyn Control) -> Result<Vec<Vec<u32>>> {
         let one = |place| u32::from(is_term(place));
         // First how many terms each n-gram begins, itself included…
         let mut ranks: Vec<Vec<u32>> = self
@@ -276,6 +282,7 @@ impl Vocabulary {
             .map(|(level, len)| (0..len).map(|at| one((level, at))).collect())
             .collect();
         for level in (1..self.levels()).rev() {
+            control.poll()?;
             let (before, these) = ranks.split_at_mut(level);
             for (&[parent, _], begun) in self.edges(level).iter().zip(&these[0]) {
                 before[level - 1][parent as usize] += begun;
@@ -287,6 +294,7 @@ impl Vocabulary {
             (*begun, next) = (next, next + *begun);
         }
         for level in 1..self.levels() {
+            control.poll()?;
             let (before, these) = ranks.split_at_mut(level);
             let (mut last, mut next) = (None, 0);
             for (&[parent, _], begun) in self.edges(level).iter().zip(&mut these[0]) {
@@ -297,7 +305,7 @@ impl Vocabulary {
                 (*begun, next) = (next, next + *begun);
             }
         }
-        ranks
+        Ok(ranks)
     }
 }
 

@@ -88,12 +88,12 @@ fn assert_frozen(name: &str, answers: impl Fn(&[u8]) -> Value) {
 
 #[test]
 fn tfidf_model_of_version_1() {
-    assert_frozen("tfidf_model_v1", |bytes| tfidf_answers(artifact::decode(bytes).unwrap()));
+    assert_frozen("tfidf_model_v1", |bytes| tfidf_answers(artifact::decode(bytes, &Unattended).unwrap()));
 }
 
 #[test]
 fn detector_model_of_version_1() {
-    assert_frozen("detector_v1", |bytes| detector_answers(artifact::decode(bytes).unwrap()));
+    assert_frozen("detector_v1", |bytes| detector_answers(artifact::decode(bytes, &Unattended).unwrap()));
 }
 
 fn freeze(name: &str, bytes: &[u8], answers: &Value) {
@@ -118,7 +118,7 @@ fn freeze_the_current_version() {
         counts.add(line).unwrap();
     }
     let model = counts.finish().unwrap();
-    freeze("tfidf_model_v1", &artifact::encode(&model).unwrap(), &tfidf_answers(model));
+    freeze("tfidf_model_v1", &artifact::encode(&model, &Unattended).unwrap(), &tfidf_answers(model));
 
     let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX, Watch::default()).unwrap();
     for (at, line) in LINES.iter().cycle().take(160).enumerate() {
@@ -128,5 +128,5 @@ fn freeze_the_current_version() {
         }
     }
     let baseline = trainer.finish(&Unattended).unwrap();
-    freeze("detector_v1", &artifact::encode(&baseline).unwrap(), &detector_answers(baseline));
+    freeze("detector_v1", &artifact::encode(&baseline, &Unattended).unwrap(), &detector_answers(baseline));
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
-use logintel_core::control::Watch;
+use logintel_core::control::{Unattended, Watch};
 use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
 use logintel_core::pattern::{Pattern, is_space, is_word};
@@ -111,7 +111,7 @@ fn check(case: &Case, lines: &[String]) {
         );
     }
     // Through the artifact, as it is kept.
-    let model = artifact::decode(&artifact::encode(&model).unwrap()).unwrap();
+    let model = artifact::decode(&artifact::encode(&model, &Unattended).unwrap(), &Unattended).unwrap();
     let (vectorizer, mut scratch) = (Vectorizer::new(model).unwrap(), Scratch::default());
     for (&line, (indices, values)) in case.held.iter().zip(&case.rows) {
         let vector = vectorizer.embed(&lines[line], &mut scratch).unwrap();

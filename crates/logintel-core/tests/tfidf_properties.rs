@@ -3,7 +3,7 @@ mod common;
 
 use logintel_core::Error;
 use logintel_core::artifact;
-use logintel_core::control::Watch;
+use logintel_core::control::{Unattended, Watch};
 use logintel_core::counts::TermCounts;
 use logintel_core::options::TfidfOptions;
 use logintel_core::tfidf::TfidfModel;
@@ -149,8 +149,8 @@ proptest! {
     #[test]
     fn a_model_is_read_back_and_gives_unit_vectors(json in options(), documents in documents()) {
         let Ok(model) = count(&parsed(&json), &documents).finish() else { return Ok(()) };
-        let bytes = artifact::encode(&model).unwrap();
-        let read: TfidfModel = artifact::decode(&bytes).unwrap();
+        let bytes = artifact::encode(&model, &Unattended).unwrap();
+        let read: TfidfModel = artifact::decode(&bytes, &Unattended).unwrap();
         prop_assert_eq!(&read, &model);
         for index in 0..model.len() {
             prop_assert_eq!(model.find(&model.term(index)), Some(index));
@@ -183,25 +183,25 @@ proptest! {
     #[test]
     fn a_damaged_model_is_an_error(json in options(), documents in documents(), flip in 1_u8..=255) {
         let Ok(model) = count(&parsed(&json), &documents).finish() else { return Ok(()) };
-        let bytes = artifact::encode(&model).unwrap();
+        let bytes = artifact::encode(&model, &Unattended).unwrap();
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= flip;
-            prop_assert!(artifact::decode::<TfidfModel>(&damaged).is_err(), "byte {}", at);
-            prop_assert!(artifact::decode::<TfidfModel>(&bytes[..at]).is_err(), "cut at {}", at);
+            prop_assert!(artifact::decode::<TfidfModel>(&damaged, &Unattended).is_err(), "byte {}", at);
+            prop_assert!(artifact::decode::<TfidfModel>(&bytes[..at], &Unattended).is_err(), "cut at {}", at);
         }
-        prop_assert!(artifact::decode::<TfidfModel>(&[&bytes[..], &[0]].concat()).is_err());
+        prop_assert!(artifact::decode::<TfidfModel>(&[&bytes[..], &[0]].concat(), &Unattended).is_err());
     }
 
     #[test]
     fn a_forged_model_neither_panics_nor_takes_memory(json in options(), documents in documents(), flip in 1_u8..=255) {
         let Ok(model) = count(&parsed(&json), &documents).finish() else { return Ok(()) };
-        let bytes = artifact::encode(&model).unwrap();
+        let bytes = artifact::encode(&model, &Unattended).unwrap();
         for at in HEADER..bytes.len() {
             let mut forged = bytes.clone();
             forged[at] ^= flip;
             let forged = sealed(forged);
-            let (decoded, largest) = memory::largest(|| artifact::decode::<TfidfModel>(&forged));
+            let (decoded, largest) = memory::largest(|| artifact::decode::<TfidfModel>(&forged, &Unattended));
             prop_assert!(largest <= (forged.len() * 16).max(64 << 10), "byte {}: {} bytes", at, largest);
             if let Ok(model) = decoded {
                 use_it(model);
@@ -242,9 +242,9 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 #[test]
 fn a_newer_version_is_told_from_damage() {
     let model = count(&TfidfOptions::default(), &["one two".to_owned()]).finish().unwrap();
-    let mut bytes = artifact::encode(&model).unwrap();
+    let mut bytes = artifact::encode(&model, &Unattended).unwrap();
     bytes[4] = 2;
-    let error = artifact::decode::<TfidfModel>(&sealed(bytes)).unwrap_err();
+    let error = artifact::decode::<TfidfModel>(&sealed(bytes), &Unattended).unwrap_err();
     assert_eq!(error, Error::FormatVersion { what: "tfidf_model", found: 2, known: 1 });
 }
 
@@ -255,7 +255,7 @@ fn ngrams_that_are_no_terms_are_not_kept() {
     let bytes = |json: Value| {
         let model = count(&options(json), &documents).finish().unwrap();
         assert_eq!((model.len(), model.term(0), model.term(1)), (2, "aa".to_owned(), "bb".to_owned()));
-        artifact::encode(&model).unwrap().len()
+        artifact::encode(&model, &Unattended).unwrap().len()
     };
     assert_eq!(bytes(json!({"ngram_range": [1, 2], "min_df": 2})), bytes(json!({"min_df": 2})));
 }

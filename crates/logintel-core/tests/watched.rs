@@ -1,11 +1,12 @@
 //! Work on one line, and building a model, can be stopped: counted in polls.
 use std::cell::Cell;
 
-use logintel_core::Result;
-use logintel_core::baseline::Trainer;
+use logintel_core::artifact;
+use logintel_core::baseline::{Baseline, Trainer};
 use logintel_core::config::DetectorOptions;
 use logintel_core::control::{Control, Unattended, Watch};
 use logintel_core::detect::{Detector, Mode, Scratch};
+use logintel_core::{Error, Result};
 
 thread_local! {
     static POLLS: Cell<usize> = const { Cell::new(0) };
@@ -50,6 +51,19 @@ fn a_long_line_is_watched_in_training_and_in_judging() {
     let mut scratch = Scratch::new(watch());
     assert!(polls(|| detector.judge(&long, None, Mode::Live, &mut scratch).unwrap()).1 >= 4);
     assert!(polls(|| detector.explain(&long, None, &mut scratch).unwrap()).1 >= 4);
+}
+
+#[test]
+fn writing_and_reading_a_model_can_be_stopped() {
+    let baseline = trained(90, 2_000).finish(&Unattended).unwrap();
+    let (bytes, during) = polls(|| artifact::encode(&baseline, &watch()).unwrap());
+    assert!(during >= bytes.len() >> 17, "{during} polls in writing {} bytes", bytes.len());
+    let (read, during) = polls(|| artifact::decode::<Baseline>(&bytes, &watch()).unwrap());
+    assert!(read == baseline);
+    assert!(during >= bytes.len() >> 17, "{during} polls in reading {} bytes", bytes.len());
+    let stopped = Watch::new(|| Err(Error::Canceled));
+    assert_eq!(artifact::encode(&baseline, &stopped), Err(Error::Canceled));
+    assert_eq!(artifact::decode::<Baseline>(&bytes, &stopped), Err(Error::Canceled));
 }
 
 /// Polls in each phase.
