@@ -306,6 +306,8 @@ struct Postings {
     /// Term `t` holds the postings `starts[t]..starts[t + 1]`.
     starts: Vec<usize>,
     list: Vec<Posting>,
+    /// For each posting the length of what its row has of the terms after this one, those more frequent.
+    after: Vec<f32>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -313,6 +315,8 @@ struct Posting {
     row: u32,
     /// Of the row scaled to length 1.
     weight: f32,
+    /// Length of what the row has of terms that are more frequent in its group.
+    after: f32,
 }
 
 impl Postings {
@@ -335,15 +339,38 @@ impl Postings {
             for (t, weight) in rows.weights(row as usize) {
                 steps.pass(1)?;
                 let at = &mut next[t as usize];
-                list[*at] = Posting { row, weight: weight as f32 };
+                list[*at] = Posting { row, weight: weight as f32, after: 0.0 };
                 *at += 1;
             }
         }
-        Ok(Postings { starts, list })
+        let mut lengths = Lengths::new(rows.len());
+        let mut after = vec![0.0; list.len()];
+        for (after, posting) in after.iter_mut().zip(&list).rev() {
+            steps.pass(1)?;
+            *after = lengths.before(posting);
+        }
+        Ok(Postings { starts, list, after })
     }
 
     fn of(&self, term: u32) -> std::ops::Range<usize> {
         self.starts[term as usize]..self.starts[term as usize + 1]
+    }
+}
+
+/// How long rows are in the terms seen so far.
+struct Lengths(Vec<f64>);
+
+impl Lengths {
+    fn new(rows: usize) -> Self {
+        Lengths(vec![0.0; rows])
+    }
+
+    /// The posting's row before the posting, which is seen now.
+    fn before(&mut self, posting: &Posting) -> f32 {
+        let squares = &mut self.0[posting.row as usize];
+        let before = squares.sqrt() as f32;
+        *squares += f64::from(posting.weight) * f64::from(posting.weight);
+        before
     }
 }
 

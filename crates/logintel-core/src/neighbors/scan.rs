@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Collect, NONE, Postings, Rows};
+use super::{Collect, NONE, Posting, Postings, Rows};
 use crate::error::{Error, Result};
 use crate::sparse::SparseRef;
 
@@ -48,6 +48,16 @@ pub(super) struct List {
     pub weight: f32,
     /// What the list can add to a row at most.
     pub bound: f32,
+    /// Length of what the query has in the lists after this one.
+    pub after: f32,
+}
+
+impl List {
+    /// What this list and those after it can add at most to a row of which they are all: the product of one term,
+    /// and by Cauchy and Schwarz that of the others.
+    fn reach(&self, posting: &Posting, after: f32) -> f32 {
+        self.weight * posting.weight + self.after * after
+    }
 }
 
 impl Scratch {
@@ -166,7 +176,8 @@ impl Scratch {
         self.rest.clear();
         self.rest.resize(self.lists.len() + 1, 0.0);
         let (mut squares, mut products) = (0.0, 0.0);
-        for (i, list) in self.lists.iter().enumerate().rev() {
+        for (i, list) in self.lists.iter_mut().enumerate().rev() {
+            list.after = f64::sqrt(squares) as f32;
             squares += f64::from(list.weight) * f64::from(list.weight);
             products += f64::from(list.bound);
             self.rest[i] = f64::min(f64::sqrt(squares), products);
@@ -186,7 +197,7 @@ impl Search<'_> {
     pub fn run(&self, scratch: &mut Scratch, eager: usize, collect: &mut impl Collect) -> ControlFlow<()> {
         scratch.bound_rest();
         let before = scratch.met.len();
-        let flow = match self.glance(scratch, eager, collect) {
+        let flow = match self.glance(scratch, eager, |at| self.postings.list[at].after, collect) {
             ControlFlow::Continue(Some((list, at))) => self.add_up(scratch, list, at, collect),
             ControlFlow::Continue(None) => ControlFlow::Continue(()),
             ControlFlow::Break(()) => ControlFlow::Break(()),
@@ -201,6 +212,7 @@ impl Search<'_> {
         &self,
         scratch: &mut Scratch,
         mut left: usize,
+        after: impl Fn(usize) -> f32,
         collect: &mut impl Collect,
     ) -> ControlFlow<(), Option<(usize, usize)>> {
         let mut steps = left * VERIFY_COST;
@@ -209,19 +221,25 @@ impl Search<'_> {
                 return ControlFlow::Continue(None);
             }
             let list = scratch.lists[i];
+            let mut least = (collect.floor() - scratch.slack) as f32;
             for at in list.start..list.end {
-                let row = self.postings.list[at].row;
+                let posting = self.postings.list[at];
+                let row = posting.row;
                 if left == 0 || steps == 0 {
                     return ControlFlow::Continue(Some((i, at)));
                 }
                 steps -= 1;
-                if scratch.partial[row as usize] != 0.0 || !collect.wants(row) {
+                if list.reach(&posting, after(at)) < least
+                    || scratch.partial[row as usize] != 0.0
+                    || !collect.wants(row)
+                {
                     continue;
                 }
                 left -= 1;
                 scratch.partial[row as usize] = VERIFIED;
                 scratch.met.push(row);
                 collect.offer(row, scratch.distance(self.rows, row))?;
+                least = (collect.floor() - scratch.slack) as f32;
             }
         }
         ControlFlow::Continue(None)
@@ -247,6 +265,7 @@ impl Search<'_> {
 
     /// Meets the rows of the lists in which a row first met can reach the floor; returns the list after them.
     fn meet(&self, scratch: &mut Scratch, first: usize, at: usize, floor: f64) -> usize {
+        let least = (floor - scratch.slack) as f32;
         for i in first..scratch.lists.len() {
             if scratch.rest[i] < floor - scratch.slack {
                 return i;
@@ -255,6 +274,9 @@ impl Search<'_> {
             for p in &self.postings.list[if i == first { at } else { list.start }..list.end] {
                 let sum = &mut scratch.partial[p.row as usize];
                 if *sum == 0.0 {
+                    if list.reach(p, p.after) < least {
+                        continue;
+                    }
                     *sum = MET;
                     scratch.met.push(p.row);
                 }
