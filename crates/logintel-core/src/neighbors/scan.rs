@@ -29,7 +29,7 @@ pub struct Scratch {
     pub(super) lists: Vec<List>,
     /// What the lists from here on can add at most.
     rest: Vec<f64>,
-    partial: Vec<f32>,
+    partial: Vec<Partial>,
     /// Rows whose `partial` is not zero.
     met: Vec<u32>,
     /// Rows met that may reach the floor.
@@ -37,6 +37,22 @@ pub struct Scratch {
     /// Bound of each group, and the groups that may matter with theirs.
     pub(super) group_bound: Vec<f32>,
     pub(super) groups: Vec<(u32, f32)>,
+}
+
+/// What is known of a row's product with the query.
+#[derive(Debug, Clone, Copy, Default)]
+struct Partial {
+    /// Zero if the row was not met.
+    sum: f32,
+    /// Length of what the row has of terms that are yet to come.
+    after: f32,
+}
+
+impl Partial {
+    fn add(&mut self, weight: f32, posting: &Posting) {
+        self.sum += weight * posting.weight;
+        self.after = posting.after;
+    }
 }
 
 /// Postings to go through.
@@ -126,14 +142,14 @@ impl Scratch {
             self.dense.resize(rows.frequencies.len(), 0.0);
         }
         if self.partial.len() < rows.len() {
-            self.partial.resize(rows.len(), 0.0);
+            self.partial.resize(rows.len(), Partial::default());
         }
     }
 
     /// Forgets which rows were met, but for the first `keep`.
     pub(super) fn clear_from(&mut self, keep: usize) {
         for row in self.met.drain(keep..) {
-            self.partial[row as usize] = 0.0;
+            self.partial[row as usize] = Partial::default();
         }
     }
 
@@ -170,6 +186,12 @@ impl Scratch {
         })
     }
 
+    /// Bounds of products when the lists before `next` are added up.
+    fn bound(&self, next: usize) -> Bound {
+        let after = next.checked_sub(1).map_or(1.0, |last| self.lists[last].after);
+        Bound { rest: self.rest[next] as f32, after }
+    }
+
     /// Bounds of what the lists from each one on can add: by Cauchy and Schwarz over the query's weights, as no
     /// row is longer than 1, and by the largest product of each list.
     pub(super) fn bound_rest(&mut self) {
@@ -182,6 +204,22 @@ impl Scratch {
             products += f64::from(list.bound);
             self.rest[i] = f64::min(f64::sqrt(squares), products);
         }
+    }
+}
+
+/// What the lists that are left can add.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// To any row.
+    rest: f32,
+    /// To a row that is of length 1 in the terms to come.
+    after: f32,
+}
+
+impl Bound {
+    /// The largest that the product with a row can be.
+    fn of(self, partial: Partial) -> f32 {
+        partial.sum - MET + self.rest.min(self.after * partial.after)
     }
 }
 
@@ -230,13 +268,13 @@ impl Search<'_> {
                 }
                 steps -= 1;
                 if list.reach(&posting, after(at)) < least
-                    || scratch.partial[row as usize] != 0.0
+                    || scratch.partial[row as usize].sum != 0.0
                     || !collect.wants(row)
                 {
                     continue;
                 }
                 left -= 1;
-                scratch.partial[row as usize] = VERIFIED;
+                scratch.partial[row as usize].sum = VERIFIED;
                 scratch.met.push(row);
                 collect.offer(row, scratch.distance(self.rows, row))?;
                 least = (collect.floor() - scratch.slack) as f32;
@@ -272,15 +310,15 @@ impl Search<'_> {
             }
             let list = scratch.lists[i];
             for p in &self.postings.list[if i == first { at } else { list.start }..list.end] {
-                let sum = &mut scratch.partial[p.row as usize];
-                if *sum == 0.0 {
+                let partial = &mut scratch.partial[p.row as usize];
+                if partial.sum == 0.0 {
                     if list.reach(p, p.after) < least {
                         continue;
                     }
-                    *sum = MET;
+                    partial.sum = MET;
                     scratch.met.push(p.row);
                 }
-                *sum += list.weight * p.weight;
+                partial.add(list.weight, p);
             }
         }
         scratch.lists.len()
@@ -297,12 +335,13 @@ impl Search<'_> {
     ) -> ControlFlow<()> {
         let mut promising = PROMISING;
         loop {
-            let least = collect.floor() - scratch.slack - scratch.rest[next] + f64::from(MET);
-            alive.retain(|&row| f64::from(scratch.partial[row as usize]) >= least);
+            let bound = scratch.bound(next);
+            let least = (collect.floor() - scratch.slack) as f32;
+            alive.retain(|&row| bound.of(scratch.partial[row as usize]) >= least);
             if promising > 0 && alive.len() > promising {
                 // The best so far are likely to raise the floor, or to be enough.
                 alive.select_nth_unstable_by(promising, |&a, &b| {
-                    scratch.partial[b as usize].total_cmp(&scratch.partial[a as usize])
+                    scratch.partial[b as usize].sum.total_cmp(&scratch.partial[a as usize].sum)
                 });
                 for row in alive.drain(..promising) {
                     collect.offer(row, scratch.distance(self.rows, row))?;
@@ -315,16 +354,17 @@ impl Search<'_> {
                 break;
             }
             for p in &self.postings.list[list.start..list.end] {
-                let sum = &mut scratch.partial[p.row as usize];
-                if *sum != 0.0 {
-                    *sum += list.weight * p.weight;
+                let partial = &mut scratch.partial[p.row as usize];
+                if partial.sum != 0.0 {
+                    partial.add(list.weight, p);
                 }
             }
             next += 1;
         }
-        let reach = scratch.rest[next] + scratch.slack - f64::from(MET);
+        let bound = scratch.bound(next);
         for &row in &*alive {
-            if f64::from(scratch.partial[row as usize]) + reach >= collect.floor() {
+            let least = (collect.floor() - scratch.slack) as f32;
+            if bound.of(scratch.partial[row as usize]) >= least {
                 collect.offer(row, scratch.distance(self.rows, row))?;
             }
         }
