@@ -8,7 +8,8 @@
 //!
 //! No matrix of distances is kept: the tree grows by Borůvka's rounds (Borůvka 1926; March, Ram and Gray, *Fast
 //! Euclidean minimum spanning tree*, KDD 2010), each of which asks the index of [`crate::neighbors`] for the
-//! nearest row of another part.
+//! nearest row of another part. Most rows need not ask at first: an edge is no shorter than the core distances of its
+//! ends, and the rows within a core distance were seen when it was found.
 //!
 //! # Ties
 //!
@@ -120,7 +121,7 @@ impl Hdbscan {
     /// Bytes that [`Self::fit`] takes, those of `rows`, which stand for `all` rows, among them.
     pub fn memory(rows: &CsrMatrix, all: usize, threads: usize) -> u64 {
         let index = rows.bytes() + Rows::memory(rows, threads) + Rows::units_memory(rows);
-        index + rows.rows() as u64 * 200 + all as u64 * 100
+        index + rows.rows() as u64 * 220 + all as u64 * 100
     }
 
     /// Clusters rows of which `row_of` names the distinct row. Clusters of distinct rows are numbered from 0 in the

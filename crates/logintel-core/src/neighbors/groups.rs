@@ -5,13 +5,16 @@
 
 use std::ops::ControlFlow;
 
-use super::scan::{List, Scratch, Search};
+use super::scan::{List, Scratch, Search, VERIFY_COST};
 use super::{Collect, Lengths, NONE, Postings, Rows, Within, by_frequency};
 use crate::control::{Control, Steps, in_parts};
 use crate::error::Result;
 
 /// Rows that are verified as they come, before anything is added up.
 const EAGER: usize = 48;
+/// The same where that cannot be all, so that bounds have to be added up anyhow: enough to raise the floor, or to find
+/// dense what is dense.
+const FEW: usize = 8;
 
 /// Some rows in groups, indexed.
 #[derive(Debug, Clone)]
@@ -85,6 +88,7 @@ impl Groups {
             }
         }
         run_starts.push(runs.len());
+        // A search goes through a group's lists shortest first, so that is the order in which a row has terms left.
         let end = |at: usize| runs.get(at + 1).map_or(postings.list.len(), |next: &Run| next.start as usize);
         let sizes: Vec<u32> = (0..runs.len()).map(|at| (end(at) - runs[at].start as usize) as u32).collect();
         let mut lengths = Lengths::new(rows.len());
@@ -193,8 +197,9 @@ impl Groups {
         }
         scratch.bound_rest();
         let search = Search { rows, postings: &self.postings };
+        let eager = if scratch.to_see(collect.floor()) <= EAGER * VERIFY_COST { EAGER } else { FEW };
         search
-            .glance(scratch, EAGER, |at| self.postings.after[at], collect)
+            .glance(scratch, eager, |at| self.postings.after[at], collect)
             .map_continue(|stop| stop.is_some())
     }
 

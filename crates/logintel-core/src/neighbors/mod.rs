@@ -5,7 +5,8 @@
 //! Srikant, *Scaling up all pairs similarity search*, WWW 2007; Anastasiu and Karypis, *L2AP*, ICDE 2014) and of
 //! top-k retrieval (Turtle and Flood, *`MaxScore`*, 1995): terms are visited rarest first, a row first met where
 //! the remaining terms cannot reach the threshold any more is never looked at, and a row whose partial product
-//! plus what remains stays below it is not verified.
+//! plus what remains stays below it is not verified. What remains is bounded by Cauchy and Schwarz from both sides: by
+//! how long the query still is in the terms to come, and the row, which each posting tells.
 //!
 //! Bounds run in float32 on normalised weights, so each is widened by a slack that covers every rounding.
 
@@ -90,7 +91,7 @@ impl<'a> Rows<'a> {
         let terms = nnz.min(u64::from(matrix.dim));
         let columns =
             if u64::from(matrix.dim) <= 4 * nnz + 1024 { u64::from(matrix.dim) * 4 } else { terms * 20 };
-        nnz * 24 + rows * 32 + columns + terms * 40 + threads as u64 * (rows * 16 + terms * 8)
+        nnz * 44 + rows * 40 + columns + terms * 40 + threads as u64 * (rows * 20 + terms * 8)
     }
 
     /// Prepares `matrix`.

@@ -11,7 +11,7 @@ const MET: f32 = 2.0;
 /// Verified, and out of the way: no product lifts it.
 const VERIFIED: f32 = f32::NEG_INFINITY;
 /// Verifying a row costs about as much as passing so many postings.
-const VERIFY_COST: usize = 4;
+pub(super) const VERIFY_COST: usize = 4;
 
 /// Rows that are verified before the rest is winnowed.
 const PROMISING: usize = 8;
@@ -184,6 +184,15 @@ impl Scratch {
                 ControlFlow::Continue(())
             }
         })
+    }
+
+    /// Postings of the lists in which a row first met can reach `floor`.
+    pub(super) fn to_see(&self, floor: f64) -> usize {
+        let lists = self.lists.iter().zip(&self.rest);
+        lists
+            .take_while(|&(_, &rest)| rest >= floor - self.slack)
+            .map(|(list, _)| list.end - list.start)
+            .sum()
     }
 
     /// Bounds of products when the lists before `next` are added up.
