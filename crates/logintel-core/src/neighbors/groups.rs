@@ -88,17 +88,7 @@ impl Groups {
             }
         }
         run_starts.push(runs.len());
-        // A search goes through a group's lists shortest first, so that is the order in which a row has terms left.
-        let end = |at: usize| runs.get(at + 1).map_or(postings.list.len(), |next: &Run| next.start as usize);
-        let sizes: Vec<u32> = (0..runs.len()).map(|at| (end(at) - runs[at].start as usize) as u32).collect();
-        let mut lengths = Lengths::new(rows.len());
-        for at in by_frequency(&sizes, control)?.into_iter().rev() {
-            let start = runs[at as usize].start as usize;
-            for posting in &mut postings.list[start..start + sizes[at as usize] as usize] {
-                steps.pass(1)?;
-                posting.after = lengths.before(posting);
-            }
-        }
+        tell_lengths(rows, &mut postings, &runs, control)?;
         Ok(Groups { postings, run_starts, runs, members, member_starts })
     }
 
@@ -277,4 +267,25 @@ impl Groups {
         }
         scratch.lists.sort_by_key(|list| list.end - list.start);
     }
+}
+
+/// Tells each posting how long its row is in the terms that come after it. A search goes through a group's lists
+/// shortest first, so that is the order in which a row has terms left.
+fn tell_lengths(rows: &Rows<'_>, postings: &mut Postings, runs: &[Run], control: &dyn Control) -> Result<()> {
+    let mut steps = Steps::new(control);
+    let mut sizes = Vec::with_capacity(runs.len());
+    for (at, run) in runs.iter().enumerate() {
+        steps.pass(1)?;
+        let end = runs.get(at + 1).map_or(postings.list.len(), |next| next.start as usize);
+        sizes.push((end - run.start as usize) as u32);
+    }
+    let mut lengths = Lengths::new(rows.len());
+    for at in by_frequency(&sizes, control)?.into_iter().rev() {
+        let start = runs[at as usize].start as usize;
+        for posting in &mut postings.list[start..start + sizes[at as usize] as usize] {
+            steps.pass(1)?;
+            posting.after = lengths.before(posting);
+        }
+    }
+    Ok(())
 }
