@@ -8,7 +8,8 @@
 //!
 //! No matrix of distances is kept: the tree grows by Borůvka's rounds (Borůvka 1926; March, Ram and Gray, *Fast
 //! Euclidean minimum spanning tree*, KDD 2010), each of which asks the index of [`crate::neighbors`] for the
-//! nearest row of another part.
+//! nearest row of another part. Most rows need not ask at first: an edge is no shorter than the core distances of its
+//! ends, and the rows within a core distance were seen when it was found.
 //!
 //! # Ties
 //!
@@ -47,7 +48,7 @@ mod condense;
 mod tests;
 
 /// Rows within a row's core distance that are remembered.
-const SOME: usize = 4;
+const SOME: usize = 8;
 /// No row.
 const NONE: u32 = u32::MAX;
 
@@ -58,6 +59,19 @@ pub struct Hdbscan {
     pub min_cluster_size: u32,
     /// Rows, the row itself counted, within a row's core distance.
     pub min_samples: u32,
+}
+
+/// Rows within a row's core distance.
+#[derive(Debug, Clone, Copy)]
+struct Near {
+    /// The rest is `NONE`.
+    rows: [u32; SOME],
+    /// Whether these are all.
+    all: bool,
+}
+
+impl Near {
+    const UNKNOWN: Near = Near { rows: [NONE; SOME], all: false };
 }
 
 /// An edge of a tree over rows.
@@ -107,7 +121,7 @@ impl Hdbscan {
     /// Bytes that [`Self::fit`] takes, those of `rows`, which stand for `all` rows, among them.
     pub fn memory(rows: &CsrMatrix, all: usize, threads: usize) -> u64 {
         let index = rows.bytes() + Rows::memory(rows, threads) + Rows::units_memory(rows);
-        index + rows.rows() as u64 * 200 + all as u64 * 100
+        index + rows.rows() as u64 * 220 + all as u64 * 100
     }
 
     /// Clusters rows of which `row_of` names the distinct row. Clusters of distinct rows are numbered from 0 in the
@@ -163,8 +177,8 @@ impl Hdbscan {
         }
         let index = Index::of_units(Cow::Borrowed(rows), control)?;
         let mut pool = Pool::new(control);
-        let (core, some_near) = self.core_distances(&index, weights, &mut pool, control)?;
-        let edges = Forest::new(&index, &core, &some_near, control)?.grow(&mut pool, control)?;
+        let (core, near) = self.core_distances(&index, weights, &mut pool, control)?;
+        let edges = Forest::new(&index, &core, &near, control)?.grow(&mut pool, control)?;
         let of_copies = |row| f64::max(core[row], index.rows().distance_of_copies(row));
         let copies = (0..core.len()).map(of_copies).collect();
         Ok(Some(SpanningTree { core, copies, edges }))
@@ -188,30 +202,30 @@ impl Hdbscan {
         weights: &[u64],
         pool: &mut Pool<Scratch>,
         control: &dyn Control,
-    ) -> Result<(Vec<f64>, Vec<[u32; SOME]>)> {
+    ) -> Result<(Vec<f64>, Vec<Near>)> {
         let enough = u64::from(self.min_samples);
         let mut core = Vec::with_capacity(weights.len());
-        let mut some_near = Vec::with_capacity(weights.len());
+        let mut near = Vec::with_capacity(weights.len());
         for range in Pace::new(weights.len(), |row| index.rows().entries(row as u32)) {
             control.poll()?;
             control.progress("core distances", range.start as u64, weights.len() as u64);
             let found = pool.map(range, |scratch, row| {
                 let copies = index.rows().distance_of_copies(row);
                 if enough == 1 || (weights[row] >= enough && copies == 0.0) {
-                    return (0.0, [NONE; SOME]);
+                    return (0.0, Near::UNKNOWN);
                 }
                 let mut nearest = Nearest::new(row as u32, copies, enough, weights);
                 scratch.load_row(index.rows(), row);
                 index.search(scratch, &mut nearest);
                 scratch.unload();
-                (nearest.reach(), nearest.some())
+                (nearest.reach(), nearest.near())
             });
-            for (reach, some) in found {
+            for (reach, within) in found {
                 core.push(reach);
-                some_near.push(some);
+                near.push(within);
             }
         }
-        Ok((core, some_near))
+        Ok((core, near))
     }
 }
 
@@ -226,11 +240,14 @@ struct Nearest<'a> {
     total: u64,
     /// Farthest first; distances as bits, which order like them. The row itself stands for its copies.
     heap: BinaryHeap<(u64, u32)>,
+    /// The others that are no farther than the farthest of `heap`, or were when they came.
+    tied: Vec<(u64, u32)>,
 }
 
 impl<'a> Nearest<'a> {
     fn new(row: u32, copies: f64, enough: u64, weights: &'a [u64]) -> Self {
-        let mut nearest = Nearest { row, copies, enough, weights, total: 1, heap: BinaryHeap::new() };
+        let mut nearest =
+            Nearest { row, copies, enough, weights, total: 1, heap: BinaryHeap::new(), tied: Vec::new() };
         nearest.again();
         nearest
     }
@@ -247,12 +264,28 @@ impl<'a> Nearest<'a> {
         }
     }
 
-    fn some(&self) -> [u32; SOME] {
-        let mut some = [NONE; SOME];
-        for (slot, &(_, row)) in some.iter_mut().zip(&self.heap) {
+    /// Rows within reach, as many as are remembered. Those at distance 1 need not have been offered.
+    fn near(&self) -> Near {
+        let reach = self.reach();
+        let tied = self.tied.iter().filter(|&&(bits, _)| f64::from_bits(bits) <= reach);
+        let mut within = self.heap.iter().chain(tied);
+        let mut near = Near::UNKNOWN;
+        for (slot, &(_, row)) in near.rows.iter_mut().zip(&mut within) {
             *slot = row;
         }
-        some
+        near.all = reach < 1.0 && within.next().is_none();
+        near
+    }
+
+    /// Remembers a row that is as far as the farthest that is needed, as far as that may matter.
+    fn tie(&mut self, bits: u64, row: u32) {
+        if self.tied.len() > SOME {
+            let reach = self.reach().to_bits();
+            self.tied.retain(|&(bits, _)| bits <= reach);
+        }
+        if self.tied.len() <= SOME {
+            self.tied.push((bits, row));
+        }
     }
 }
 
@@ -269,6 +302,9 @@ impl Collect for Nearest<'_> {
 
     fn offer(&mut self, row: u32, distance: f64) -> ControlFlow<()> {
         if self.total >= self.enough && distance >= self.reach() {
+            if distance <= self.reach() {
+                self.tie(distance.to_bits(), row);
+            }
             return ControlFlow::Continue(());
         }
         self.heap.push((distance.to_bits(), row));
@@ -278,14 +314,17 @@ impl Collect for Nearest<'_> {
             if without < self.enough {
                 break;
             }
-            self.heap.pop();
             self.total = without;
+            if let Some((bits, row)) = self.heap.pop() {
+                self.tie(bits, row);
+            }
         }
         ControlFlow::Continue(())
     }
 
     fn again(&mut self) {
         self.heap.clear();
+        self.tied.clear();
         self.total = 1;
         if self.weight(self.row) > 0 {
             let _ = self.offer(self.row, self.copies);
@@ -306,8 +345,8 @@ struct Shortest {
 struct Forest<'a> {
     index: &'a Index<'a>,
     core: &'a [f64],
-    /// Some rows within each row's core distance.
-    some_near: &'a [[u32; SOME]],
+    /// Rows within each row's core distance.
+    near: &'a [Near],
     parts: Sets,
     shortest: Vec<Shortest>,
     edges: Vec<Edge>,
@@ -319,16 +358,11 @@ struct Forest<'a> {
 }
 
 impl<'a> Forest<'a> {
-    fn new(
-        index: &'a Index<'a>,
-        core: &'a [f64],
-        some_near: &'a [[u32; SOME]],
-        control: &dyn Control,
-    ) -> Result<Self> {
+    fn new(index: &'a Index<'a>, core: &'a [f64], near: &'a [Near], control: &dyn Control) -> Result<Self> {
         Ok(Forest {
             index,
             core,
-            some_near,
+            near,
             parts: Sets::new(core.len()),
             shortest: core.iter().map(|&core| Shortest { weight: core, to: NONE }).collect(),
             edges: Vec::with_capacity(core.len().saturating_sub(1)),
@@ -406,15 +440,22 @@ impl<'a> Forest<'a> {
         best: &[Option<Edge>],
         scratch: &mut Scratch,
     ) -> Option<Shortest> {
+        let mut limit = self.longest;
+        let mut known = None;
         let foreign = |to: u32| to != NONE && part[to as usize] != part[row as usize];
-        let limit = self.some_near[row as usize]
-            .iter()
-            .filter(|&&to| foreign(to))
-            .map(|&to| self.core[row as usize].max(self.core[to as usize]))
-            .fold(self.longest, f64::min);
+        let own = self.core[row as usize];
+        for &to in self.near[row as usize].rows.iter().filter(|&&to| foreign(to)) {
+            let edge = Edge::new(own.max(self.core[to as usize]), row, to);
+            limit = limit.min(edge.weight);
+            improve(&mut known, edge);
+        }
         let limit = best[part[row as usize] as usize].map_or(limit, |edge| edge.weight.min(limit));
         if self.shortest[row as usize].weight > limit {
             return None;
+        }
+        // No edge is shorter than the core distance, and those as long lead to rows that are all known.
+        if let Some(edge) = known.filter(|edge| self.near[row as usize].all && edge.weight <= own) {
+            return Some(Shortest { weight: edge.weight, to: edge.low ^ edge.high ^ row });
         }
         let rows = self.index.rows();
         let mut foreign = Foreign { row, part, core: self.core, limit, found: None };

@@ -5,13 +5,16 @@
 
 use std::ops::ControlFlow;
 
-use super::scan::{List, Scratch, Search};
-use super::{Collect, NONE, Postings, Rows, Within};
+use super::scan::{List, Scratch, Search, VERIFY_COST};
+use super::{Collect, Lengths, NONE, Postings, Rows, Within, by_frequency};
 use crate::control::{Control, Steps, in_parts};
 use crate::error::Result;
 
 /// Rows that are verified as they come, before anything is added up.
 const EAGER: usize = 48;
+/// The same where that cannot be all, so that bounds have to be added up anyhow: enough to raise the floor, or to find
+/// dense what is dense.
+const FEW: usize = 8;
 
 /// Some rows in groups, indexed.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub struct Groups {
 struct Run {
     group: u32,
     heaviest: f32,
+    /// The longest that a row is from this term on.
+    longest: f32,
     start: u32,
 }
 
@@ -61,7 +66,7 @@ impl Groups {
             members[next[group as usize]] = row as u32;
             next[group as usize] += 1;
         }
-        let postings = Postings::new(rows, &members, control)?;
+        let mut postings = Postings::new(rows, &members, control)?;
         let mut run_starts = Vec::with_capacity(postings.starts.len());
         let mut runs: Vec<Run> = Vec::new();
         for t in 0..rows.frequencies.len() as u32 {
@@ -73,15 +78,17 @@ impl Groups {
                 let posting = postings.list[at];
                 let group = group_of[posting.row as usize];
                 if group != last {
-                    runs.push(Run { group, heaviest: 0.0, start: at as u32 });
+                    runs.push(Run { group, heaviest: 0.0, longest: 0.0, start: at as u32 });
                     last = group;
                 }
                 if let Some(run) = runs.last_mut() {
                     run.heaviest = run.heaviest.max(posting.weight.abs());
+                    run.longest = run.longest.max(posting.weight.hypot(postings.after[at]));
                 }
             }
         }
         run_starts.push(runs.len());
+        tell_lengths(rows, &mut postings, &runs, control)?;
         Ok(Groups { postings, run_starts, runs, members, member_starts })
     }
 
@@ -170,11 +177,20 @@ impl Groups {
         scratch.lists.clear();
         for &(term, weight) in &scratch.query {
             let range = self.postings.of(term);
-            scratch.lists.push(List { start: range.start, end: range.end, weight, bound: weight.abs() });
+            scratch.lists.push(List {
+                start: range.start,
+                end: range.end,
+                weight,
+                bound: weight.abs(),
+                after: 0.0,
+            });
         }
         scratch.bound_rest();
         let search = Search { rows, postings: &self.postings };
-        search.glance(scratch, EAGER, collect).map_continue(|stop| stop.is_some())
+        let eager = if scratch.to_see(collect.floor()) <= EAGER * VERIFY_COST { EAGER } else { FEW };
+        search
+            .glance(scratch, eager, |at| self.postings.after[at], collect)
+            .map_continue(|stop| stop.is_some())
     }
 
     /// Offers the rows of each group that may matter and were not met, the most promising group first.
@@ -209,12 +225,13 @@ impl Groups {
         let mut squares: f64 = scratch.query.iter().map(|&(_, w)| f64::from(w) * f64::from(w)).sum();
         for &(term, weight) in &scratch.query {
             // A group first met where the remaining terms cannot reach the floor holds nothing near.
-            let opens = squares.max(0.0).sqrt() >= floor;
+            let length = squares.max(0.0).sqrt() as f32;
+            let opens = floor as f32 / length;
             squares -= f64::from(weight) * f64::from(weight);
             for run in &self.runs[self.run_starts[term as usize]..self.run_starts[term as usize + 1]] {
                 let bound = &mut bounds[run.group as usize];
                 if *bound == 0.0 {
-                    if !opens {
+                    if run.longest < opens {
                         continue;
                     }
                     scratch.groups.push((run.group, 0.0));
@@ -244,9 +261,31 @@ impl Groups {
                     end: next,
                     weight,
                     bound: weight.abs() * run.heaviest,
+                    after: 0.0,
                 });
             }
         }
         scratch.lists.sort_by_key(|list| list.end - list.start);
     }
+}
+
+/// Tells each posting how long its row is in the terms that come after it. A search goes through a group's lists
+/// shortest first, so that is the order in which a row has terms left.
+fn tell_lengths(rows: &Rows<'_>, postings: &mut Postings, runs: &[Run], control: &dyn Control) -> Result<()> {
+    let mut steps = Steps::new(control);
+    let mut sizes = Vec::with_capacity(runs.len());
+    for (at, run) in runs.iter().enumerate() {
+        steps.pass(1)?;
+        let end = runs.get(at + 1).map_or(postings.list.len(), |next| next.start as usize);
+        sizes.push((end - run.start as usize) as u32);
+    }
+    let mut lengths = Lengths::new(rows.len());
+    for at in by_frequency(&sizes, control)?.into_iter().rev() {
+        let start = runs[at as usize].start as usize;
+        for posting in &mut postings.list[start..start + sizes[at as usize] as usize] {
+            steps.pass(1)?;
+            posting.after = lengths.before(posting);
+        }
+    }
+    Ok(())
 }

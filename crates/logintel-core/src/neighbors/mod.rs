@@ -5,7 +5,8 @@
 //! Srikant, *Scaling up all pairs similarity search*, WWW 2007; Anastasiu and Karypis, *L2AP*, ICDE 2014) and of
 //! top-k retrieval (Turtle and Flood, *`MaxScore`*, 1995): terms are visited rarest first, a row first met where
 //! the remaining terms cannot reach the threshold any more is never looked at, and a row whose partial product
-//! plus what remains stays below it is not verified.
+//! plus what remains stays below it is not verified. What remains is bounded by Cauchy and Schwarz from both sides: by
+//! how long the query still is in the terms to come, and the row, which each posting tells.
 //!
 //! Bounds run in float32 on normalised weights, so each is widened by a slack that covers every rounding.
 
@@ -90,7 +91,7 @@ impl<'a> Rows<'a> {
         let terms = nnz.min(u64::from(matrix.dim));
         let columns =
             if u64::from(matrix.dim) <= 4 * nnz + 1024 { u64::from(matrix.dim) * 4 } else { terms * 20 };
-        nnz * 24 + rows * 32 + columns + terms * 40 + threads as u64 * (rows * 16 + terms * 8)
+        nnz * 44 + rows * 40 + columns + terms * 40 + threads as u64 * (rows * 20 + terms * 8)
     }
 
     /// Prepares `matrix`.
@@ -306,6 +307,8 @@ struct Postings {
     /// Term `t` holds the postings `starts[t]..starts[t + 1]`.
     starts: Vec<usize>,
     list: Vec<Posting>,
+    /// For each posting the length of what its row has of the terms after this one, those more frequent.
+    after: Vec<f32>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -313,6 +316,8 @@ struct Posting {
     row: u32,
     /// Of the row scaled to length 1.
     weight: f32,
+    /// Length of what the row has of terms that are more frequent in its group.
+    after: f32,
 }
 
 impl Postings {
@@ -335,15 +340,38 @@ impl Postings {
             for (t, weight) in rows.weights(row as usize) {
                 steps.pass(1)?;
                 let at = &mut next[t as usize];
-                list[*at] = Posting { row, weight: weight as f32 };
+                list[*at] = Posting { row, weight: weight as f32, after: 0.0 };
                 *at += 1;
             }
         }
-        Ok(Postings { starts, list })
+        let mut lengths = Lengths::new(rows.len());
+        let mut after = vec![0.0; list.len()];
+        for (after, posting) in after.iter_mut().zip(&list).rev() {
+            steps.pass(1)?;
+            *after = lengths.before(posting);
+        }
+        Ok(Postings { starts, list, after })
     }
 
     fn of(&self, term: u32) -> std::ops::Range<usize> {
         self.starts[term as usize]..self.starts[term as usize + 1]
+    }
+}
+
+/// How long rows are in the terms seen so far.
+struct Lengths(Vec<f64>);
+
+impl Lengths {
+    fn new(rows: usize) -> Self {
+        Lengths(vec![0.0; rows])
+    }
+
+    /// The posting's row before the posting, which is seen now.
+    fn before(&mut self, posting: &Posting) -> f32 {
+        let squares = &mut self.0[posting.row as usize];
+        let before = squares.sqrt() as f32;
+        *squares += f64::from(posting.weight) * f64::from(posting.weight);
+        before
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Collect, NONE, Postings, Rows};
+use super::{Collect, NONE, Posting, Postings, Rows};
 use crate::error::{Error, Result};
 use crate::sparse::SparseRef;
 
@@ -11,7 +11,7 @@ const MET: f32 = 2.0;
 /// Verified, and out of the way: no product lifts it.
 const VERIFIED: f32 = f32::NEG_INFINITY;
 /// Verifying a row costs about as much as passing so many postings.
-const VERIFY_COST: usize = 4;
+pub(super) const VERIFY_COST: usize = 4;
 
 /// Rows that are verified before the rest is winnowed.
 const PROMISING: usize = 8;
@@ -29,7 +29,7 @@ pub struct Scratch {
     pub(super) lists: Vec<List>,
     /// What the lists from here on can add at most.
     rest: Vec<f64>,
-    partial: Vec<f32>,
+    partial: Vec<Partial>,
     /// Rows whose `partial` is not zero.
     met: Vec<u32>,
     /// Rows met that may reach the floor.
@@ -37,6 +37,22 @@ pub struct Scratch {
     /// Bound of each group, and the groups that may matter with theirs.
     pub(super) group_bound: Vec<f32>,
     pub(super) groups: Vec<(u32, f32)>,
+}
+
+/// What is known of a row's product with the query.
+#[derive(Debug, Clone, Copy, Default)]
+struct Partial {
+    /// Zero if the row was not met.
+    sum: f32,
+    /// Length of what the row has of terms that are yet to come.
+    after: f32,
+}
+
+impl Partial {
+    fn add(&mut self, weight: f32, posting: &Posting) {
+        self.sum += weight * posting.weight;
+        self.after = posting.after;
+    }
 }
 
 /// Postings to go through.
@@ -48,6 +64,16 @@ pub(super) struct List {
     pub weight: f32,
     /// What the list can add to a row at most.
     pub bound: f32,
+    /// Length of what the query has in the lists after this one.
+    pub after: f32,
+}
+
+impl List {
+    /// What this list and those after it can add at most to a row of which they are all: the product of one term,
+    /// and by Cauchy and Schwarz that of the others.
+    fn reach(&self, posting: &Posting, after: f32) -> f32 {
+        self.weight * posting.weight + self.after * after
+    }
 }
 
 impl Scratch {
@@ -116,14 +142,14 @@ impl Scratch {
             self.dense.resize(rows.frequencies.len(), 0.0);
         }
         if self.partial.len() < rows.len() {
-            self.partial.resize(rows.len(), 0.0);
+            self.partial.resize(rows.len(), Partial::default());
         }
     }
 
     /// Forgets which rows were met, but for the first `keep`.
     pub(super) fn clear_from(&mut self, keep: usize) {
         for row in self.met.drain(keep..) {
-            self.partial[row as usize] = 0.0;
+            self.partial[row as usize] = Partial::default();
         }
     }
 
@@ -160,17 +186,49 @@ impl Scratch {
         })
     }
 
+    /// Postings of the lists in which a row first met can reach `floor`.
+    pub(super) fn to_see(&self, floor: f64) -> usize {
+        let lists = self.lists.iter().zip(&self.rest);
+        lists
+            .take_while(|&(_, &rest)| rest >= floor - self.slack)
+            .map(|(list, _)| list.end - list.start)
+            .sum()
+    }
+
+    /// Bounds of products when the lists before `next` are added up.
+    fn bound(&self, next: usize) -> Bound {
+        let after = next.checked_sub(1).map_or(1.0, |last| self.lists[last].after);
+        Bound { rest: self.rest[next] as f32, after }
+    }
+
     /// Bounds of what the lists from each one on can add: by Cauchy and Schwarz over the query's weights, as no
     /// row is longer than 1, and by the largest product of each list.
     pub(super) fn bound_rest(&mut self) {
         self.rest.clear();
         self.rest.resize(self.lists.len() + 1, 0.0);
         let (mut squares, mut products) = (0.0, 0.0);
-        for (i, list) in self.lists.iter().enumerate().rev() {
+        for (i, list) in self.lists.iter_mut().enumerate().rev() {
+            list.after = f64::sqrt(squares) as f32;
             squares += f64::from(list.weight) * f64::from(list.weight);
             products += f64::from(list.bound);
             self.rest[i] = f64::min(f64::sqrt(squares), products);
         }
+    }
+}
+
+/// What the lists that are left can add.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// To any row.
+    rest: f32,
+    /// To a row that is of length 1 in the terms to come.
+    after: f32,
+}
+
+impl Bound {
+    /// The largest that the product with a row can be.
+    fn of(self, partial: Partial) -> f32 {
+        partial.sum - MET + self.rest.min(self.after * partial.after)
     }
 }
 
@@ -186,7 +244,7 @@ impl Search<'_> {
     pub fn run(&self, scratch: &mut Scratch, eager: usize, collect: &mut impl Collect) -> ControlFlow<()> {
         scratch.bound_rest();
         let before = scratch.met.len();
-        let flow = match self.glance(scratch, eager, collect) {
+        let flow = match self.glance(scratch, eager, |at| self.postings.list[at].after, collect) {
             ControlFlow::Continue(Some((list, at))) => self.add_up(scratch, list, at, collect),
             ControlFlow::Continue(None) => ControlFlow::Continue(()),
             ControlFlow::Break(()) => ControlFlow::Break(()),
@@ -201,6 +259,7 @@ impl Search<'_> {
         &self,
         scratch: &mut Scratch,
         mut left: usize,
+        after: impl Fn(usize) -> f32,
         collect: &mut impl Collect,
     ) -> ControlFlow<(), Option<(usize, usize)>> {
         let mut steps = left * VERIFY_COST;
@@ -209,19 +268,25 @@ impl Search<'_> {
                 return ControlFlow::Continue(None);
             }
             let list = scratch.lists[i];
+            let mut least = (collect.floor() - scratch.slack) as f32;
             for at in list.start..list.end {
-                let row = self.postings.list[at].row;
+                let posting = self.postings.list[at];
+                let row = posting.row;
                 if left == 0 || steps == 0 {
                     return ControlFlow::Continue(Some((i, at)));
                 }
                 steps -= 1;
-                if scratch.partial[row as usize] != 0.0 || !collect.wants(row) {
+                if list.reach(&posting, after(at)) < least
+                    || scratch.partial[row as usize].sum != 0.0
+                    || !collect.wants(row)
+                {
                     continue;
                 }
                 left -= 1;
-                scratch.partial[row as usize] = VERIFIED;
+                scratch.partial[row as usize].sum = VERIFIED;
                 scratch.met.push(row);
                 collect.offer(row, scratch.distance(self.rows, row))?;
+                least = (collect.floor() - scratch.slack) as f32;
             }
         }
         ControlFlow::Continue(None)
@@ -247,18 +312,22 @@ impl Search<'_> {
 
     /// Meets the rows of the lists in which a row first met can reach the floor; returns the list after them.
     fn meet(&self, scratch: &mut Scratch, first: usize, at: usize, floor: f64) -> usize {
+        let least = (floor - scratch.slack) as f32;
         for i in first..scratch.lists.len() {
             if scratch.rest[i] < floor - scratch.slack {
                 return i;
             }
             let list = scratch.lists[i];
             for p in &self.postings.list[if i == first { at } else { list.start }..list.end] {
-                let sum = &mut scratch.partial[p.row as usize];
-                if *sum == 0.0 {
-                    *sum = MET;
+                let partial = &mut scratch.partial[p.row as usize];
+                if partial.sum == 0.0 {
+                    if list.reach(p, p.after) < least {
+                        continue;
+                    }
+                    partial.sum = MET;
                     scratch.met.push(p.row);
                 }
-                *sum += list.weight * p.weight;
+                partial.add(list.weight, p);
             }
         }
         scratch.lists.len()
@@ -275,12 +344,13 @@ impl Search<'_> {
     ) -> ControlFlow<()> {
         let mut promising = PROMISING;
         loop {
-            let least = collect.floor() - scratch.slack - scratch.rest[next] + f64::from(MET);
-            alive.retain(|&row| f64::from(scratch.partial[row as usize]) >= least);
+            let bound = scratch.bound(next);
+            let least = (collect.floor() - scratch.slack) as f32;
+            alive.retain(|&row| bound.of(scratch.partial[row as usize]) >= least);
             if promising > 0 && alive.len() > promising {
                 // The best so far are likely to raise the floor, or to be enough.
                 alive.select_nth_unstable_by(promising, |&a, &b| {
-                    scratch.partial[b as usize].total_cmp(&scratch.partial[a as usize])
+                    scratch.partial[b as usize].sum.total_cmp(&scratch.partial[a as usize].sum)
                 });
                 for row in alive.drain(..promising) {
                     collect.offer(row, scratch.distance(self.rows, row))?;
@@ -293,16 +363,17 @@ impl Search<'_> {
                 break;
             }
             for p in &self.postings.list[list.start..list.end] {
-                let sum = &mut scratch.partial[p.row as usize];
-                if *sum != 0.0 {
-                    *sum += list.weight * p.weight;
+                let partial = &mut scratch.partial[p.row as usize];
+                if partial.sum != 0.0 {
+                    partial.add(list.weight, p);
                 }
             }
             next += 1;
         }
-        let reach = scratch.rest[next] + scratch.slack - f64::from(MET);
+        let bound = scratch.bound(next);
         for &row in &*alive {
-            if f64::from(scratch.partial[row as usize]) + reach >= collect.floor() {
+            let least = (collect.floor() - scratch.slack) as f32;
+            if bound.of(scratch.partial[row as usize]) >= least {
                 collect.offer(row, scratch.distance(self.rows, row))?;
             }
         }
