@@ -22,7 +22,7 @@
 //! - Distances are rounded as scikit-learn's are, those between copies of a row included.
 //! - Of equal edges the one with the lower rows is in the tree.
 //! - Prim's algorithm, begun at row 0 and going to the lowest of several rows equally near, puts the edges in line.
-//! - They join in ascending weight, equal ones in the order in which `NumPy`'s sort with AVX-512 leaves them ([`argsort`]).
+//! - They join in ascending weight, equal ones in the order in which `NumPy`'s sort with AVX-512 leaves them (`argsort`).
 //! - Copies of a row that part at a tie go where most of them go, so that equal rows have one label. So a cluster
 //!   may end up with a few rows less than the least.
 //!
