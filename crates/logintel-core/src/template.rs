@@ -329,3 +329,130 @@ fn cause(tables: &[(String, Table)]) -> Option<(u32, Cause)> {
     let cause = Cause { example: String::new(), messages: table.messages, position, values };
     Some((table.example, cause))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Unattended;
+
+    fn mine(miner: Miner, lines: &[&str]) -> Mined {
+        let mut miner = miner;
+        for line in lines {
+            miner.add(line, 1, &Unattended).unwrap();
+        }
+        miner.finish(&Unattended).unwrap()
+    }
+
+    fn miner() -> Miner {
+        Miner::new(Vec::new(), u64::MAX)
+    }
+
+    fn texts(mined: &Mined) -> Vec<(&str, u64)> {
+        mined.templates.list.iter().map(|template| (template.text.as_str(), template.rows)).collect()
+    }
+
+    #[test]
+    fn words_vary_where_values_stand() {
+        let lines: Vec<String> =
+            ["ann", "bob", "eve", "joe"].map(|user| format!("login of user {user} from <ip>")).into();
+        let mined = mine(miner(), &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(texts(&mined), [("login of user <*> from <*>", 4)]);
+        // Who logs out is known from who logs in.
+        let more = ["login of user ann from <ip>", "session of user ann ended", "session of user bob ended"];
+        let lines: Vec<&str> = lines.iter().map(String::as_str).chain(more).collect();
+        let mined = mine(miner(), &lines);
+        assert_eq!(texts(&mined), [("login of user <*> from <*>", 5), ("session of user <*> ended", 2)]);
+    }
+
+    #[test]
+    fn verbs_states_and_first_words_stay() {
+        let lines = [
+            "disk <num> mounted",
+            "disk <num> removed",
+            "state changed to LEADING",
+            "state changed to LOOKING",
+            "state changed to FOLLOWING",
+            "state changed to OBSERVING",
+            "starting worker pool",
+            "stopping worker pool",
+            "draining worker pool",
+            "growing worker pool",
+        ];
+        assert_eq!(mine(miner(), &lines).templates.list.len(), lines.len());
+    }
+
+    #[test]
+    fn what_looks_like_a_variable_is_one_at_two_values() {
+        let lines = [
+            "loaded com.example.Main in <num> ms",
+            "loaded org.example.other.Start in <num> ms",
+            "BLOCK* delete blk_<num> blk_-<num> blk_<num>",
+            "BLOCK* delete blk_-<num>",
+            "closed, lifetime <<num> sec",
+            "closed, lifetime <time>",
+            "id FF:F<num>:<num>F:<num>:<num> up",
+            "id FF:<num>:<num>:<num>D:AB up",
+        ];
+        let expected = [
+            ("BLOCK* delete blk_<*>", 2),
+            ("closed, lifetime <*>", 2),
+            ("id <*> up", 2),
+            ("loaded <*> in <*>", 2),
+        ];
+        assert_eq!(texts(&mine(miner(), &lines)), expected);
+    }
+
+    #[test]
+    fn masks_of_the_user_are_variables() {
+        let mined =
+            mine(Miner::new(vec!["order".into()], u64::MAX), &["got <order>", "got <num>", "got <other>"]);
+        assert_eq!(texts(&mined), [("got <*>", 2), ("got <other>", 1)]);
+    }
+
+    #[test]
+    fn a_known_variable_stays_one_with_a_single_value() {
+        let users = ["login for ann", "login for bob", "login for eve", "login for joe"];
+        let before = mine(miner(), &users).templates;
+        assert_eq!(texts(&mine(miner().know(before), &["login for zoe"])), [("login for <*>", 1)]);
+        assert_eq!(texts(&mine(miner(), &["login for zoe"])), [("login for zoe", 1)]);
+    }
+
+    #[test]
+    fn beyond_the_bounds_rows_are_counted_and_the_cause_is_told() {
+        let mut miner = Miner { max_messages: 3, ..miner() };
+        for line in [
+            "saw cat at door",
+            "saw dog at door",
+            "saw fox at gate",
+            "saw fox at gate",
+            "up <num>",
+            "saw elk at door",
+        ] {
+            miner.add(line, 2, &Unattended).unwrap();
+        }
+        let overflow = miner.finish(&Unattended).unwrap().templates.overflow;
+        let cause = Cause { example: "saw cat at door".into(), messages: 3, position: 2, values: 3 };
+        assert_eq!(overflow, Overflow { rows: 4, cause: Some(cause) });
+    }
+
+    #[test]
+    fn beyond_the_bounds_lines_still_find_templates() {
+        let mut miner = Miner { max_messages: 4, ..miner() };
+        let mut numbers =
+            ["login for ann", "login for bob", "login for eve", "login for joe", "login for zoe"]
+                .map(|line| miner.add(line, 1, &Unattended).unwrap())
+                .to_vec();
+        assert_eq!(numbers.pop(), Some(numbers[0]));
+        let mined = miner.finish(&Unattended).unwrap();
+        assert_eq!(texts(&mined), [("login for <*>", 5)]);
+        assert_eq!(mined.templates.overflow, Overflow::default());
+    }
+
+    #[test]
+    fn mining_can_be_stopped() {
+        let mut miner = miner();
+        miner.add("login for ann", 1, &Unattended).unwrap();
+        let stopped = crate::control::Watch::new(|| Err(crate::Error::Canceled));
+        assert_eq!(miner.finish(&stopped), Err(crate::Error::Canceled));
+    }
+}

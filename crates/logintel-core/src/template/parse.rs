@@ -43,6 +43,8 @@ pub(super) struct Line {
     plain: String,
     /// Whether differences that mean nothing are left out.
     is_message: bool,
+    /// Whether a quote closes: every second one does, wherever it stands.
+    is_quoted: bool,
 }
 
 impl Line {
@@ -78,6 +80,7 @@ impl Line {
         self.text.clear();
         self.ends.clear();
         self.after_hole = 0;
+        self.is_quoted = false;
         let mut plain = std::mem::take(&mut self.plain);
         plain.clear();
         simplify(masked, kinds, &mut plain);
@@ -122,11 +125,14 @@ impl Line {
         let bytes = text.as_bytes();
         let (byte, next) = (bytes[at], bytes.get(at + 1).copied().unwrap_or(b' '));
         let is_value = matches!(before, b' ' | b'=' | b':');
-        if self.is_message && byte == b'<' && next == VARIABLE_BYTE && bytes.get(at + 2) != Some(&b'>') {
+        let is_less = byte == b'<' && next == VARIABLE_BYTE && bytes.get(at + 2) != Some(&b'>');
+        if self.is_message && is_less && is_delimiter(before) {
             // Less than a number: no bracket.
             return 1;
         }
-        if self.is_message && is_value && matches!((byte, next), (b'(', b')') | (b'[', b']') | (b'"', b'"')) {
+        let is_pair = matches!((byte, next), (b'(', b')') | (b'[', b']'))
+            || (byte, next) == (b'"', b'"') && !self.is_quoted;
+        if self.is_message && is_value && is_pair {
             // A value that is empty today.
             self.frame.push(byte as char);
             self.push(VARIABLE_STR);
@@ -134,6 +140,9 @@ impl Line {
             return 2;
         }
         if byte == b'"' {
+            self.is_quoted = !self.is_quoted;
+        }
+        if byte == b'"' && self.is_quoted {
             let inside = &bytes[at + 1..];
             let length = inside
                 .iter()
@@ -145,6 +154,7 @@ impl Line {
                 self.frame.push('"');
                 self.push(&text[at + 1..=at + length]);
                 self.frame.push('"');
+                self.is_quoted = false;
                 return length + 2;
             }
         }
