@@ -215,10 +215,10 @@ impl Miner {
         let mut words = Words::new();
         let mut tables = self.tables(&mut words, control)?;
         let mut merger = Merger::default();
-        let total = tables.len() as u64;
+        let total = 2 * tables.len() as u64;
         for pass in 0..2 {
             for (done, (_, table)) in tables.iter_mut().enumerate() {
-                control.progress("templates", (pass * total + done as u64) / 2, total);
+                control.progress("templates", pass * total / 2 + done as u64, total);
                 merger.merge(table, &words, control)?;
             }
             merger.again();
@@ -292,8 +292,8 @@ impl Miner {
         for template in &mut of {
             *template = template.and_then(|at| new[at as usize]);
         }
-        let lost = self.messages.iter().zip(&of).filter(|(_, template)| template.is_none());
-        templates.overflow.rows = self.overflow_rows + lost.map(|((_, rows), _)| rows).sum::<u64>();
+        let without = self.messages.iter().zip(&of).filter(|(_, template)| template.is_none());
+        templates.overflow.rows = self.overflow_rows + without.map(|((_, rows), _)| rows).sum::<u64>();
         templates.overflow.cause = cause
             .filter(|_| templates.overflow.rows > 0)
             .map(|cause| Cause { example: self.messages[cause.0 as usize].0.to_string(), ..cause.1 });
@@ -443,9 +443,22 @@ mod tests {
                 .map(|line| miner.add(line, 1, &Unattended).unwrap())
                 .to_vec();
         assert_eq!(numbers.pop(), Some(numbers[0]));
-        let mined = miner.finish(&Unattended).unwrap();
-        assert_eq!(texts(&mined), [("login for <*>", 5)]);
-        assert_eq!(mined.templates.overflow, Overflow::default());
+        let found = miner.finish(&Unattended).unwrap();
+        assert_eq!(texts(&found), [("login for <*>", 5)]);
+        assert_eq!(found.templates.overflow, Overflow::default());
+    }
+
+    #[test]
+    fn of_a_very_long_line_the_beginning_tells() {
+        let words = |from: usize| {
+            (from..400)
+                .map(|at| at.to_string().replace(|_: char| true, "w") + &"x".repeat(at % 7))
+                .collect::<Vec<_>>()
+        };
+        let lines = ["a", "b"].map(|end| [words(0).join(" "), words(0).join("="), end.into()].join(" "));
+        let found = mine(miner(), &[lines[0].as_str(), lines[1].as_str()]);
+        assert_eq!(found.templates.list.len(), 1);
+        assert_eq!((found.templates.list[0].rows, found.of), (2, vec![Some(0); 2]));
     }
 
     #[test]

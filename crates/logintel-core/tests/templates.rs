@@ -17,12 +17,11 @@ fn masked(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| masker.mask(line, &Watch::default()).unwrap().into_owned()).collect()
 }
 
-fn mine_with(miner: Miner, lines: &[String]) -> (Mined, Vec<Option<u32>>) {
-    let mut miner = miner;
+fn mine_with(mut miner: Miner, lines: &[String]) -> (Mined, Vec<Option<u32>>) {
     let numbers: Vec<_> = lines.iter().map(|line| miner.add(line, 1, &Unattended).unwrap()).collect();
-    let mined = miner.finish(&Unattended).unwrap();
-    let of = numbers.iter().map(|number| number.and_then(|number| mined.of[number as usize])).collect();
-    (mined, of)
+    let found = miner.finish(&Unattended).unwrap();
+    let of = numbers.iter().map(|number| number.and_then(|number| found.of[number as usize])).collect();
+    (found, of)
 }
 
 fn mine(lines: &[String]) -> (Mined, Vec<Option<u32>>) {

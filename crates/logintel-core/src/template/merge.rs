@@ -15,7 +15,7 @@
 //! other columns one at a time, the widest first, all groups of rows at once, until nothing changes. No step depends
 //! on the order of rows.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use hashbrown::{HashMap, HashSet, HashTable};
 
@@ -95,13 +95,14 @@ impl Words {
 }
 
 fn look(text: &str) -> Look {
-    let bytes = text.as_bytes();
-    let count = |byte| bytes.iter().filter(|&&b| b == byte).count();
+    let slashes = text.split(['/', '\\']).count() - 1;
     if text.chars().eq([VARIABLE]) {
         Look::Variable
-    } else if text.contains(VARIABLE) || is_dotted(text) || is_hex(bytes) {
-        Look::Soft
-    } else if count(b'/') + count(b'\\') >= 2 || count(b'/') == 1 && count(b'.') > 0 {
+    } else if text.contains(VARIABLE)
+        || is_dotted(text)
+        || is_hex(text.as_bytes())
+        || slashes > usize::from(!text.contains('.'))
+    {
         Look::Soft
     } else if is_state(text) {
         Look::State
@@ -298,6 +299,7 @@ impl Merger {
     /// Takes the column with the largest group of rows that differ in it alone, and all such groups of it.
     fn one(&mut self, table: &mut Table, words: &Words, steps: &mut Steps<'_>) -> Result<bool> {
         let columns = table.places.len();
+        let sums = sums(&table.rows, steps)?;
         let mut best: (usize, Vec<(u32, Vec<u32>)>) = (0, Vec::new());
         let mut best_column = 0;
         for column in 0..columns {
@@ -306,7 +308,7 @@ impl Merger {
             }
             let mut widest = 0;
             let mut groups = Vec::new();
-            for members in equal_but(&table.rows, column, steps)? {
+            for members in equal_but(&table.rows, &sums, column, steps)? {
                 let row = &table.rows[members[0] as usize];
                 let place = table.place(row, column, words);
                 let values: Vec<u32> = members.iter().map(|&row| table.rows[row as usize][column]).collect();
@@ -401,28 +403,44 @@ fn dedup(rows: &mut Vec<Box<[u32]>>) {
     rows.dedup();
 }
 
-/// Groups of at least two rows that are equal but for one column. Rows are distinct, so their values there are too.
-fn equal_but(rows: &[Box<[u32]>], column: usize, steps: &mut Steps<'_>) -> Result<Vec<Vec<u32>>> {
-    let equal = |a: &[u32], b: &[u32]| a[..column] == b[..column] && a[column + 1..] == b[column + 1..];
-    let mut table: HashTable<Vec<u32>> = HashTable::with_capacity(rows.len());
-    for (at, row) in rows.iter().enumerate() {
+/// A sum over the values of each row: without one value it tells the rest.
+fn sums(rows: &[Box<[u32]>], steps: &mut Steps<'_>) -> Result<Vec<u64>> {
+    let mut sums = Vec::with_capacity(rows.len());
+    for row in rows {
         steps.pass(row.len() + 1)?;
-        let hash = hash_but(row, column);
-        match table.find_mut(hash, |members| equal(&rows[members[0] as usize], row)) {
-            Some(members) => members.push(at as u32),
+        let terms = row.iter().enumerate().map(|(column, &word)| term(column, word));
+        sums.push(terms.fold(0, u64::wrapping_add));
+    }
+    Ok(sums)
+}
+
+fn term(column: usize, word: u32) -> u64 {
+    HASHER.hash_one((column as u32, word))
+}
+
+/// Groups of at least two rows that are equal but for one column. Rows are distinct, so their values there are too.
+fn equal_but(
+    rows: &[Box<[u32]>],
+    sums: &[u64],
+    column: usize,
+    steps: &mut Steps<'_>,
+) -> Result<Vec<Vec<u32>>> {
+    let hash = |at: u32| sums[at as usize].wrapping_sub(term(column, rows[at as usize][column]));
+    let equal = |a: &[u32], b: &[u32]| a[..column] == b[..column] && a[column + 1..] == b[column + 1..];
+    let mut table: HashTable<(u32, Vec<u32>)> = HashTable::with_capacity(rows.len());
+    for at in 0..rows.len() as u32 {
+        steps.pass(1)?;
+        let hash_of_rest = hash(at);
+        match table.find_mut(hash_of_rest, |&(first, _)| equal(&rows[first as usize], &rows[at as usize])) {
+            Some((_, others)) => {
+                steps.pass(rows[at as usize].len())?;
+                others.push(at);
+            }
             None => {
-                table.insert_unique(hash, vec![at as u32], |members| {
-                    hash_but(&rows[members[0] as usize], column)
-                });
+                table.insert_unique(hash_of_rest, (at, Vec::new()), |&(first, _)| hash(first));
             }
         }
     }
-    Ok(table.into_iter().filter(|members| members.len() > 1).collect())
-}
-
-fn hash_but(row: &[u32], column: usize) -> u64 {
-    let mut hasher = HASHER.build_hasher();
-    row[..column].hash(&mut hasher);
-    row[column + 1..].hash(&mut hasher);
-    hasher.finish()
+    let groups = table.into_iter().filter(|(_, others)| !others.is_empty());
+    Ok(groups.map(|(first, others)| [vec![first], others].concat()).collect())
 }
