@@ -382,6 +382,26 @@ mod tests {
     }
 
     #[test]
+    fn words_that_vary_freely_are_variables_together() {
+        let word = |seed: usize| {
+            format!("{}{}", ["ra", "to", "mi", "ke", "su", "lo", "ni"][seed % 7], ["x", "y", "zed"][seed % 3])
+        };
+        let lines: Vec<String> = (0..60)
+            .map(|at| {
+                format!(
+                    "moved {}{} out of {}q to disk {}w",
+                    word(at),
+                    word(at + 5),
+                    word(at * 11),
+                    word(at / 2)
+                )
+            })
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert_eq!(texts(&mine(miner(), &lines)), [("moved <*> out of <*> to disk <*>", 60)]);
+    }
+
+    #[test]
     fn what_looks_like_a_variable_is_one_at_two_values() {
         let lines = [
             "loaded com.example.Main in <num> ms",

@@ -12,8 +12,10 @@
 //!   ([`Merger::again`]): who logged in will log out.
 //!
 //! Columns of values that look like variables, and those after `=` and `:`, are taken together, for they vary together;
-//! other columns one at a time, the widest first, all groups of rows at once, until nothing changes. No step depends
-//! on the order of rows.
+//! other columns one at a time, the widest first, all groups of rows at once, until nothing changes. Where two words or
+//! more vary freely, no two rows agree on all but one; of many rows that are left, those that agree on what is frequent
+//! among them are taken together, and what is frequent nowhere varies ([`Merger::freely`]). No step depends on the order
+//! of rows.
 
 use std::hash::BuildHasher;
 
@@ -32,6 +34,10 @@ const BETWEEN_WORDS: usize = 6;
 const STATES: usize = 10;
 /// Distinct words that make a variable of the first word.
 const FIRST_WORD: usize = 12;
+/// Rows in which words may vary freely.
+const FREELY: usize = 20;
+/// One in so many rows has what is frequent.
+const FREQUENT: usize = 10;
 /// Rounds over one frame; each changes at least one column.
 const MAX_ROUNDS: usize = 200;
 
@@ -72,6 +78,11 @@ impl Words {
 
     pub fn text(&self, word: u32) -> &str {
         &self.texts[word as usize]
+    }
+
+    /// Whether it tells lines apart, being made of letters.
+    fn is_constant(&self, word: u32) -> bool {
+        self.text(word).chars().any(char::is_alphabetic)
     }
 
     /// The number of a word that is there.
@@ -241,6 +252,7 @@ impl Merger {
             let mut changed = self.together(table, words, false, &mut steps)?;
             changed |= self.together(table, words, true, &mut steps)?;
             changed |= self.one(table, words, &mut steps)?;
+            changed = changed || self.freely(table, words, &mut steps)?;
             if !changed || table.rows.len() == 1 {
                 break;
             }
@@ -283,7 +295,7 @@ impl Merger {
                 if !self.varies(&values, place, key, column, table, words) {
                     continue;
                 }
-                self.remember(table, key, column, &values);
+                self.remember(table, column.checked_sub(1).map(|before| key[before]), column, &values);
                 for &row in members {
                     table.rows[row as usize][column] = VARIABLE_WORD;
                 }
@@ -324,7 +336,7 @@ impl Merger {
         for (first, members) in &best.1 {
             let values: Vec<u32> = members.iter().map(|&row| table.rows[row as usize][best_column]).collect();
             let key = table.rows[*first as usize].clone();
-            self.remember(table, &key, best_column, &values);
+            self.remember(table, best_column.checked_sub(1).map(|before| key[before]), best_column, &values);
             for &row in members {
                 table.rows[row as usize][best_column] = VARIABLE_WORD;
             }
@@ -333,6 +345,60 @@ impl Merger {
             dedup(&mut table.rows);
         }
         Ok(best.0 > 0)
+    }
+
+    /// Takes rows together that agree on a first word, on names before `=`, and on what is frequent among them.
+    fn freely(&mut self, table: &mut Table, words: &Words, steps: &mut Steps<'_>) -> Result<bool> {
+        if table.rows.len() < FREELY {
+            return Ok(false);
+        }
+        let columns = table.places.len();
+        let fixed: Vec<bool> =
+            (0..columns).map(|column| column == 0 || table.places[column] == Place::Key).collect();
+        let mut parts: HashMap<Box<[u32]>, Vec<u32>, _> = HashMap::with_hasher(HASHER.clone());
+        for (at, row) in table.rows.iter().enumerate() {
+            steps.pass(columns)?;
+            let key = (0..columns).filter(|&column| fixed[column]).map(|column| row[column]).collect();
+            parts.entry(key).or_default().push(at as u32);
+        }
+        let mut parts: Vec<(Vec<u32>, Vec<bool>)> =
+            parts.into_values().map(|rows| (rows, fixed.clone())).collect();
+        let mut changed = false;
+        while let Some((rows, mut fixed)) = parts.pop() {
+            if rows.len() < FREELY {
+                continue;
+            }
+            let Some((count, column, word)) = most_frequent(table, &rows, &mut fixed, words, steps)? else {
+                continue;
+            };
+            if count > (rows.len() / FREQUENT).max(2) {
+                let has = |&row: &u32| table.rows[row as usize][column] == word;
+                let (with, without): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(has);
+                parts.push((without, fixed.clone()));
+                fixed[column] = true;
+                parts.push((with, fixed));
+                continue;
+            }
+            let row = table.rows[rows[0] as usize].clone();
+            let constants = (0..columns).filter(|&at| fixed[at] && words.is_constant(row[at])).count();
+            let free: Vec<usize> = (0..columns).filter(|&column| !fixed[column]).collect();
+            if free.len() > constants {
+                continue;
+            }
+            for &column in &free {
+                let values = distinct(rows.iter().map(|&row| table.rows[row as usize][column]));
+                let before = column.checked_sub(1).filter(|&before| fixed[before]).map(|before| row[before]);
+                self.remember(table, before, column, &values);
+            }
+            for &at in &rows {
+                free.iter().for_each(|&column| table.rows[at as usize][column] = VARIABLE_WORD);
+            }
+            changed = true;
+        }
+        if changed {
+            dedup(&mut table.rows);
+        }
+        Ok(changed)
     }
 
     /// Whether distinct values of a column, in rows that agree on `row` but where it has [`ANY`], make it a variable.
@@ -375,14 +441,40 @@ impl Merger {
         values.len() >= if at_slot { AT_SLOT } else { BETWEEN_WORDS }
     }
 
-    fn remember(&mut self, table: &Table, row: &[u32], column: usize, values: &[u32]) {
-        for &value in values {
-            let context = context(table, row, column, value);
-            if context.0 != ANY && context.0 != VARIABLE_WORD {
-                self.seen.insert(context);
-            }
+    /// Keeps the values of a variable that stands after the word `before`.
+    fn remember(&mut self, table: &Table, before: Option<u32>, column: usize, values: &[u32]) {
+        if let Some(before) = before.filter(|&before| before != ANY && before != VARIABLE_WORD) {
+            self.seen.extend(values.iter().map(|&value| (before, table.gaps[column], value)));
         }
     }
+}
+
+/// The word that most of the rows have in a column that is not fixed, how many, and where; columns in which all
+/// rows agree become fixed. `None` where no other is left. Of equals the first in the order of the line and the alphabet.
+fn most_frequent(
+    table: &Table,
+    rows: &[u32],
+    fixed: &mut [bool],
+    words: &Words,
+    steps: &mut Steps<'_>,
+) -> Result<Option<(usize, usize, u32)>> {
+    let mut best: Option<(usize, usize, u32)> = None;
+    for (column, fixed) in fixed.iter_mut().enumerate().filter(|(_, fixed)| !**fixed) {
+        steps.pass(rows.len())?;
+        let mut values: Vec<u32> = rows.iter().map(|&row| table.rows[row as usize][column]).collect();
+        values.sort_unstable();
+        let runs = values.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0]));
+        let order = |a: &(usize, u32), b: &(usize, u32)| {
+            a.0.cmp(&b.0).then_with(|| words.text(b.1).cmp(words.text(a.1)))
+        };
+        let Some((count, word)) = runs.max_by(order) else { continue };
+        if count == rows.len() {
+            *fixed = true;
+        } else if best.is_none_or(|best| count > best.0) {
+            best = Some((count, column, word));
+        }
+    }
+    Ok(best)
 }
 
 /// A value and what stands before it.
