@@ -156,7 +156,8 @@ impl Miner {
         self
     }
 
-    /// Takes in a masked message that so many rows have, and gives its number for [`Mined::of`]. Beyond the bounds that
+    /// Takes in a masked message that so many rows have, and gives its number for [`Mined::of`]. A very long one is looked
+    /// at as a whole, so the caller cuts it to what it can wait for. Beyond the bounds that
     /// is the number of another message that has the template it would have, or `None` where there is no such template.
     ///
     /// # Errors
@@ -479,6 +480,10 @@ mod tests {
         let found = mine(miner(), &[lines[0].as_str(), lines[1].as_str()]);
         assert_eq!(found.templates.list.len(), 1);
         assert_eq!((found.templates.list[0].rows, found.of), (2, vec![Some(0); 2]));
+        for end in ["", " b", ":", "(c)"] {
+            let line = "a:".repeat(70_000) + end;
+            assert_eq!(mine(miner(), &[line.as_str()]).of, [Some(0)]);
+        }
     }
 
     #[test]

@@ -391,7 +391,9 @@ impl Merger {
                 self.remember(table, before, column, &values);
             }
             for &at in &rows {
-                free.iter().for_each(|&column| table.rows[at as usize][column] = VARIABLE_WORD);
+                for &column in &free {
+                    table.rows[at as usize][column] = VARIABLE_WORD;
+                }
             }
             changed = true;
         }

@@ -18,7 +18,7 @@ const VARIABLE_BYTE: u8 = 1;
 pub(super) const HOLE: char = '\0';
 /// How a variable is written in a template.
 pub const WILDCARD: &str = "<*>";
-/// Values of a line that are told apart; what comes after is one variable.
+/// Values of a line that are told apart; what comes after is one variable, or nothing where it is the rest of a chunk.
 const MAX_VALUES: usize = 256;
 /// Longest quoted text that is one value.
 const MAX_QUOTED: usize = 64;
@@ -191,6 +191,9 @@ impl Line {
         self.frame.push_str(&chunk[..chunk.len() - body.len()]);
         let inner = body.trim_end_matches([':', '.', '!', '?', '*']);
         for (at, piece) in inner.split(':').enumerate() {
+            if self.len() >= MAX_VALUES {
+                return;
+            }
             if at > 0 {
                 self.frame.push(':');
             }
