@@ -18,15 +18,18 @@
 //!
 //! Where it comes from: that lines of one template agree in length and punctuation, and that a column's
 //! cardinality tells constants from variables, is `IPLoM` (Makanju et al., KDD 2009) and AEL (Jiang et al., QSIC 2008);
-//! that words of one line that are equally frequent belong together, Brain (Yu et al., TSC 2023); that first words are
+//! that what is frequent among lines is constant, Brain (Yu et al., TSC 2023); that first words are
 //! constants, Drain (He et al., ICWS 2017). What differs: values are judged by their look and place, known variables
 //! help unknown ones, and everything happens on distinct lines at once, so that no result depends on the order of lines.
 //!
-//! Identity. The same structures give the same texts, whatever else is trained with. Where a training sees one
-//! value only of what an earlier one knew as a variable, handing in the earlier templates ([`Miner::know`]) keeps it one.
+//! Identity. A template is its text, so that what was seen in the same ways before has the same template again. Where a
+//! training sees one value only of what an earlier one knew as a variable, handing in the earlier templates
+//! ([`Miner::know`]) keeps it one. A word becomes a variable when enough values of it have come, and then its text changes.
 //!
-//! Bounds. Distinct messages are kept up to a share of the memory; rows of further ones that no template fits are counted
-//! as overflow, and [`Overflow`] says what explodes.
+//! Bounds. At most [`MAX_DISTINCT`] messages are kept, within the bytes given; at most [`MAX_TEMPLATES`] templates, those
+//! with most rows. Further messages are matched against the templates so far. Rows that no template fits are counted as
+//! overflow, and [`Cause`] says which structure has most messages, and which of its values differs most. Only from there
+//! on does the order of lines matter.
 
 mod matcher;
 mod merge;
