@@ -29,6 +29,7 @@
 //! | [`neighbors`] | which rows are near a vector, exactly and without looking at all of them |
 //! | [`dbscan`] | which rows are dense together, at one distance |
 //! | [`hdbscan`] | which rows are dense together, at whatever distance suits them |
+//! | [`template`] | which lines were written by one statement of a program |
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
 //! | [`baseline`] | what is ordinary, learnt from history |
@@ -64,6 +65,7 @@ mod sort;
 pub mod sparse;
 pub mod stop_words;
 pub mod table;
+pub mod template;
 pub mod tfidf;
 pub mod tokenize;
 pub mod vectorizer;

@@ -111,26 +111,50 @@ fn replace(pattern: &Pattern, replacement: &str, text: &str, watch: &Watch) -> R
     Ok(Some(out))
 }
 
+/// Ends a chunk.
+const DELIMITER: u8 = 1;
+const DIGIT: u8 = 1 << 1;
+/// `/` or `\`.
+const SLASH: u8 = 1 << 2;
+const AT: u8 = 1 << 3;
+const DOT: u8 = 1 << 4;
+const COLON: u8 = 1 << 5;
+/// Stands between the parts of a chunk.
+const SEPARATOR: u8 = 1 << 6;
+/// Every mask needs a digit, but a path needs a slash or backslash, an address an `@`.
+const TELLS: u8 = DIGIT | SLASH | AT;
+
+/// What each byte is, so that a chunk is looked at once for all of it.
+static CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        class[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'/' | b'\\' => SLASH | SEPARATOR,
+            b'@' => AT | SEPARATOR,
+            b'.' => DOT | SEPARATOR,
+            b':' => COLON | SEPARATOR,
+            b'_' | b'-' | b'$' | b'+' | b'%' | b'&' | b'#' => SEPARATOR,
+            b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>' | b'"' | b'\'' | b'='
+            | b'|' | b'`' => DELIMITER,
+            byte if byte.is_ascii_whitespace() => DELIMITER,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    class
+};
+
+#[inline]
+fn class(byte: u8) -> u8 {
+    CLASS[byte as usize]
+}
+
 /// Where a chunk ends.
+#[inline]
 fn is_delimiter(byte: u8) -> bool {
-    byte.is_ascii_whitespace()
-        || matches!(
-            byte,
-            b',' | b';'
-                | b'('
-                | b')'
-                | b'['
-                | b']'
-                | b'{'
-                | b'}'
-                | b'<'
-                | b'>'
-                | b'"'
-                | b'\''
-                | b'='
-                | b'|'
-                | b'`'
-        )
+    class(byte) & DELIMITER != 0
 }
 
 /// Where a URL ends.
@@ -140,66 +164,87 @@ fn is_url_end(byte: u8) -> bool {
 
 /// Applies the built-in set.
 fn built_in<'a>(message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
-    // Every mask but a path needs a digit, and a path needs a slash or backslash, an address an @.
-    let tells = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'/' | b'\\' | b'@');
     let bytes = message.as_bytes();
     let mut pace = Steps::over_bytes(watch);
     let mut untold = bytes.chunks(BYTES_BETWEEN_POLLS);
     loop {
         let Some(part) = untold.next() else { return Ok(Cow::Borrowed(message)) };
         pace.pass(part.len())?;
-        if part.iter().any(tells) {
+        if part.iter().any(|&byte| class(byte) & TELLS != 0) {
             break;
         }
     }
     let mut out = String::with_capacity(message.len());
+    // Bytes in `out`, replaced or as they are: what stays is copied when something after it does not.
+    let mut copied = 0;
     let (mut at, mut passed, mut no_date_before) = (0, 0, 0);
     while at < bytes.len() {
         pace.pass(at - passed)?;
         passed = at;
-        let start = at;
         while at < bytes.len() && is_delimiter(bytes[at]) && replacement_at(&bytes[at..]) == 0 {
             at += 1;
         }
-        out.push_str(&message[start..at]);
-        if at >= no_date_before {
+        if at >= no_date_before && bytes.get(at).is_some_and(|&byte| begins_chain(byte)) {
             let chain = date_chain(&message[at..], &mut pace)?;
             if chain.is_date {
+                out.push_str(&message[copied..at]);
                 out.push_str("<time>");
                 at += chain.bytes;
+                copied = at;
                 continue;
             }
             // What begins within it has no more names and numbers than it has.
             no_date_before = at + chain.bytes;
         }
-        let (start, mut masked) = (at, false);
+        let (start, mut masked, mut classes) = (at, false, 0);
         while at < bytes.len() {
+            let class = class(bytes[at]);
+            if class & DELIMITER == 0 {
+                classes |= class;
+                at += 1;
+                continue;
+            }
             let replacement = replacement_at(&bytes[at..]);
-            if replacement == 0 && is_delimiter(bytes[at]) {
+            if replacement == 0 {
                 break;
             }
-            masked |= replacement > 0;
-            at += replacement.max(1);
+            masked = true;
+            at += replacement;
         }
         pace.pass(at - passed)?;
         passed = at;
-        let chunk = &message[start..at];
-        if masked {
-            mask_parts(chunk, &mut out, &mut pace)?;
+        if classes & TELLS == 0 {
             continue;
         }
-        if chunk.contains("://") {
-            // The query of a URL is part of it.
-            at += bytes[at..].iter().take_while(|&&b| !is_url_end(b)).count();
+        out.push_str(&message[copied..start]);
+        copied = at;
+        if masked {
+            mask_parts(&message[start..at], &mut out, &mut pace)?;
+            continue;
         }
-        mask_chunk(&message[start..at], &mut out, &mut pace)?;
+        if classes & (COLON | SLASH) == COLON | SLASH && message[start..at].contains("://") {
+            // The query of a URL is part of it.
+            let query = bytes[at..].iter().take_while(|&&b| !is_url_end(b));
+            for &byte in query {
+                classes |= class(byte);
+                at += 1;
+            }
+            copied = at;
+        }
+        mask_chunk(&message[start..at], classes, &mut out, &mut pace)?;
     }
+    out.push_str(&message[copied..]);
     Ok(Cow::Owned(out))
 }
 
 /// Bytes of a replacement at the beginning of the text, 0 if there is none. One that stands in the message already is
 /// part of its chunk, or masking what is masked would cut at its brackets and see chunks that were not there.
+#[inline]
 fn replacement_at(text: &[u8]) -> usize {
+    if text.first() == Some(&b'<') { replacement_after_bracket(text) } else { 0 }
+}
+
+fn replacement_after_bracket(text: &[u8]) -> usize {
     const KINDS: [&[u8]; 9] =
         [b"num>", b"ip>", b"hex>", b"time>", b"path>", b"host>", b"uuid>", b"url>", b"email>"];
     match text.split_first() {
@@ -246,45 +291,52 @@ fn date_chain(text: &str, pace: &mut Steps<'_>) -> Result<Chain> {
     Ok(Chain { bytes: end, is_date: names >= 1 && numbers >= 2 })
 }
 
-/// English names of days and months, short or long.
-fn is_date_name(word: &str) -> bool {
-    const NAMES: [&str; 19] = [
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    word.len() >= 3
-        && word.is_ascii()
-        && NAMES.iter().any(|name| {
-            name.len() >= word.len()
-                && name[..word.len()].eq_ignore_ascii_case(word)
-                && (word.len() == 3 || word.len() == name.len())
-        })
+/// Whether a chunk of a date may begin with the byte: a digit, or a name's first letter.
+#[inline]
+fn begins_chain(byte: u8) -> bool {
+    byte.is_ascii_digit()
+        || matches!(
+            byte.to_ascii_lowercase(),
+            b'm' | b't' | b'w' | b'f' | b's' | b'j' | b'a' | b'o' | b'n' | b'd'
+        )
 }
 
-/// Masks one chunk; punctuation around it stays.
-fn mask_chunk(chunk: &str, out: &mut String, pace: &mut Steps<'_>) -> Result<()> {
-    let head = chunk.len() - chunk.trim_start_matches([':', '*', '#', '$', '@', '!', '?']).len();
-    let body = chunk[head..].trim_end_matches([':', '.', '!', '?', '*', '#']);
+/// English names of days and months, short or long.
+fn is_date_name(word: &str) -> bool {
+    let &[a, b, c, ref rest @ ..] = word.as_bytes() else { return false };
+    let end = match [a, b, c].map(|byte| byte.to_ascii_lowercase()) {
+        [b'm', b'o', b'n'] | [b's', b'u', b'n'] | [b'f', b'r', b'i'] => "day",
+        [b't', b'u', b'e'] => "sday",
+        [b'w', b'e', b'd'] => "nesday",
+        [b't', b'h', b'u'] => "rsday",
+        [b's', b'a', b't'] => "urday",
+        [b'j', b'a', b'n'] => "uary",
+        [b'f', b'e', b'b'] => "ruary",
+        [b'm', b'a', b'r'] => "ch",
+        [b'a', b'p', b'r'] => "il",
+        [b'm', b'a', b'y'] => "",
+        [b'j', b'u', b'n'] => "e",
+        [b'j', b'u', b'l'] => "y",
+        [b'a', b'u', b'g'] => "ust",
+        [b's', b'e', b'p'] => "tember",
+        [b'o', b'c', b't'] => "ober",
+        [b'n', b'o', b'v'] | [b'd', b'e', b'c'] => "ember",
+        _ => return false,
+    };
+    rest.is_empty() || rest.eq_ignore_ascii_case(end.as_bytes())
+}
+
+/// Masks one chunk of bytes of these classes; punctuation around it stays.
+fn mask_chunk(chunk: &str, classes: u8, out: &mut String, pace: &mut Steps<'_>) -> Result<()> {
+    let bytes = chunk.as_bytes();
+    let is_head = |byte: &u8| matches!(byte, b':' | b'*' | b'#' | b'$' | b'@' | b'!' | b'?');
+    let is_tail = |byte: &u8| matches!(byte, b':' | b'.' | b'!' | b'?' | b'*' | b'#');
+    let head = bytes.iter().take_while(|&byte| is_head(byte)).count();
+    let tail = bytes[head..].iter().rev().take_while(|&byte| is_tail(byte)).count();
+    let body = &chunk[head..chunk.len() - tail];
     out.push_str(&chunk[..head]);
     if !body.is_empty() {
-        match classify(body) {
+        match classify(body, classes) {
             Some(kind) => out.push_str(kind),
             None => mask_parts(body, out, pace)?,
         }
@@ -293,17 +345,16 @@ fn mask_chunk(chunk: &str, out: &mut String, pace: &mut Steps<'_>) -> Result<()>
     Ok(())
 }
 
-/// The mask for a chunk that is replaced as a whole.
-fn classify(body: &str) -> Option<&'static str> {
+/// The mask for a chunk that is replaced as a whole. `classes` are at least those of its bytes.
+fn classify(body: &str, classes: u8) -> Option<&'static str> {
     let bytes = body.as_bytes();
-    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
-    if body.contains("://") {
+    if classes & (COLON | SLASH) == COLON | SLASH && body.contains("://") {
         return Some("<url>");
     }
     let first = bytes[0];
-    if digits > 0 {
+    if classes & DIGIT != 0 {
         let address = body.trim_start_matches('/');
-        if is_ipv4(address) || is_ipv6(address) {
+        if classes & DOT != 0 && is_ipv4(address) || classes & COLON != 0 && is_ipv6(address) {
             return Some(if first == b'/' { "/<ip>" } else { "<ip>" });
         }
         if is_number(body) {
@@ -318,14 +369,14 @@ fn classify(body: &str) -> Option<&'static str> {
         if is_hex(body) {
             return Some("<hex>");
         }
-        if is_host(body) {
+        if classes & DOT != 0 && is_host(body) {
             return Some("<host>");
         }
     }
-    if is_path(bytes) {
+    if classes & SLASH != 0 && is_path(bytes) {
         return Some("<path>");
     }
-    is_email(body).then_some("<email>")
+    (classes & AT != 0 && is_email(body)).then_some("<email>")
 }
 
 /// Four numbers of up to three digits, perhaps with a port or a prefix length.
@@ -479,40 +530,39 @@ fn is_email(body: &str) -> bool {
 /// Replaces the digits of a chunk that is not replaced as a whole: a part between `_`, `-`, `.`, `:`, `/`, `@`
 /// that is a hexadecimal string as a whole, else each run of digits.
 fn mask_parts(body: &str, out: &mut String, pace: &mut Steps<'_>) -> Result<()> {
-    for piece in body.split_inclusive(['_', '-', '.', ':', '/', '@', '$', '\\', '+', '%', '&', '#']) {
-        let cut = piece.len()
-            - usize::from(piece.ends_with(['_', '-', '.', ':', '/', '@', '$', '\\', '+', '%', '&', '#']));
-        let (word, separator) = piece.split_at(cut);
-        pace.pass(piece.len())?;
-        if word.bytes().any(|b| b.is_ascii_digit()) {
-            if is_hex(word) {
+    let bytes = body.as_bytes();
+    let (mut at, mut copied) = (0, 0);
+    while at < bytes.len() {
+        let (start, mut classes) = (at, 0);
+        while at < bytes.len() && class(bytes[at]) & SEPARATOR == 0 {
+            classes |= class(bytes[at]);
+            at += 1;
+        }
+        pace.pass(at + 1 - start)?;
+        if classes & DIGIT != 0 {
+            out.push_str(&body[copied..start]);
+            copied = at;
+            if is_hex(&body[start..at]) {
                 out.push_str("<hex>");
             } else {
-                mask_digits(word, out, pace)?;
+                mask_digits(&body[start..at], out);
             }
-        } else {
-            out.push_str(word);
         }
-        out.push_str(separator);
+        at += 1;
     }
+    out.push_str(&body[copied..]);
     Ok(())
 }
 
-fn mask_digits(word: &str, out: &mut String, pace: &mut Steps<'_>) -> Result<()> {
-    let mut in_digits = false;
-    for c in word.chars() {
-        pace.pass(c.len_utf8())?;
-        if c.is_ascii_digit() {
-            if !in_digits {
-                out.push_str("<num>");
-            }
-            in_digits = true;
-        } else {
-            in_digits = false;
-            out.push(c);
-        }
+fn mask_digits(word: &str, out: &mut String) {
+    let mut rest = word;
+    while let Some(digits) = rest.bytes().position(|byte| byte.is_ascii_digit()) {
+        out.push_str(&rest[..digits]);
+        out.push_str("<num>");
+        let run = rest[digits..].bytes().take_while(u8::is_ascii_digit).count();
+        rest = &rest[digits + run..];
     }
-    Ok(())
+    out.push_str(rest);
 }
 
 #[cfg(test)]

@@ -1,0 +1,127 @@
+//! Which template a line has.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use hashbrown::{HashMap, HashTable};
+
+use super::Templates;
+use super::merge::{VARIABLE_WORD, Words};
+use super::parse::Line;
+use crate::table::HASHER;
+
+/// Shapes of one frame, a shape being which values vary; further templates are not matched.
+pub(super) const MAX_SHAPES: usize = 256;
+/// A word that no template has.
+const UNKNOWN: u32 = u32::MAX;
+
+/// Buffers of a caller's.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    line: Line,
+    row: Vec<u32>,
+}
+
+/// Templates made ready to be found.
+#[derive(Debug)]
+pub struct Matcher {
+    kinds: Vec<String>,
+    words: Words,
+    frames: HashMap<String, Frame, foldhash::fast::FixedState>,
+}
+
+#[derive(Debug, Default)]
+struct Frame {
+    /// From the least to the most variables.
+    shapes: Vec<Shape>,
+}
+
+/// Templates in which the same values vary.
+#[derive(Debug)]
+struct Shape {
+    /// Columns that vary.
+    varying: Box<[u16]>,
+    /// Rows of templates, by the hash of what does not vary.
+    table: HashTable<(Box<[u32]>, u32)>,
+}
+
+impl Matcher {
+    /// Makes the templates ready.
+    pub fn new(templates: &Templates) -> Self {
+        let mut matcher = Matcher {
+            kinds: templates.kinds.clone(),
+            words: Words::new(),
+            frames: HashMap::with_hasher(HASHER.clone()),
+        };
+        let mut line = Line::default();
+        for (at, template) in templates.list.iter().enumerate() {
+            line.read(&template.text);
+            let row = line.values().map(|value| matcher.words.number(value)).collect();
+            matcher.insert(&line.frame, row, at as u32);
+        }
+        matcher.frames.values_mut().for_each(Frame::sort);
+        matcher
+    }
+
+    fn insert(&mut self, frame: &str, row: Box<[u32]>, template: u32) {
+        let frame = self.frames.entry_ref(frame).or_default();
+        let varying: Box<[u16]> = columns(&row);
+        let shape = match frame.shapes.iter().position(|shape| shape.varying == varying) {
+            Some(shape) => shape,
+            None if frame.shapes.len() >= MAX_SHAPES => return,
+            None => {
+                frame.shapes.push(Shape { varying, table: HashTable::new() });
+                frame.shapes.len() - 1
+            }
+        };
+        let hash = hash(row.iter().copied());
+        let table = &mut frame.shapes[shape].table;
+        if table.find(hash, |(other, _)| *other == row).is_none() {
+            table.insert_unique(hash, (row, template), |(row, _)| self::hash(row.iter().copied()));
+        }
+    }
+
+    /// The template of a masked message: of those that fit, the one with the fewest variables, and of these the one
+    /// whose first variable comes latest. `None` where none fits.
+    pub fn find(&self, masked: &str, scratch: &mut Scratch) -> Option<u32> {
+        let Scratch { line, row } = scratch;
+        line.parse(masked, &self.kinds);
+        let frame = self.frames.get(line.frame.as_str())?;
+        row.clear();
+        row.extend(line.values().map(|value| self.words.find(value).unwrap_or(UNKNOWN)));
+        frame.find(row)
+    }
+}
+
+impl Frame {
+    fn sort(&mut self) {
+        self.shapes.sort_by(|a, b| (a.varying.len(), &b.varying).cmp(&(b.varying.len(), &a.varying)));
+    }
+
+    fn find(&self, row: &[u32]) -> Option<u32> {
+        self.shapes.iter().find_map(|shape| shape.find(row))
+    }
+}
+
+impl Shape {
+    fn find(&self, row: &[u32]) -> Option<u32> {
+        let mut varying = self.varying.iter().map(|&column| column as usize).peekable();
+        let constant = |(column, &word): (usize, &u32)| {
+            if varying.next_if_eq(&column).is_some() { VARIABLE_WORD } else { word }
+        };
+        let hash = hash(row.iter().enumerate().map(constant));
+        let fits = |template: &[u32]| {
+            template.iter().zip(row).all(|(&wanted, &word)| wanted == VARIABLE_WORD || wanted == word)
+        };
+        self.table.find(hash, |(template, _)| fits(template)).map(|&(_, template)| template)
+    }
+}
+
+fn columns(row: &[u32]) -> Box<[u16]> {
+    (0u16..).zip(row).filter(|&(_, &word)| word == VARIABLE_WORD).map(|(column, _)| column).collect()
+}
+
+fn hash(row: impl Iterator<Item = u32>) -> u64 {
+    let mut hasher = HASHER.build_hasher();
+    row.for_each(|word| word.hash(&mut hasher));
+    hasher.finish()
+}
