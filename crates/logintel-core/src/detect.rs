@@ -9,6 +9,7 @@ use crate::baseline::{
     Baseline, SEEN_ONCE, extended_distance, masked_head, noise_strangeness, to_cluster_space, unseen_part,
     unseen_squared,
 };
+use crate::calibration::share_below;
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Steps, Watch};
 use crate::dbscan::CoreIndex;
@@ -323,9 +324,7 @@ impl Detector {
 
     /// Share of the calibration that is less strange.
     fn score(&self, strange: f64) -> f64 {
-        let less = self.baseline.calibration.partition_point(|&(value, _)| value < strange);
-        let rows: u64 = self.baseline.calibration[..less].iter().map(|(_, rows)| rows).sum();
-        if self.calibration_rows == 0 { strange.min(1.0) } else { rows as f64 / self.calibration_rows as f64 }
+        share_below(&self.baseline.calibration, self.calibration_rows, strange)
     }
 }
 

@@ -31,6 +31,7 @@
 //! | [`hdbscan`] | which rows are dense together, at whatever distance suits them |
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
+//! | `calibration` | from which strangeness on is a row flagged |
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
@@ -39,6 +40,7 @@
 pub mod accumulate;
 pub mod artifact;
 pub mod baseline;
+mod calibration;
 pub mod config;
 pub mod control;
 pub mod counts;
