@@ -34,6 +34,7 @@
 //! | `calibration` | from which strangeness on is a row flagged |
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
+//! | [`session`] | how strange is a whole session, and why |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 
@@ -60,6 +61,7 @@ pub mod options;
 pub mod pattern;
 pub mod pool;
 pub mod scale;
+pub mod session;
 mod sets;
 pub mod severity;
 mod sort;
