@@ -17,6 +17,7 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use crate::artifact::{Artifact, corrupt};
+use crate::calibration::{quantile, share, splitmix, thin};
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Control, Steps, Watch};
 use crate::counts::TermCounts;
@@ -42,8 +43,6 @@ pub const MAX_MASKED: usize = 16 << 10;
 const MAX_UNMASKED: usize = 16 * MAX_MASKED;
 /// Most held-back templates that are measured for each fold, evenly spaced.
 const MAX_HELD: usize = 1000;
-/// Most distinct values of the calibration kept.
-const MAX_CALIBRATION: usize = 4096;
 /// Strangeness of a template that training saw once, alone; one never seen has its distance on top of it.
 pub(crate) const SEEN_ONCE: f64 = 1.0;
 
@@ -387,51 +386,6 @@ fn overrides(options: &DetectorOptions, level: &str) -> bool {
 /// Strangeness of a template of training that is in no cluster.
 pub(crate) fn noise_strangeness(rows: u64) -> f64 {
     if rows <= 1 { SEEN_ONCE } else { 0.0 }
-}
-
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// A well-mixed function of a row's number (the finalizer of `SplitMix64`), so that a periodic log does not fall
-/// into folds by its period.
-fn splitmix(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// The conformal quantile of weighted values, ascending: the smallest that at least `share` of the values and
-/// one more do not exceed; the largest where there are too few.
-fn quantile(measured: &[(f64, u64)], share: f64) -> f64 {
-    let total: u64 = measured.iter().map(|(_, rows)| rows).sum();
-    let rank = (share * (total as f64 + 1.0)).ceil();
-    let mut below = 0;
-    for &(value, rows) in measured {
-        below += rows;
-        if below as f64 >= rank {
-            return value;
-        }
-    }
-    measured.last().map_or(0.0, |&(value, _)| value)
-}
-
-/// Merges equal values, then neighbouring ones until few enough remain; the largest value of each group stands
-/// for it, so that a score is never overstated.
-fn thin(measured: &[(f64, u64)]) -> Vec<(f64, u64)> {
-    let mut merged: Vec<(f64, u64)> = Vec::new();
-    for &(value, rows) in measured {
-        match merged.last_mut() {
-            Some(last) if last.0.total_cmp(&value).is_eq() => last.1 += rows,
-            _ => merged.push((value, rows)),
-        }
-    }
-    let group = merged.len().div_ceil(MAX_CALIBRATION).max(1);
-    merged
-        .chunks(group)
-        .map(|group| (group[group.len() - 1].0, group.iter().map(|(_, rows)| rows).sum()))
-        .collect()
 }
 
 /// Weighted mean of the rows that are not noise.

@@ -9,6 +9,7 @@ use crate::baseline::{
     Baseline, SEEN_ONCE, extended_distance, masked_head, noise_strangeness, to_cluster_space, unseen_part,
     unseen_squared,
 };
+use crate::calibration::share_below;
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Steps, Watch};
 use crate::dbscan::CoreIndex;
@@ -28,6 +29,10 @@ pub enum Reason {
     UnseenTemplate,
     /// It is like a template of training but for this share of its words, which training never saw.
     UnseenTerms(f64),
+    /// Something occurs more often than it does in ordinary sessions.
+    RateSpike,
+    /// Something occurs less often than it does in ordinary sessions, or not at all.
+    RateDrop,
     /// It is further from every template of training than ordinary rows are.
     SemanticDistance(f64),
     /// Training saw its template once, and nothing like it.
@@ -44,6 +49,8 @@ impl std::fmt::Display for Reason {
             Reason::ErrorLevel => f.write_str("ERROR_level"),
             Reason::UnseenTemplate => f.write_str("unseen_template"),
             Reason::UnseenTerms(share) => write!(f, "unseen_terms={share:.2}"),
+            Reason::RateSpike => f.write_str("rate_spike"),
+            Reason::RateDrop => f.write_str("rate_drop"),
             Reason::SemanticDistance(distance) => write!(f, "semantic_distance={distance:.3}"),
             Reason::RareTemplate => f.write_str("rare_template"),
             Reason::Normal(distance) => write!(f, "normal_distance={distance:.3}"),
@@ -323,9 +330,7 @@ impl Detector {
 
     /// Share of the calibration that is less strange.
     fn score(&self, strange: f64) -> f64 {
-        let less = self.baseline.calibration.partition_point(|&(value, _)| value < strange);
-        let rows: u64 = self.baseline.calibration[..less].iter().map(|(_, rows)| rows).sum();
-        if self.calibration_rows == 0 { strange.min(1.0) } else { rows as f64 / self.calibration_rows as f64 }
+        share_below(&self.baseline.calibration, self.calibration_rows, strange)
     }
 }
 

@@ -32,14 +32,17 @@
 //! | [`template`] | which lines were written by one statement of a program |
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
+//! | `calibration` | from which strangeness on is a row flagged |
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
+//! | [`session`] | how strange is a whole session, and why |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 
 pub mod accumulate;
 pub mod artifact;
 pub mod baseline;
+mod calibration;
 pub mod config;
 pub mod control;
 pub mod counts;
@@ -59,6 +62,7 @@ pub mod options;
 pub mod pattern;
 pub mod pool;
 pub mod scale;
+pub mod session;
 mod sets;
 pub mod severity;
 mod sort;

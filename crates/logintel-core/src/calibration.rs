@@ -1,0 +1,58 @@
+//! From the strangeness of ordinary history to a threshold and to scores: the quantiles of conformal prediction
+//! (Vovk, Gammerman and Shafer, *Algorithmic Learning in a Random World*, 2005) over weighted values.
+
+/// Most distinct values of the calibration kept.
+const MAX_CALIBRATION: usize = 4096;
+
+/// A part of a whole that may be nothing.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// A well-mixed function of a row's number (the finalizer of `SplitMix64`), so that a periodic log does not fall
+/// into folds by its period.
+pub(crate) fn splitmix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The conformal quantile of weighted values, ascending: the smallest that at least `share` of the values and
+/// one more do not exceed; the largest where there are too few.
+pub(crate) fn quantile(measured: &[(f64, u64)], share: f64) -> f64 {
+    let total: u64 = measured.iter().map(|(_, rows)| rows).sum();
+    let rank = (share * (total as f64 + 1.0)).ceil();
+    let mut below = 0;
+    for &(value, rows) in measured {
+        below += rows;
+        if below as f64 >= rank {
+            return value;
+        }
+    }
+    measured.last().map_or(0.0, |&(value, _)| value)
+}
+
+/// Merges equal values, then neighbouring ones until few enough remain; the largest value of each group stands
+/// for it, so that a score is never overstated.
+pub(crate) fn thin(measured: &[(f64, u64)]) -> Vec<(f64, u64)> {
+    let mut merged: Vec<(f64, u64)> = Vec::new();
+    for &(value, rows) in measured {
+        match merged.last_mut() {
+            Some(last) if last.0.total_cmp(&value).is_eq() => last.1 += rows,
+            _ => merged.push((value, rows)),
+        }
+    }
+    let group = merged.len().div_ceil(MAX_CALIBRATION).max(1);
+    merged
+        .chunks(group)
+        .map(|group| (group[group.len() - 1].0, group.iter().map(|(_, rows)| rows).sum()))
+        .collect()
+}
+
+/// Share of weighted values, ascending, that are below `value`; `total` is the sum of their weights, 0 where there are none.
+pub(crate) fn share_below(calibration: &[(f64, u64)], total: u64, value: f64) -> f64 {
+    let less = calibration.partition_point(|&(other, _)| other < value);
+    let rows: u64 = calibration[..less].iter().map(|(_, rows)| rows).sum();
+    if total == 0 { value.min(1.0) } else { rows as f64 / total as f64 }
+}
