@@ -1,0 +1,1 @@
+"""How well logintel detects, on labelled logs, beside published figures: `make eval`."""
