@@ -21,7 +21,7 @@
 //! than a standard error, and less than 10 %. Fewer are what any history holds, and the rate that was asked for decides;
 //! more are no exception: sessions differ, and apart is how they are.
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, corrupt};
 use crate::calibration::{share, share_below, thin};
 use crate::config::DetectorOptions;
 use crate::control::{Control, Steps};
@@ -137,30 +137,30 @@ impl Artifact for SessionModel {
     const LETTER: u8 = b'S';
     const VERSION: u16 = 1;
 
-    fn accept(&mut self) -> std::result::Result<(), String> {
+    fn accept(&mut self, _: &dyn Control) -> Result<()> {
         if !self.table.is_valid() {
-            return Err("the counts are out of order".into());
+            return Err(corrupt::<Self>("the counts are out of order"));
         }
         let (kinds, entries) = (self.kinds.rows(), self.kinds.indices.len());
         if !self.kinds.is_valid() || self.kinds.dim != MAX_DIM || kinds != self.weights.len() {
-            return Err("kinds and their numbers differ".into());
+            return Err(corrupt::<Self>("kinds and their numbers differ"));
         }
         if kinds > MAX_KINDS || entries > MAX_ENTRIES + MAX_SESSION_TEMPLATES {
-            return Err("there are too many kinds".into());
+            return Err(corrupt::<Self>("there are too many kinds"));
         }
         let known = |(template, count): (u32, u32)| {
             let column = self.table.find(template);
             column.is_some_and(|column| self.table.column(column).0.binary_search(&count).is_ok())
         };
         if !(0..kinds).all(|kind| counts(self.kinds.row(kind)).all(known)) {
-            return Err("a kind has counts that no session had".into());
+            return Err(corrupt::<Self>("a kind has counts that no session had"));
         }
         if self.weights.contains(&0) || !self.set_aside.is_sorted_by(|a, b| a < b) {
-            return Err("kinds or templates are out of order".into());
+            return Err(corrupt::<Self>("kinds or templates are out of order"));
         }
         let ascending = self.calibration.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if self.threshold.is_nan() || !ascending || self.calibration.iter().any(|(value, _)| value.is_nan()) {
-            return Err("the calibration is out of order".into());
+            return Err(corrupt::<Self>("the calibration is out of order"));
         }
         Ok(())
     }

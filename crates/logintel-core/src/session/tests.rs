@@ -175,7 +175,7 @@ fn damaged_models_are_refused() {
     let refused = |damage: &dyn Fn(&mut SessionModel)| {
         let mut damaged = model.clone();
         damage(&mut damaged);
-        let decoded = decode::<SessionModel>(&encode(&damaged).unwrap());
+        let decoded = decode::<SessionModel>(&encode(&damaged, &Unattended).unwrap(), &Unattended);
         assert!(matches!(decoded, Err(Error::Corrupt { .. })), "{decoded:?}");
     };
     refused(&|model| model.weights.push(1));
@@ -248,8 +248,8 @@ proptest! {
         let mut turned = sessions.clone();
         turned.reverse();
         let (model, same) = (train(&sessions, rate), train(&turned, rate));
-        prop_assert_eq!(encode(&model).unwrap(), encode(&same).unwrap());
-        prop_assert_eq!(&decode::<SessionModel>(&encode(&model).unwrap()).unwrap(), &model);
+        prop_assert_eq!(encode(&model, &Unattended).unwrap(), encode(&same, &Unattended).unwrap());
+        prop_assert_eq!(&decode::<SessionModel>(&encode(&model, &Unattended).unwrap(), &Unattended).unwrap(), &model);
         let events: Vec<u32> = sessions.iter().flat_map(|s| s.counts.iter().map(|entry| entry.0)).collect();
         let forth: SessionCounts = events.iter().copied().collect();
         let back: SessionCounts = events.iter().rev().copied().collect();
