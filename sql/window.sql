@@ -14,3 +14,10 @@ COMMENT ON FUNCTION hdbscan_cluster(logvec, integer) IS 'HDBSCAN* cluster by cos
 CREATE FUNCTION hdbscan_cluster(vec logvec, min_cluster_size integer, min_samples integer) RETURNS integer
     LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'hdbscan_cluster_wrapper';
 COMMENT ON FUNCTION hdbscan_cluster(logvec, integer, integer) IS 'HDBSCAN* cluster by cosine distance; min_samples, the point counted, smooths the density; both counts are constant over the partition';
+
+CREATE FUNCTION log_template(message text) RETURNS text
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'log_template_wrapper';
+COMMENT ON FUNCTION log_template(text) IS 'template of each line, mined over the partition: the line with <*> for what varies; NULL for NULL, <*> alone where there are too many different lines';
+CREATE FUNCTION log_template(message text, options jsonb) RETURNS text
+    LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'log_template_wrapper';
+COMMENT ON FUNCTION log_template(text, jsonb) IS 'template of each line; the option masks (true, false or a list of {name, pattern}, whose last item may be true for the built-in set) says what is a variable by its look';

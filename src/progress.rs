@@ -13,9 +13,10 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init, prelude::*};
 const SLOTS: usize = 256;
 
 /// What the engine and the surface call their phases; a slot holds a position in this list.
-const PHASES: [&str; 13] = [
+const PHASES: [&str; 14] = [
     "starting",
     "reading",
+    "templates",
     "vocabulary",
     "vectors",
     "calibration",
@@ -29,7 +30,7 @@ const PHASES: [&str; 13] = [
     "other",
 ];
 /// What is called.
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
     "train",
     "score_history",
     "dbscan_cluster",
@@ -37,6 +38,7 @@ const COMMANDS: [&str; 7] = [
     "log_timeline",
     "standard_scale",
     "tfidf_fit",
+    "log_template",
 ];
 
 #[derive(Default)]

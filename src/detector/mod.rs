@@ -3,8 +3,8 @@ use std::rc::Rc;
 
 use logintel_core::baseline::Trainer;
 use logintel_core::config::DetectorOptions;
-use logintel_core::detect::Detector as Model;
-use logintel_core::vectorizer::Scratch;
+use logintel_core::detect::{Detector as Model, Scratch};
+use logintel_core::options::Masks;
 use pgrx::PgRelation;
 use pgrx::Uuid;
 use pgrx::pg_sys;
@@ -83,7 +83,7 @@ impl Detector {
         }
         let json = rows.must::<Jsonb>(0, 10).0;
         let active = rows.get(0, 12).map(|version| Active { version, model_id: rows.must(0, 13) });
-        Some(Detector {
+        let mut detector = Detector {
             name: name.to_owned(),
             relation: rows.must(0, 1),
             owner: rows.must(0, 2),
@@ -92,7 +92,13 @@ impl Detector {
             json,
             enabled: rows.must(0, 11),
             active,
-        })
+        };
+        let has_masks = detector.json.pointer("/vectorizer/masks").is_some();
+        if detector.part(Part::Template).is_some() && !has_masks {
+            // A template of the user's is meant as it is.
+            detector.options.vectorizer.masks = Masks::None;
+        }
+        Some(detector)
     }
 
     /// The text that names a part.
@@ -195,6 +201,6 @@ pub fn embed(detector: &str, message: &str) -> logintel_core::sparse::SparseVec 
             &format!("SELECT logintel.train('{detector}') first."),
         )
     };
-    let mut scratch = Scratch::watched(Session::watch());
-    model.vectorizer().embed(message, &mut scratch).or_raise().to_vec()
+    let mut scratch = Scratch::new(Session::watch());
+    model.embed(message, &mut scratch).or_raise().to_vec()
 }

@@ -51,6 +51,9 @@ fn learn(
     until: Option<TimestampWithTimeZone>,
 ) -> Baseline {
     let mut trainer = Trainer::new(&detector.options, Session.memory(), Session::watch()).or_raise();
+    if let Some(model) = detector.model() {
+        trainer.know(model.templates());
+    }
     {
         let relation = detector.open_relation();
         let columns = Columns::of(&relation);

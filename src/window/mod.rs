@@ -17,6 +17,7 @@ use crate::memory::MAX_ALLOC_SIZE;
 
 mod cluster;
 mod scale;
+mod template;
 
 type WindowObject = *mut pg_sys::WindowObjectData;
 
@@ -53,7 +54,11 @@ pub struct WindowPartition {
 /// All bit patterns are values, the alignment is at most eight, and nothing is lost when the memory goes away.
 pub unsafe trait Plain: Copy {}
 // SAFETY: numbers.
+unsafe impl Plain for u8 {}
+// SAFETY: numbers.
 unsafe impl Plain for i32 {}
+// SAFETY: numbers.
+unsafe impl Plain for u32 {}
 // SAFETY: numbers, without padding.
 unsafe impl Plain for ColumnScale {}
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use logintel_core::control::{Unattended, Watch};
 use logintel_core::mask::Masker;
 use logintel_core::options::Masks;
-use logintel_core::template::{Matcher, Miner, Scratch};
+use logintel_core::template::{Miner, Scratch};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -36,7 +36,7 @@ fn main() {
             merged.as_secs_f64() * 1e3,
             lines.len() as f64 / (gathered + merged).as_secs_f64(),
         );
-        let (matcher, mut scratch) = (Matcher::new(&found.templates), Scratch::default());
+        let (matcher, mut scratch) = (found.templates.matcher(&Unattended).expect("a matcher"), Scratch::default());
         let begun = Instant::now();
         let mut known = 0;
         for line in &lines {

@@ -1,6 +1,6 @@
 //! What is ordinary: learnt from history, kept as one artifact.
 //!
-//! Training collapses the rows of history into templates (masked messages), vectorises and clusters them with
+//! Training collapses the rows of history into templates ([`crate::template`]), vectorises and clusters them with
 //! their multiplicities, and measures how strange *ordinary* rows look to a model that has not seen them. A row is
 //! as strange as its cosine distance to the nearest template of training, in the space where a term that
 //! training never saw has a dimension of its own: a frozen vocabulary would drop such a term, and a half-new
@@ -25,18 +25,20 @@ use crate::dbscan::{CoreRows, Dbscan};
 use crate::distinct::{Distinct, DistinctRows};
 use crate::error::{Error, Result};
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
+use crate::options::Masks;
 use crate::scale::{ColumnScale, StandardScaler, scale};
 use crate::severity::is_error;
 use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
 use crate::table::HASHER;
+use crate::template::{Miner, Templates};
 use crate::tfidf::TfidfModel;
 use crate::tokenize::Tokenizer;
 use crate::vectorizer::{Coverage, Scratch, Vectorizer};
 
 /// Folds of the calibration.
 pub const FOLDS: u32 = 10;
-/// Most templates kept; rows of further ones still count for the vocabulary.
-pub const MAX_TEMPLATES: usize = 100_000;
+/// Most distinct masked messages that templates are made of; rows of further ones still count for the vocabulary.
+pub const MAX_MESSAGES: usize = 100_000;
 /// Most bytes of a masked message that are looked at.
 pub const MAX_MASKED: usize = 16 << 10;
 /// Most bytes of a message that are masked to come to that: masks shorten.
@@ -46,10 +48,10 @@ const MAX_HELD: usize = 1000;
 /// Strangeness of a template that training saw once, alone; one never seen has its distance on top of it.
 pub(crate) const SEEN_ONCE: f64 = 1.0;
 
-/// A message without its variables, and what training knows of it.
+/// What training knows of a template.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Template {
-    /// The masked message.
+    /// The message with `<*>` for what varies; where nothing is masked, the message.
     pub text: String,
     /// Rows of training.
     pub rows: u64,
@@ -64,7 +66,7 @@ pub struct Summary {
     pub training_rows: u64,
     /// Rows in no cluster.
     pub noise_rows: u64,
-    /// Rows whose template came after [`MAX_TEMPLATES`] others.
+    /// Rows whose masked message came after [`MAX_MESSAGES`] others.
     pub overflow_rows: u64,
     /// Clusters.
     pub clusters: u32,
@@ -158,10 +160,13 @@ pub fn masked_head<'a>(tokenizer: &Tokenizer, message: &'a str, watch: &Watch) -
 pub struct Trainer {
     options: DetectorOptions,
     counts: TermCounts,
+    /// Distinct masked messages in order of first occurrence, until [`Self::mine`] makes templates of them.
     templates: Vec<Template>,
-    /// Of each template, rows that the level alone flags, and the folds it occurs in.
+    /// Of each, rows that the level alone flags, and the folds it occurs in.
     seen: Vec<Seen>,
     table: HashTable<u32>,
+    /// Templates of an earlier training.
+    known: Option<Templates>,
     text_bytes: u64,
     max_bytes: u64,
     rows: u64,
@@ -187,6 +192,7 @@ impl Trainer {
             templates: Vec::new(),
             seen: Vec::new(),
             table: HashTable::new(),
+            known: None,
             text_bytes: 0,
             max_bytes,
             rows: 0,
@@ -198,6 +204,11 @@ impl Trainer {
     /// Rows taken in.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Lets lines keep the templates of an earlier training, where they still fit.
+    pub fn know(&mut self, templates: Templates) {
+        self.known = Some(templates);
     }
 
     /// Takes in a row.
@@ -227,7 +238,7 @@ impl Trainer {
 
     fn insert(&mut self, masked: &str, hash: u64) -> Result<Option<usize>> {
         let at = self.templates.len();
-        if at >= MAX_TEMPLATES {
+        if at >= MAX_MESSAGES {
             return Ok(None);
         }
         self.text_bytes += masked.len() as u64 + 64;
@@ -250,6 +261,7 @@ impl Trainer {
     /// # Errors
     /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` and the watch return.
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
+        self.mine(control)?;
         let model = self.fit(control)?;
         let pruned_words = self.counts.pruned_words(&model)?;
         let vectorizer = Vectorizer::with_known_words(model, &pruned_words, self.counts.watch())?;
@@ -298,6 +310,44 @@ impl Trainer {
             Preset::Seed => baseline.summary.flagged_share = share(baseline.summary.noise_rows, self.rows),
         }
         Ok(baseline)
+    }
+
+    /// Makes templates of the masked messages, in order of first occurrence; gives the template of each message.
+    fn mine(&mut self, control: &dyn Control) -> Result<Vec<u32>> {
+        if !mines(&self.options) {
+            return Ok((0..self.templates.len() as u32).collect());
+        }
+        let mut miner = Miner::new(kinds(&self.options), self.max_bytes);
+        if let Some(known) = self.known.take() {
+            miner = miner.know(known, control)?;
+        }
+        let messages = std::mem::take(&mut self.templates);
+        let mut numbers = Vec::with_capacity(messages.len());
+        for message in &messages {
+            numbers.push(miner.add(&message.text, message.rows, control)?);
+        }
+        let mined = miner.finish(control)?;
+        let seen = std::mem::take(&mut self.seen);
+        let mut place = vec![u32::MAX; mined.templates.list.len()];
+        let mut of = Vec::with_capacity(messages.len());
+        for ((message, seen), number) in messages.into_iter().zip(seen).zip(numbers) {
+            let template = number.and_then(|number| mined.of[number as usize]);
+            // A message that nothing fits is a template of itself.
+            let mut own = u32::MAX;
+            let at = template.map_or(&mut own, |template| &mut place[template as usize]);
+            if *at == u32::MAX {
+                *at = self.templates.len() as u32;
+                let text = template.map(|template| mined.templates.list[template as usize].text.clone());
+                self.templates.push(Template { text: text.unwrap_or(message.text), rows: 0, vector: 0 });
+                self.seen.push(Seen::default());
+            }
+            of.push(*at);
+            let at = *at as usize;
+            self.templates[at].rows += message.rows;
+            self.seen[at].error_rows += seen.error_rows;
+            self.seen[at].folds |= seen.folds;
+        }
+        Ok(of)
     }
 
     /// Counts every template as often as it occurred.
@@ -372,6 +422,17 @@ impl Trainer {
         baseline.calibration = thin(&measured);
         Ok(())
     }
+}
+
+/// Whether lines are told apart by mined templates: the prototype had none, and where nothing is masked a message is
+/// meant as it is.
+pub(crate) fn mines(options: &DetectorOptions) -> bool {
+    options.preset == Preset::Default && options.vectorizer.masks != Masks::None
+}
+
+/// Names of the user's masks.
+pub(crate) fn kinds(options: &DetectorOptions) -> Vec<String> {
+    options.vectorizer.masks.rules().iter().map(|rule| rule.name.clone()).collect()
 }
 
 /// Whether the level alone flags a row of any template.

@@ -6,18 +6,19 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use crate::baseline::{
-    Baseline, SEEN_ONCE, extended_distance, masked_head, noise_strangeness, to_cluster_space, unseen_part,
-    unseen_squared,
+    Baseline, SEEN_ONCE, extended_distance, kinds, masked_head, mines, noise_strangeness, to_cluster_space,
+    unseen_part, unseen_squared,
 };
 use crate::calibration::share_below;
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
-use crate::control::{Steps, Watch};
+use crate::control::{Control, Steps, Watch};
 use crate::dbscan::CoreIndex;
 use crate::error::Result;
 use crate::neighbors::{Index, Scratch as NeighborScratch};
 use crate::severity::is_error;
 use crate::sparse::{SparseRef, SparseVec};
 use crate::table::HASHER;
+use crate::template::{Matcher, Scratch as TemplateScratch, Template as Mined, Templates};
 use crate::vectorizer::{Coverage, Scratch as TextScratch, Vectorizer};
 
 /// Why a row is, or is not, an anomaly. The order is that of strength.
@@ -112,8 +113,8 @@ fn error_level(options: &DetectorOptions, level: &str) -> bool {
 pub struct Detector {
     baseline: Baseline,
     vectorizer: Vectorizer,
-    /// Templates by text.
-    table: HashTable<u32>,
+    /// Templates by text, or by what fits them where they are mined.
+    templates: Lookup,
     /// First template of each distinct vector.
     representative: Vec<u32>,
     index: Index<'static>,
@@ -121,10 +122,18 @@ pub struct Detector {
     calibration_rows: u64,
 }
 
+/// How the template of a masked message is found.
+#[derive(Debug)]
+enum Lookup {
+    ByText(HashTable<u32>),
+    Mined(Box<Matcher>),
+}
+
 /// Buffers that a caller keeps between calls.
 #[derive(Debug)]
 pub struct Scratch {
     text: TextScratch,
+    template: TemplateScratch,
     neighbors: NeighborScratch,
     core: NeighborScratch,
 }
@@ -134,6 +143,7 @@ impl Scratch {
     pub fn new(watch: Watch) -> Self {
         Scratch {
             text: TextScratch::watched(watch),
+            template: TemplateScratch::default(),
             neighbors: NeighborScratch::default(),
             core: NeighborScratch::default(),
         }
@@ -142,13 +152,29 @@ impl Scratch {
 
 /// A line against the templates of training.
 struct Measure {
-    template: Option<u32>,
     vector: SparseVec,
     coverage: Coverage,
     /// Row of the nearest distinct vector.
     nearest: Option<u32>,
     distance: f64,
     cluster: Option<u32>,
+}
+
+impl Lookup {
+    fn new(baseline: &Baseline, control: &dyn Control) -> Result<Self> {
+        let texts = baseline.templates.iter().map(|template| template.text.as_str());
+        if mines(&baseline.options) {
+            return Ok(Lookup::Mined(Box::new(Matcher::new(kinds(&baseline.options), texts, control)?)));
+        }
+        let mut table = HashTable::with_capacity(baseline.templates.len());
+        let hash = |&at: &u32| HASHER.hash_one(baseline.templates[at as usize].text.as_str());
+        let mut steps = Steps::new(control);
+        for (at, text) in texts.enumerate() {
+            steps.pass(1 + text.len())?;
+            table.insert_unique(hash(&(at as u32)), at as u32, hash);
+        }
+        Ok(Lookup::ByText(table))
+    }
 }
 
 impl Detector {
@@ -159,31 +185,43 @@ impl Detector {
     pub fn new(mut baseline: Baseline, watch: Watch) -> Result<Self> {
         let vectorizer =
             Vectorizer::with_known_words(std::mem::take(&mut baseline.model), &baseline.pruned_words, watch)?;
-        let mut table = HashTable::with_capacity(baseline.templates.len());
+        let templates = Lookup::new(&baseline, &watch)?;
         let mut representative = vec![u32::MAX; baseline.labels.len()];
-        let templates = &baseline.templates;
-        let hash = |&at: &u32| HASHER.hash_one(templates[at as usize].text.as_str());
-        let mut steps = Steps::new(&watch);
-        for (at, template) in templates.iter().enumerate() {
-            steps.pass(1 + template.text.len())?;
-            table.insert_unique(hash(&(at as u32)), at as u32, hash);
+        for (at, template) in baseline.templates.iter().enumerate() {
             let first = &mut representative[template.vector as usize];
             *first = (*first).min(at as u32);
         }
         let index = Index::new(Cow::Owned(std::mem::take(&mut baseline.vectors)), &watch)?;
         let core = CoreIndex::new(baseline.core.clone(), &watch)?;
         let calibration_rows = baseline.calibration.iter().map(|(_, rows)| rows).sum();
-        Ok(Detector { baseline, vectorizer, table, representative, index, core, calibration_rows })
+        Ok(Detector { baseline, vectorizer, templates, representative, index, core, calibration_rows })
     }
 
-    /// The vectoriser.
-    pub fn vectorizer(&self) -> &Vectorizer {
-        &self.vectorizer
+    /// The templates, for a later training to keep; none where they were not mined.
+    pub fn templates(&self) -> Templates {
+        let mined = |template: &crate::baseline::Template| Mined { text: template.text.clone(), rows: 0 };
+        let mut templates = Templates { kinds: kinds(&self.baseline.options), ..Templates::default() };
+        if mines(&self.baseline.options) {
+            templates.list = self.baseline.templates.iter().map(mined).collect();
+        }
+        templates
+    }
+
+    /// The vector that a line is compared by: that of its template.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn embed<'s>(&self, message: &str, scratch: &'s mut Scratch) -> Result<SparseRef<'s>> {
+        let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
+        let known = self.find(&masked, scratch);
+        let text = self.text(known, &masked, scratch);
+        self.vectorizer.embed_masked(&text, &mut scratch.text).map(|(vector, _)| vector)
     }
 
     /// Estimated bytes in use.
     pub fn bytes(&self) -> usize {
-        let text: usize = self.baseline.templates.iter().map(|template| template.text.len() + 64).sum();
+        // The text, and what its look-up table keeps of it.
+        let text: usize = self.baseline.templates.iter().map(|template| 3 * template.text.len() + 128).sum();
         self.vectorizer.bytes() + text + self.index.rows().matrix().indices.len() * 32
     }
 
@@ -200,18 +238,18 @@ impl Detector {
         scratch: &mut Scratch,
     ) -> Result<Judgement> {
         let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
-        let masked = &*masked;
         match self.baseline.options.preset {
-            Preset::Seed => self.judge_as_seed(masked, level, mode, scratch),
-            Preset::Default => self.judge_masked(masked, level, scratch),
+            Preset::Seed => self.judge_as_seed(&masked, level, mode, scratch),
+            Preset::Default => match self.find(&masked, scratch) {
+                Some(at) => Ok(self.judge_known(at, level)),
+                None => self.judge_unknown(&self.alone(&masked, scratch), level, scratch),
+            },
         }
     }
 
-    fn judge_masked(&self, masked: &str, level: Option<&str>, scratch: &mut Scratch) -> Result<Judgement> {
-        if let Some(at) = self.find(masked) {
-            return Ok(self.judge_known(at, level));
-        }
-        let measure = self.measure(masked, scratch)?;
+    /// A line whose template training did not see.
+    fn judge_unknown(&self, text: &str, level: Option<&str>, scratch: &mut Scratch) -> Result<Judgement> {
+        let measure = self.measure(text, scratch)?;
         let strange = SEEN_ONCE + measure.distance;
         let threshold = self.baseline.threshold;
         let error = self.error_applies(level, measure.cluster.is_some() && strange <= threshold);
@@ -232,7 +270,7 @@ impl Detector {
             score: if measure.distance > 0.0 { self.score(strange) } else { 0.0 },
             reason,
             cluster: measure.cluster,
-            template: masked.to_owned(),
+            template: text.to_owned(),
             distance: measure.distance,
         })
     }
@@ -291,14 +329,36 @@ impl Detector {
         !spared && level.is_some_and(|level| error_level(options, level))
     }
 
-    fn find(&self, masked: &str) -> Option<u32> {
-        let same = |&at: &u32| self.baseline.templates[at as usize].text == masked;
-        self.table.find(HASHER.hash_one(masked), same).copied()
+    /// The template of a masked message, if training saw it.
+    fn find(&self, masked: &str, scratch: &mut Scratch) -> Option<u32> {
+        match &self.templates {
+            Lookup::ByText(table) => {
+                let same = |&at: &u32| self.baseline.templates[at as usize].text == masked;
+                table.find(HASHER.hash_one(masked), same).copied()
+            }
+            Lookup::Mined(matcher) => matcher.find(masked, &mut scratch.template),
+        }
     }
 
-    /// Compares a masked line with every template of training.
-    fn measure(&self, masked: &str, scratch: &mut Scratch) -> Result<Measure> {
-        let (vector, coverage) = self.vectorizer.embed_masked(masked, &mut scratch.text)?;
+    /// What is vectorised of a masked message.
+    fn text<'a>(&'a self, known: Option<u32>, masked: &'a str, scratch: &mut Scratch) -> Cow<'a, str> {
+        match known {
+            Some(at) => Cow::Borrowed(&self.baseline.templates[at as usize].text),
+            None => self.alone(masked, scratch),
+        }
+    }
+
+    /// A masked message as the template of itself alone.
+    fn alone<'a>(&self, masked: &'a str, scratch: &mut Scratch) -> Cow<'a, str> {
+        match &self.templates {
+            Lookup::ByText(_) => Cow::Borrowed(masked),
+            Lookup::Mined(matcher) => Cow::Owned(matcher.alone(masked, &mut scratch.template)),
+        }
+    }
+
+    /// Compares a template with every one of training.
+    fn measure(&self, text: &str, scratch: &mut Scratch) -> Result<Measure> {
+        let (vector, coverage) = self.vectorizer.embed_masked(text, &mut scratch.text)?;
         let nearest = self.index.nearest(vector, &mut scratch.neighbors)?;
         let unseen = unseen_part(self.vectorizer.model(), coverage);
         let near = nearest.map_or(1.0, |neighbor| neighbor.distance);
@@ -309,8 +369,7 @@ impl Detector {
             None
         };
         let nearest = nearest.filter(|neighbor| neighbor.distance < 1.0).map(|neighbor| neighbor.row);
-        let vector = vector.to_vec();
-        Ok(Measure { template: self.find(masked), vector, coverage, nearest, distance, cluster })
+        Ok(Measure { vector: vector.to_vec(), coverage, nearest, distance, cluster })
     }
 
     fn predict(&self, vector: SparseRef<'_>, scratch: &mut NeighborScratch) -> Result<Option<u32>> {
@@ -367,11 +426,12 @@ impl Detector {
         scratch: &mut Scratch,
     ) -> Result<Vec<Explanation>> {
         let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
-        let masked = &*masked;
         let judgement = self.judge(message, level, Mode::Live, scratch)?;
-        let measure = self.measure(masked, scratch)?;
+        let known = self.find(&masked, scratch);
+        let text = self.text(known, &masked, scratch);
+        let measure = self.measure(&text, scratch)?;
         let seed = self.baseline.options.preset == Preset::Seed;
-        let mut rows = self.rules(&judgement, &measure, level);
+        let mut rows = self.rules(&judgement, &measure, known, level);
         let (distance, nearest) = if seed {
             (judgement.distance, None)
         } else {
@@ -393,11 +453,17 @@ impl Detector {
             (true, _) => Some(self.centroid()),
             (false, nearest) => nearest.map(|row| self.index.rows().matrix().row(row as usize)),
         };
-        rows.extend(self.terms(masked, &measure, reference, scratch.text.watch())?);
+        rows.extend(self.terms(&text, &measure, reference, scratch.text.watch())?);
         Ok(rows)
     }
 
-    fn rules(&self, judgement: &Judgement, measure: &Measure, level: Option<&str>) -> Vec<Explanation> {
+    fn rules(
+        &self,
+        judgement: &Judgement,
+        measure: &Measure,
+        known: Option<u32>,
+        level: Option<&str>,
+    ) -> Vec<Explanation> {
         let rule = |reason: Reason, detail: String| Explanation {
             kind: "rule",
             term: reason.to_string(),
@@ -417,7 +483,7 @@ impl Detector {
                     "too far from the mean of ordinary rows".into(),
                 ));
             }
-        } else if let Some(at) = measure.template {
+        } else if let Some(at) = known {
             let known = self.judge_known(at, None);
             if known.is_anomaly {
                 rules.push(rule(known.reason, "training saw it once, and nothing like it".into()));
@@ -461,7 +527,7 @@ impl Detector {
     /// `q_i (q_i - e_i)`, because the squares of `q` add up to 1.
     fn terms(
         &self,
-        masked: &str,
+        text: &str,
         measure: &Measure,
         reference: Option<SparseRef<'_>>,
         watch: &Watch,
@@ -500,7 +566,7 @@ impl Detector {
             });
         }
         if unseen > 0.0 {
-            rows.extend(self.unseen_rows(masked, measure.coverage, whole, watch)?);
+            rows.extend(self.unseen_rows(text, measure.coverage, whole, watch)?);
         }
         rows.sort_by(|a, b| {
             b.contribution.unwrap_or(0.0).total_cmp(&a.contribution.unwrap_or(0.0)).then(a.term.cmp(&b.term))
@@ -511,7 +577,7 @@ impl Detector {
     /// Words that training never saw, one by one; n-grams that it never saw, together.
     fn unseen_rows(
         &self,
-        masked: &str,
+        text: &str,
         coverage: Coverage,
         whole: f64,
         watch: &Watch,
@@ -526,7 +592,7 @@ impl Detector {
             detail: detail.to_owned(),
         };
         let (mut rows, mut words) = (Vec::new(), 0);
-        for (word, times) in self.vectorizer.unseen_words(masked, watch)? {
+        for (word, times) in self.vectorizer.unseen_words(text, watch)? {
             words += times;
             rows.push(row(word, f64::from(times), "never seen in training"));
         }

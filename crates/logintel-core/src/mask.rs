@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use crate::control::{BYTES_BETWEEN_POLLS, Control, Steps, Watch};
 use crate::error::Result;
-use crate::options::{Masks, invalid};
+use crate::options::{MaskRule, Masks, invalid};
 use crate::pattern::{Budget, Pattern};
 use crate::tokenize::check_length;
 
@@ -28,8 +28,31 @@ pub struct Masker {
 enum Kind {
     None,
     BuiltIn,
-    /// Each pattern with its replacement.
-    List(Vec<(Pattern, String)>),
+    List(Vec<Rule>),
+    ListThenBuiltIn(Vec<Rule>),
+}
+
+/// A pattern of the user's.
+#[derive(Debug)]
+struct Rule {
+    pattern: Pattern,
+    replacement: String,
+}
+
+impl Rule {
+    fn new(rule: &MaskRule, budget: &mut Budget, is_read_again: bool) -> Result<Self> {
+        if rule.name.is_empty() || !rule.name.chars().all(crate::pattern::is_word) {
+            return Err(invalid("masks.name", "it must be made of letters, digits and underscores"));
+        }
+        if is_read_again && rule.name.chars().any(|c| c.is_ascii_digit()) {
+            return Err(invalid("masks.name", "it must hold no digits, for the built-in set masks those"));
+        }
+        let pattern = Pattern::within(budget, "masks.pattern", &rule.pattern)?;
+        if pattern.matches_empty() {
+            return Err(invalid("masks.pattern", "the pattern matches the empty string"));
+        }
+        Ok(Rule { pattern, replacement: format!("<{}>", rule.name) })
+    }
 }
 
 impl Masker {
@@ -39,7 +62,7 @@ impl Masker {
     /// [`crate::Error::OptionValue`] if a pattern cannot be used or a name is not made of letters, digits and
     /// underscores.
     pub fn new(masks: &Masks) -> Result<Self> {
-        Self::within(&mut Budget::new(masks.len()), masks, Watch::default())
+        Self::within(&mut Budget::new(masks.rules().len()), masks, Watch::default())
     }
 
     /// Compiles the masks within a budget; `watch` may stop it.
@@ -47,26 +70,17 @@ impl Masker {
     /// # Errors
     /// As [`Self::new`], and what `watch` returns.
     pub(crate) fn within(budget: &mut Budget, masks: &Masks, watch: Watch) -> Result<Self> {
+        let is_read_again = matches!(masks, Masks::ListThenBuiltIn(_));
+        let mut rules = Vec::with_capacity(masks.rules().len());
+        for rule in masks.rules() {
+            watch.poll()?;
+            rules.push(Rule::new(rule, budget, is_read_again)?);
+        }
         let kind = match masks {
             Masks::None => Kind::None,
             Masks::BuiltIn => Kind::BuiltIn,
-            Masks::List(rules) => {
-                let compile = |rule: &crate::options::MaskRule| {
-                    watch.poll()?;
-                    if rule.name.is_empty() || !rule.name.chars().all(crate::pattern::is_word) {
-                        return Err(invalid(
-                            "masks.name",
-                            "it must be made of letters, digits and underscores",
-                        ));
-                    }
-                    let pattern = Pattern::within(budget, "masks.pattern", &rule.pattern)?;
-                    if pattern.matches_empty() {
-                        return Err(invalid("masks.pattern", "the pattern matches the empty string"));
-                    }
-                    Ok((pattern, format!("<{}>", rule.name)))
-                };
-                Kind::List(rules.iter().map(compile).collect::<Result<_>>()?)
-            }
+            Masks::List(_) => Kind::List(rules),
+            Masks::ListThenBuiltIn(_) => Kind::ListThenBuiltIn(rules),
         };
         Ok(Masker { kind })
     }
@@ -80,18 +94,25 @@ impl Masker {
         match &self.kind {
             Kind::None => Ok(Cow::Borrowed(message)),
             Kind::BuiltIn => built_in(message, watch),
-            Kind::List(rules) => {
-                let mut text = Cow::Borrowed(message);
-                for (pattern, replacement) in rules {
-                    watch.poll()?;
-                    if let Some(replaced) = replace(pattern, replacement, &text, watch)? {
-                        text = Cow::Owned(replaced);
-                    }
-                }
-                Ok(text)
-            }
+            Kind::List(rules) => replace_all(rules, message, watch),
+            Kind::ListThenBuiltIn(rules) => match replace_all(rules, message, watch)? {
+                Cow::Borrowed(message) => built_in(message, watch),
+                Cow::Owned(replaced) => Ok(Cow::Owned(built_in(&replaced, watch)?.into_owned())),
+            },
         }
     }
+}
+
+/// One rule after the other.
+fn replace_all<'a>(rules: &[Rule], message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
+    let mut text = Cow::Borrowed(message);
+    for Rule { pattern, replacement } in rules {
+        watch.poll()?;
+        if let Some(replaced) = replace(pattern, replacement, &text, watch)? {
+            text = Cow::Owned(replaced);
+        }
+    }
+    Ok(text)
 }
 
 fn replace(pattern: &Pattern, replacement: &str, text: &str, watch: &Watch) -> Result<Option<String>> {

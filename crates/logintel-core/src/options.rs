@@ -72,17 +72,43 @@ pub enum Masks {
     BuiltIn,
     /// These, in this order, instead of the built-in set.
     List(Vec<MaskRule>),
+    /// These, in this order, then the built-in set.
+    ListThenBuiltIn(Vec<MaskRule>),
 }
 
 impl Masks {
-    /// How many patterns of the user's there are.
-    pub fn len(&self) -> usize {
-        if let Masks::List(rules) = self { rules.len() } else { 0 }
+    /// The user's.
+    pub fn rules(&self) -> &[MaskRule] {
+        match self {
+            Masks::None | Masks::BuiltIn => &[],
+            Masks::List(rules) | Masks::ListThenBuiltIn(rules) => rules,
+        }
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Reads the options of `log_template`, of which this is the only one.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOption`] and [`Error::OptionValue`].
+    pub fn of_template_options(json: &Value) -> Result<Self> {
+        let mut given = Masks::BuiltIn;
+        for (name, value) in object("options", json)? {
+            match name.as_str() {
+                "masks" => given = masks(name, value)?,
+                _ => return Err(unknown(name, &["masks"])),
+            }
+        }
+        Ok(given)
+    }
+
+    fn to_json(&self) -> Value {
+        let rules = self.rules().iter();
+        let rules = rules.map(|rule| serde_json::json!({"name": rule.name, "pattern": rule.pattern}));
+        match self {
+            Masks::None => Value::Bool(false),
+            Masks::BuiltIn => Value::Bool(true),
+            Masks::List(_) => rules.collect(),
+            Masks::ListThenBuiltIn(_) => rules.chain([Value::Bool(true)]).collect(),
+        }
     }
 }
 
@@ -249,14 +275,7 @@ impl TfidfOptions {
             "use_idf": self.use_idf,
             "smooth_idf": self.smooth_idf,
             "sublinear_tf": self.sublinear_tf,
-            "masks": match &self.masks {
-                Masks::None => Value::Bool(false),
-                Masks::BuiltIn => Value::Bool(true),
-                Masks::List(rules) => rules
-                    .iter()
-                    .map(|rule| serde_json::json!({"name": rule.name, "pattern": rule.pattern}))
-                    .collect(),
-            },
+            "masks": self.masks.to_json(),
         })
     }
 }
@@ -365,17 +384,21 @@ fn document_frequency(name: &str, value: &Value) -> Result<DocumentFrequency> {
 }
 
 fn masks(name: &str, value: &Value) -> Result<Masks> {
-    match value {
-        Value::Bool(false) => Ok(Masks::None),
-        Value::Bool(true) => Ok(Masks::BuiltIn),
-        Value::Array(rules) if rules.len() > MAX_MASKS => {
-            Err(invalid(name, format!("there are {} of them, more than {MAX_MASKS}", rules.len())))
-        }
-        Value::Array(rules) => {
-            Ok(Masks::List(rules.iter().map(|rule| mask_rule(name, rule)).collect::<Result<_>>()?))
-        }
-        _ => Err(invalid(name, "it must be true, false or a list of {name, pattern}")),
+    let rules = match value {
+        Value::Bool(false) => return Ok(Masks::None),
+        Value::Bool(true) => return Ok(Masks::BuiltIn),
+        Value::Array(rules) => rules.as_slice(),
+        _ => return Err(invalid(name, "it must be true, false or a list of {name, pattern}")),
+    };
+    let (rules, is_built_in) = match rules.split_last() {
+        Some((Value::Bool(true), rules)) => (rules, true),
+        _ => (rules, false),
+    };
+    if rules.len() > MAX_MASKS {
+        return Err(invalid(name, format!("there are {} of them, more than {MAX_MASKS}", rules.len())));
     }
+    let rules = rules.iter().map(|rule| mask_rule(name, rule)).collect::<Result<_>>()?;
+    Ok(if is_built_in { Masks::ListThenBuiltIn(rules) } else { Masks::List(rules) })
 }
 
 fn mask_rule(option: &str, value: &Value) -> Result<MaskRule> {
@@ -400,7 +423,7 @@ mod tests {
     #[test]
     fn a_list_of_masks_has_an_end() {
         let rules = |count| serde_json::json!({"masks": vec![serde_json::json!({"name": "a", "pattern": "b"}); count]});
-        assert_eq!(TfidfOptions::default().merge(&rules(MAX_MASKS)).unwrap().masks.len(), MAX_MASKS);
+        assert_eq!(TfidfOptions::default().merge(&rules(MAX_MASKS)).unwrap().masks.rules().len(), MAX_MASKS);
         let error = TfidfOptions::default().merge(&rules(MAX_MASKS + 1)).unwrap_err().to_string();
         assert!(error.contains("257 of them, more than 256"), "{error}");
     }

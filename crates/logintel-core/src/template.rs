@@ -53,7 +53,7 @@ pub const MAX_TEMPLATES: usize = 100_000;
 pub const MAX_DISTINCT: usize = 200_000;
 
 /// What the lines of one statement have in common.
-#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     /// The line, with `<*>` for what varies.
     pub text: String,
@@ -62,7 +62,7 @@ pub struct Template {
 }
 
 /// Rows without a template, and why there are any.
-#[derive(Debug, Clone, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overflow {
     /// Rows that no template fits.
     pub rows: u64,
@@ -71,7 +71,7 @@ pub struct Overflow {
 }
 
 /// A structure that fills the room for distinct messages.
-#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// One of its messages, masked.
     pub example: String,
@@ -84,7 +84,7 @@ pub struct Cause {
 }
 
 /// What was mined.
-#[derive(Debug, Clone, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Templates {
     /// In alphabetical order.
     pub list: Vec<Template>,
@@ -95,9 +95,13 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Whether the templates are what [`Miner::finish`] gives, of values that come from outside.
-    pub(crate) fn is_valid(&self) -> bool {
-        self.list.is_sorted_by(|a, b| a.text < b.text)
+    /// Makes them ready to be found.
+    ///
+    /// # Errors
+    /// What `control` returns.
+    pub fn matcher(&self, control: &dyn Control) -> Result<Matcher> {
+        let texts = self.list.iter().map(|template| template.text.as_str());
+        Matcher::new(self.kinds.clone(), texts, control)
     }
 }
 
@@ -146,10 +150,12 @@ impl Miner {
     }
 
     /// Lets lines keep the templates of an earlier training.
-    #[must_use]
-    pub fn know(mut self, templates: Templates) -> Self {
-        self.known = Some((Matcher::new(&templates), templates));
-        self
+    ///
+    /// # Errors
+    /// What `control` returns.
+    pub fn know(mut self, templates: Templates, control: &dyn Control) -> Result<Self> {
+        self.known = Some((templates.matcher(control)?, templates));
+        Ok(self)
     }
 
     /// Takes in a masked message that so many rows have, and gives its number for [`Mined::of`]. A very long one is looked
@@ -187,7 +193,7 @@ impl Miner {
                     first[*template as usize] = message as u32;
                 }
             }
-            self.full = Some((Matcher::new(&mined.templates), first));
+            self.full = Some((mined.templates.matcher(control)?, first));
         }
         let like = self.full.as_ref().and_then(|(matcher, first)| {
             matcher.find(masked, &mut self.scratch).map(|template| first[template as usize])
@@ -274,7 +280,7 @@ impl Miner {
         texts.dedup();
         let list = texts.into_iter().map(|text| Template { text, rows: 0 }).collect();
         let mut templates = Templates { list, kinds: self.kinds.clone(), overflow: Overflow::default() };
-        let matcher = Matcher::new(&templates);
+        let matcher = templates.matcher(control)?;
         let (mut scratch, mut steps) = (Scratch::default(), Steps::over_bytes(control));
         let mut of = Vec::with_capacity(self.messages.len());
         for (message, rows) in &self.messages {
@@ -430,7 +436,7 @@ mod tests {
     fn a_known_variable_stays_one_with_a_single_value() {
         let users = ["login for ann", "login for bob", "login for eve", "login for joe"];
         let before = mine(miner(), &users).templates;
-        assert_eq!(texts(&mine(miner().know(before), &["login for zoe"])), [("login for <*>", 1)]);
+        assert_eq!(texts(&mine(miner().know(before, &Unattended).unwrap(), &["login for zoe"])), [("login for <*>", 1)]);
         assert_eq!(texts(&mine(miner(), &["login for zoe"])), [("login for zoe", 1)]);
     }
 

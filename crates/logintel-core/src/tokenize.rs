@@ -46,7 +46,7 @@ impl Tokenizer {
     /// # Errors
     /// [`crate::Error::OptionValue`] if a pattern cannot be used, or all together are too large, and what `watch` returns.
     pub fn new(options: &TfidfOptions, watch: Watch) -> Result<Self> {
-        let mut budget = Budget::new(1 + options.masks.len());
+        let mut budget = Budget::new(1 + options.masks.rules().len());
         let default = matches!(options.token_pattern.as_str(), DEFAULT_TOKEN_PATTERN | r"\b\w\w+\b");
         let pattern = if default {
             None

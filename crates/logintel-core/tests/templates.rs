@@ -3,11 +3,10 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use logintel_core::artifact;
 use logintel_core::control::{Unattended, Watch};
 use logintel_core::mask::Masker;
 use logintel_core::options::Masks;
-use logintel_core::template::{Matcher, Mined, Miner, Scratch, Templates};
+use logintel_core::template::{Mined, Miner, Scratch, Templates};
 use proptest::prelude::*;
 
 const SYSTEMS: [&str; 8] = ["Android", "Apache", "BGL", "HDFS", "Hadoop", "Linux", "OpenSSH", "Zookeeper"];
@@ -89,7 +88,7 @@ fn half_of_the_lines_know_the_templates_of_all() {
         let lines = masked(&rows.iter().map(|row| row["Content"].clone()).collect::<Vec<_>>());
         let (all, of) = mine(&lines);
         let half = &lines[..lines.len() / 2];
-        let (again, of_half) = mine_with(Miner::new(Vec::new(), u64::MAX).know(all.templates.clone()), half);
+        let (again, of_half) = mine_with(Miner::new(Vec::new(), u64::MAX).know(all.templates.clone(), &Unattended).unwrap(), half);
         for (line, (before, now)) in half.iter().zip(of.iter().zip(&of_half)) {
             let text =
                 |mined: &Mined, at: &Option<u32>| mined.templates.list[at.unwrap() as usize].text.clone();
@@ -127,10 +126,7 @@ proptest! {
         prop_assert!(of.iter().all(Option::is_some), "{lines:?}: {of:?}");
         prop_assert_eq!(mined.templates.overflow.rows, 0);
         prop_assert_eq!(mined.templates.list.iter().map(|template| template.rows).sum::<u64>(), lines.len() as u64);
-        let bytes = artifact::encode(&mined.templates).unwrap();
-        let templates: Templates = artifact::decode(&bytes).unwrap();
-        prop_assert_eq!(&templates, &mined.templates);
-        let (matcher, mut scratch) = (Matcher::new(&templates), Scratch::default());
+        let (matcher, mut scratch) = (mined.templates.matcher(&Unattended).unwrap(), Scratch::default());
         for (line, of) in lines.iter().zip(&of) {
             prop_assert_eq!(matcher.find(line, &mut scratch), *of, "{:?}", line);
         }
@@ -143,7 +139,7 @@ proptest! {
     #[test]
     fn what_is_known_stays_known(lines in prop::collection::vec(line(), 1..40)) {
         let (mined, _) = mine(&lines);
-        let (again, of) = mine_with(Miner::new(Vec::new(), u64::MAX).know(mined.templates.clone()), &lines);
+        let (again, of) = mine_with(Miner::new(Vec::new(), u64::MAX).know(mined.templates.clone(), &Unattended).unwrap(), &lines);
         prop_assert!(of.iter().all(Option::is_some), "{lines:?}: {of:?}");
         prop_assert_eq!(texts(&again.templates), texts(&mined.templates));
     }

@@ -4,9 +4,10 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::{HashMap, HashTable};
 
-use super::Templates;
 use super::merge::{VARIABLE_WORD, Words};
-use super::parse::Line;
+use super::parse::{Line, text};
+use crate::control::{Control, Steps};
+use crate::error::Result;
 use crate::table::HASHER;
 
 /// Shapes of one frame, a shape being which values vary; further templates are not matched.
@@ -45,21 +46,33 @@ struct Shape {
 }
 
 impl Matcher {
-    /// Makes the templates ready.
-    pub fn new(templates: &Templates) -> Self {
-        let mut matcher = Matcher {
-            kinds: templates.kinds.clone(),
-            words: Words::new(),
-            frames: HashMap::with_hasher(HASHER.clone()),
-        };
-        let mut line = Line::default();
-        for (at, template) in templates.list.iter().enumerate() {
-            line.read(&template.text);
+    /// Makes templates ready, which are known by their place; `kinds` are the names of the user's masks.
+    ///
+    /// # Errors
+    /// What `control` returns.
+    pub fn new<'a>(
+        kinds: Vec<String>,
+        templates: impl Iterator<Item = &'a str>,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        let mut matcher =
+            Matcher { kinds, words: Words::new(), frames: HashMap::with_hasher(HASHER.clone()) };
+        let (mut line, mut steps) = (Line::default(), Steps::over_bytes(control));
+        for (at, template) in templates.enumerate() {
+            steps.pass(1 + template.len())?;
+            line.read(template);
             let row = line.values().map(|value| matcher.words.number(value)).collect();
             matcher.insert(&line.frame, row, at as u32);
         }
         matcher.frames.values_mut().for_each(Frame::sort);
-        matcher
+        Ok(matcher)
+    }
+
+    /// A masked message as the template of itself alone: with `<*>` for what the masks took out.
+    pub fn alone(&self, masked: &str, scratch: &mut Scratch) -> String {
+        let Scratch { line, .. } = scratch;
+        line.parse(masked, &self.kinds);
+        text(&line.frame, line.values())
     }
 
     fn insert(&mut self, frame: &str, row: Box<[u32]>, template: u32) {
