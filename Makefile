@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test lint bench install installcheck data clean distclean
+.PHONY: help setup demo demo-stop test lint bench eval install installcheck data clean distclean
 
 export PG PG_CONFIG RUNAS LOGINTEL_DATA
 # A variable that was not given is not set, rather than empty.
@@ -31,6 +31,9 @@ lint: ## formatting, clippy, licences of the packages
 
 bench: ## measures beside scikit-learn and writes docs/benchmarks.md (45 minutes); PART=embedding one part of it
 	@tools/bench.sh $(PART)
+
+eval: ## measures detection on labelled logs and writes docs/detection.md; TASK=templates one part of it
+	@tools/eval.sh $(TASK)
 
 install: ## builds a release and installs it: make install PG_CONFIG=/path/pg_config
 	@tools/install.sh
