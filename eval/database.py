@@ -88,13 +88,13 @@ class Database:
         """Trains the detector `eval` on some rows of a table."""
         self.choose(ids)
         self.run(
-            f"CREATE OR REPLACE VIEW some AS SELECT t.* FROM {table} AS t JOIN chosen ON id = what"
+            f"CREATE OR REPLACE VIEW chosen_lines AS SELECT t.* FROM {table} AS t JOIN chosen ON id = what"
         )
-        self.train("some", options)
+        self.train("chosen_lines", options)
 
     def verdicts(self, table: str, ids: Iterable[int]) -> Verdicts:
         """What the detector `eval` says of rows of a table."""
-        self.run("DROP VIEW IF EXISTS some")
+        self.run("DROP VIEW IF EXISTS chosen_lines")
         self.choose(ids)
         found = self.rows(
             f"""SELECT label, (d).is_anomaly, (d).anomaly_score, (d).distance, (d).reason
