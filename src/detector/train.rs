@@ -38,7 +38,7 @@ fn train(
                 "detector \"{}\" learnt from {} ordinary rows, too few for a false alarm rate of {}",
                 detector.name, baseline.summary.calibration_rows, detector.options.false_alarm_rate
             ),
-            "Until it is trained on more history, only what is stranger than all of it is flagged.",
+            "Until it is trained on more history, every template that it never saw is flagged.",
         );
     }
     store(&detector, &baseline, since, until, activate.unwrap_or(true))

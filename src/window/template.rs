@@ -81,7 +81,9 @@ fn encode(mined: &Mined, messages: &[u32]) -> Vec<u8> {
         bytes.extend((end as u32).to_ne_bytes());
     }
     WindowPartition::check_room::<u8>(bytes.len() + end + size_of_val(messages));
-    templates.iter().for_each(|template| bytes.extend(template.text.as_bytes()));
+    for template in templates {
+        bytes.extend(template.text.as_bytes());
+    }
     for &message in messages {
         let template = match message {
             NULL | NO_TEMPLATE => message,

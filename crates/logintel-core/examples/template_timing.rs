@@ -36,7 +36,8 @@ fn main() {
             merged.as_secs_f64() * 1e3,
             lines.len() as f64 / (gathered + merged).as_secs_f64(),
         );
-        let (matcher, mut scratch) = (found.templates.matcher(&Unattended).expect("a matcher"), Scratch::default());
+        let (matcher, mut scratch) =
+            (found.templates.matcher(&Unattended).expect("a matcher"), Scratch::default());
         let begun = Instant::now();
         let mut known = 0;
         for line in &lines {

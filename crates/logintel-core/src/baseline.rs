@@ -9,7 +9,7 @@
 //! Calibration is cross-conformal (Vovk 2015): rows fall into [`FOLDS`] folds by a hash of their number; a row
 //! whose template occurs in other folds too is not strange at all, any other is measured against a model
 //! without its fold. The threshold is the quantile of these measures that lets `false_alarm_rate` of them pass
-//! it. Rows outside every dense cluster are noise, not ordinary, and do not calibrate.
+//! it, as near to flagging exactly what was never seen as history's standard error allows.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -17,7 +17,7 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use crate::artifact::{Artifact, corrupt};
-use crate::calibration::{quantile, share, splitmix, thin};
+use crate::calibration::{share, splitmix, thin, threshold};
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Control, Steps, Watch};
 use crate::counts::TermCounts;
@@ -30,7 +30,7 @@ use crate::scale::{ColumnScale, StandardScaler, scale};
 use crate::severity::is_error;
 use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
 use crate::table::HASHER;
-use crate::template::{Miner, Templates};
+use crate::template::{Mined, Miner, Templates};
 use crate::tfidf::TfidfModel;
 use crate::tokenize::Tokenizer;
 use crate::vectorizer::{Coverage, Scratch, Vectorizer};
@@ -326,18 +326,18 @@ impl Trainer {
         for message in &messages {
             numbers.push(miner.add(&message.text, message.rows, control)?);
         }
-        let mined = miner.finish(control)?;
+        let Mined { templates, of: found } = miner.finish(control)?;
         let seen = std::mem::take(&mut self.seen);
-        let mut place = vec![u32::MAX; mined.templates.list.len()];
+        let mut place = vec![u32::MAX; templates.list.len()];
         let mut of = Vec::with_capacity(messages.len());
         for ((message, seen), number) in messages.into_iter().zip(seen).zip(numbers) {
-            let template = number.and_then(|number| mined.of[number as usize]);
+            let template = number.and_then(|number| found[number as usize]);
             // A message that nothing fits is a template of itself.
             let mut own = u32::MAX;
             let at = template.map_or(&mut own, |template| &mut place[template as usize]);
             if *at == u32::MAX {
                 *at = self.templates.len() as u32;
-                let text = template.map(|template| mined.templates.list[template as usize].text.clone());
+                let text = template.map(|template| templates.list[template as usize].text.clone());
                 self.templates.push(Template { text: text.unwrap_or(message.text), rows: 0, vector: 0 });
                 self.seen.push(Seen::default());
             }
@@ -393,10 +393,7 @@ impl Trainer {
         let mut held: Vec<Vec<usize>> = vec![Vec::new(); FOLDS as usize];
         for (at, (template, seen)) in baseline.templates.iter().zip(&self.seen).enumerate() {
             let ordinary = template.rows - seen.error_rows;
-            if baseline.labels[template.vector as usize].is_none() {
-                let strange = noise_strangeness(template.rows);
-                measured.push((strange, ordinary));
-            } else if seen.folds.count_ones() > 1 {
+            if seen.folds.count_ones() > 1 {
                 seen_elsewhere += ordinary;
             } else if ordinary > 0 {
                 held[seen.folds.trailing_zeros() as usize].push(at);
@@ -411,7 +408,10 @@ impl Trainer {
         measured.retain(|&(_, rows)| rows > 0);
         measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         baseline.summary.calibration_rows = measured.iter().map(|(_, rows)| rows).sum();
-        baseline.threshold = quantile(&measured, 1.0 - self.options.false_alarm_rate);
+        let rate = self.options.false_alarm_rate;
+        // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
+        let is_enough = baseline.summary.calibration_rows as f64 * rate >= 1.0;
+        baseline.threshold = if is_enough { threshold(&measured, rate, SEEN_ONCE) } else { SEEN_ONCE };
         let flagged = |(template, seen): (&Template, &Seen)| {
             let noise = baseline.labels[template.vector as usize].is_none();
             let strange = if noise { noise_strangeness(template.rows) } else { 0.0 };

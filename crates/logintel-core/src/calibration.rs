@@ -18,19 +18,25 @@ pub(crate) fn splitmix(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The conformal quantile of weighted values, ascending: the smallest that at least `share` of the values and
-/// one more do not exceed; the largest where there are too few.
-pub(crate) fn quantile(measured: &[(f64, u64)], share: f64) -> f64 {
+/// The value that `rate` of the weighted values, ascending, exceed, as near to `natural` as one standard error allows:
+/// history tells a quantile to about the square root of how many lie beyond it, and within that margin, which
+/// is wide where they are few, the limit that is natural for the measure is as likely as any.
+pub(crate) fn threshold(measured: &[(f64, u64)], rate: f64, natural: f64) -> f64 {
     let total: u64 = measured.iter().map(|(_, rows)| rows).sum();
-    let rank = (share * (total as f64 + 1.0)).ceil();
-    let mut below = 0;
-    for &(value, rows) in measured {
-        below += rows;
-        if below as f64 >= rank {
-            return value;
-        }
-    }
-    measured.last().map_or(0.0, |&(value, _)| value)
+    let expected = rate * total as f64;
+    let exceeded_by = |most: f64| {
+        let mut above = 0;
+        let value = measured.iter().rev().find(|&&(_, rows)| {
+            above += rows;
+            above as f64 > most
+        });
+        value.map_or(0.0, |&(value, _)| value)
+    };
+    let low = exceeded_by((expected + expected.sqrt()).ceil());
+    let least = (expected - expected.sqrt()).floor();
+    // Where none beyond is as likely as a few, the largest value is no bound.
+    let high = if least < 1.0 { f64::INFINITY } else { exceeded_by(least) };
+    natural.clamp(low, high.max(low))
 }
 
 /// Merges equal values, then neighbouring ones until few enough remain; the largest value of each group stands

@@ -436,7 +436,10 @@ mod tests {
     fn a_known_variable_stays_one_with_a_single_value() {
         let users = ["login for ann", "login for bob", "login for eve", "login for joe"];
         let before = mine(miner(), &users).templates;
-        assert_eq!(texts(&mine(miner().know(before, &Unattended).unwrap(), &["login for zoe"])), [("login for <*>", 1)]);
+        assert_eq!(
+            texts(&mine(miner().know(before, &Unattended).unwrap(), &["login for zoe"])),
+            [("login for <*>", 1)]
+        );
         assert_eq!(texts(&mine(miner(), &["login for zoe"])), [("login for zoe", 1)]);
     }
 

@@ -88,7 +88,10 @@ fn half_of_the_lines_know_the_templates_of_all() {
         let lines = masked(&rows.iter().map(|row| row["Content"].clone()).collect::<Vec<_>>());
         let (all, of) = mine(&lines);
         let half = &lines[..lines.len() / 2];
-        let (again, of_half) = mine_with(Miner::new(Vec::new(), u64::MAX).know(all.templates.clone(), &Unattended).unwrap(), half);
+        let (again, of_half) = mine_with(
+            Miner::new(Vec::new(), u64::MAX).know(all.templates.clone(), &Unattended).unwrap(),
+            half,
+        );
         for (line, (before, now)) in half.iter().zip(of.iter().zip(&of_half)) {
             let text =
                 |mined: &Mined, at: &Option<u32>| mined.templates.list[at.unwrap() as usize].text.clone();

@@ -10,8 +10,7 @@
 //! Calibration leaves one out (the jackknife+, Barber, Candès, Ramdas and Tibshirani 2021): each session of
 //! training is measured against the kinds of all others, and so it is when it is judged again
 //! ([`Origin::Training`]); no result depends on the order of rows. The threshold is a quantile of
-//! these measures. History tells a quantile to about one standard error of the number of sessions beyond it;
-//! within that margin, which is wide where sessions are few, the threshold stays at ln 50 or as near as it may.
+//! these measures, as near to ln 50 as history's standard error allows.
 //!
 //! History is not always clean, and anomalies recur, so that each is a kind of its own that training saw. So, first,
 //! sessions that lie apart are set aside: those that less than [`APART`] of history can be reached from by changing
@@ -22,7 +21,7 @@
 //! more are no exception: sessions differ, and apart is how they are.
 
 use crate::artifact::{Artifact, corrupt};
-use crate::calibration::{share, share_below, thin};
+use crate::calibration::{share, share_below, thin, threshold};
 use crate::config::DetectorOptions;
 use crate::control::{Control, Steps};
 use crate::detect::Reason;
@@ -429,7 +428,7 @@ fn calibrate(
     let detector = SessionDetector::new(model.clone(), control)?;
     let mut measured = detector.measure(ordinary, control)?;
     measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    model.threshold = threshold(&measured, rate);
+    model.threshold = threshold(&measured, rate, telling(APART));
     let beyond = |measured: &[(f64, u64)]| -> u64 {
         measured.iter().filter(|(value, _)| *value > model.threshold).map(|(_, sessions)| sessions).sum()
     };
@@ -437,25 +436,6 @@ fn calibrate(
     model.summary.flagged_share = share(flagged, model.summary.training_sessions);
     model.calibration = thin(&measured);
     Ok(())
-}
-
-/// The value that `rate` of the values exceed, as near to what is telling as one standard error allows.
-fn threshold(measured: &[(f64, u64)], rate: f64) -> f64 {
-    let total: u64 = measured.iter().map(|(_, sessions)| sessions).sum();
-    let expected = rate * total as f64;
-    let exceeded_by = |most: f64| {
-        let mut above = 0;
-        let value = measured.iter().rev().find(|&&(_, sessions)| {
-            above += sessions;
-            above as f64 > most
-        });
-        value.map_or(0.0, |&(value, _)| value)
-    };
-    let low = exceeded_by((expected + expected.sqrt()).ceil());
-    let least = (expected - expected.sqrt()).floor();
-    // Where none beyond is as likely as a few, the largest value is no bound.
-    let high = if least < 1.0 { f64::INFINITY } else { exceeded_by(least) };
-    telling(APART).clamp(low, high.max(low))
 }
 
 /// Whether a session is one that training saw.

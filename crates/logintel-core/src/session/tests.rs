@@ -158,11 +158,15 @@ fn the_rate_is_met_within_its_error() {
     let measured: Vec<(f64, u64)> = (1..=10_000).map(|n| (f64::from(n), 1)).collect();
     for (rate, low, high) in [(0.01, 9890.0, 9910.0), (0.1, 8968.0, 9032.0)] {
         // What is telling lies below the margin, so that its lower end is the nearest.
-        let threshold = threshold(&measured, rate);
+        let threshold = threshold(&measured, rate, telling(APART));
         assert!((low..=high).contains(&threshold), "{rate}: {threshold}");
     }
     let few: Vec<(f64, u64)> = vec![(0.1, 990), (3.0, 8), (20.0, 2)];
-    assert_eq!(threshold(&few, 0.001), telling(APART), "history tells less than the threshold's place");
+    assert_eq!(
+        threshold(&few, 0.001, telling(APART)),
+        telling(APART),
+        "history tells less than the threshold's place"
+    );
     assert_eq!(threshold(&few, 0.5), 0.1);
     assert_eq!(threshold(&[(0.3, 1000)], 0.001), telling(APART), "one in a thousand may lie anywhere beyond");
     assert_eq!(threshold(&[(0.3, 10_000)], 0.001), 0.3);
