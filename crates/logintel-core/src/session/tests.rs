@@ -167,8 +167,12 @@ fn the_rate_is_met_within_its_error() {
         telling(APART),
         "history tells less than the threshold's place"
     );
-    assert_eq!(threshold(&few, 0.5), 0.1);
-    assert_eq!(threshold(&[(0.3, 1000)], 0.001), telling(APART), "one in a thousand may lie anywhere beyond");
+    assert_eq!(threshold(&few, 0.5, telling(APART)), 0.1);
+    assert_eq!(
+        threshold(&[(0.3, 1000)], 0.001, telling(APART)),
+        telling(APART),
+        "one in a thousand may lie anywhere beyond"
+    );
     assert_eq!(threshold(&[(0.3, 10_000)], 0.001), 0.3);
     assert_eq!(threshold(&[], 0.001), telling(APART));
 }
