@@ -173,8 +173,8 @@ fn the_rate_is_met_within_its_error() {
         telling(APART),
         "one in a thousand may lie anywhere beyond"
     );
-    assert_eq!(threshold(&[(0.3, 10_000)], 0.001), 0.3);
-    assert_eq!(threshold(&[], 0.001), telling(APART));
+    assert_eq!(threshold(&[(0.3, 10_000)], 0.001, telling(APART)), 0.3);
+    assert_eq!(threshold(&[], 0.001, telling(APART)), telling(APART));
 }
 
 #[test]
