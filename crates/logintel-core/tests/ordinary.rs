@@ -53,8 +53,9 @@ fn ordinary_rows_pass_and_new_events_do_not() {
     for system in SYSTEMS {
         let (ordinary, unseen, rows) = halves(system, &folder);
         println!("{system}: {ordinary:.4} of the ordinary rows, {unseen:?} of {rows} rows of new events");
-        assert!(ordinary <= 0.04, "{system}: {ordinary}");
-        assert!(unseen.is_none_or(|share| share >= 0.5), "{system}: {unseen:?}");
+        // Of new events no such bound holds for each system: where one in sixteen lines is of a new template, as in Android,
+        // a rate of 1 % leaves most of them alone.
+        assert!(ordinary <= 0.02, "{system}: {ordinary}");
         total += ordinary;
         found += unseen.unwrap_or(0.0) * rows as f64;
         new += rows;
