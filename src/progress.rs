@@ -13,12 +13,13 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init, prelude::*};
 const SLOTS: usize = 256;
 
 /// What the engine and the surface call their phases; a slot holds a position in this list.
-const PHASES: [&str; 13] = [
+const PHASES: [&str; 14] = [
     "starting",
     "reading",
     "vocabulary",
     "vectors",
     "calibration",
+    "sessions",
     "scoring",
     "core rows",
     "joining core rows",
@@ -29,12 +30,13 @@ const PHASES: [&str; 13] = [
     "other",
 ];
 /// What is called.
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
     "train",
     "score_history",
     "dbscan_cluster",
     "hdbscan_cluster",
     "log_timeline",
+    "score_sessions",
     "standard_scale",
     "tfidf_fit",
 ];
