@@ -101,7 +101,10 @@ fn score_history(
 ///
 /// # Safety
 /// As [`argument`], of type timestamptz.
-pub(super) unsafe fn time_argument(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> Option<TimestampWithTimeZone> {
+pub(super) unsafe fn time_argument(
+    fcinfo: pg_sys::FunctionCallInfo,
+    number: usize,
+) -> Option<TimestampWithTimeZone> {
     // SAFETY: the caller's.
     unsafe { TimestampWithTimeZone::from_datum(argument(fcinfo, number)?, false) }
 }

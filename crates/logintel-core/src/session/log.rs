@@ -204,12 +204,14 @@ mod tests {
             for (at, &message) in messages.iter().enumerate() {
                 log.add(Some("a"), message, Some(at as i64)).unwrap();
             }
-            let template_of = |message: u32| [Some(5), Some(7), Some(5), None].get(message as usize).copied()?;
+            let template_of =
+                |message: u32| [Some(5), Some(7), Some(5), None].get(message as usize).copied()?;
             log.learn(&DetectorOptions::default(), template_of, &Unattended).unwrap().unwrap()
         };
         // Two messages of one template, one of none, one that was not numbered.
         let model = sessions(&[Some(0), Some(2), Some(1), Some(0), Some(3), None]);
-        let mut expected: SessionCounts = [5, 5, 7, 5, UNKNOWN_TEMPLATE, UNKNOWN_TEMPLATE].into_iter().collect();
+        let mut expected: SessionCounts =
+            [5, 5, 7, 5, UNKNOWN_TEMPLATE, UNKNOWN_TEMPLATE].into_iter().collect();
         assert_eq!(model.kinds.row(0), expected.row().as_ref());
         expected.add(5);
         assert_ne!(model.kinds.row(0), expected.row().as_ref());
@@ -225,10 +227,13 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let refused = |result: Result<()>| {
-            assert!(matches!(result, Err(Error::Memory { what: "gathering sessions", needed, allowed: 100_000 }) if needed > 100_000));
+            assert!(
+                matches!(result, Err(Error::Memory { what: "gathering sessions", needed, allowed: 100_000 }) if needed > 100_000)
+            );
         };
         let mut log = SessionLog::new(100_000);
-        let sessions = (0..).take_while(|n: &u32| log.add(Some(&n.to_string()), Some(0), None).is_ok()).count();
+        let sessions =
+            (0..).take_while(|n: &u32| log.add(Some(&n.to_string()), Some(0), None).is_ok()).count();
         assert!((50..100).contains(&sessions), "{sessions}");
         refused(log.add(Some("another"), Some(0), None));
         let mut log = SessionLog::new(100_000);
