@@ -35,7 +35,9 @@ fn line(seed: usize, words: usize) -> String {
 
 fn trained(lines: usize, words: usize) -> Trainer {
     let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX, watch()).unwrap();
-    (0..lines).for_each(|seed| trainer.add(&line(seed % 90, words), None).unwrap());
+    for seed in 0..lines {
+        trainer.add(&line(seed % 90, words), None).unwrap();
+    }
     trainer
 }
 
