@@ -102,6 +102,8 @@ COMMENT ON FUNCTION logintel.score_rows() IS 'trigger function FOR EACH STATEMEN
 COMMENT ON FUNCTION logintel.score_history(text, timestamptz, timestamptz) IS
     'scores rows that are there already and replaces the anomalies of that range; returns the rows scored';
 COMMENT ON FUNCTION logintel.log_timeline(text, timestamptz, timestamptz) IS 'every row of a range with its judgement';
+COMMENT ON FUNCTION logintel.score_sessions(text, timestamptz, timestamptz, bool) IS
+    'whole sessions whose last event lies in a range, judged against those of training; with include_open also those that go on';
 COMMENT ON PROCEDURE logintel.run_maintenance() IS
     'one tick of the worker: anomalies become incidents, what is old goes, views are refreshed';
 COMMENT ON FUNCTION logintel.log_embed(text, text) IS 'the vector of a message in a detector''s active model';
@@ -122,7 +124,7 @@ BEGIN
             ('unwatch', 'logintel_writer'), ('score_history', 'logintel_writer'), ('ingest', 'logintel_writer'),
             ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
-            ('log_timeline', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
+            ('log_timeline', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace

@@ -13,13 +13,14 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init, prelude::*};
 const SLOTS: usize = 256;
 
 /// What the engine and the surface call their phases; a slot holds a position in this list.
-const PHASES: [&str; 14] = [
+const PHASES: [&str; 15] = [
     "starting",
     "reading",
     "templates",
     "vocabulary",
     "vectors",
     "calibration",
+    "sessions",
     "scoring",
     "core rows",
     "joining core rows",
@@ -30,12 +31,13 @@ const PHASES: [&str; 14] = [
     "other",
 ];
 /// What is called.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "train",
     "score_history",
     "dbscan_cluster",
     "hdbscan_cluster",
     "log_timeline",
+    "score_sessions",
     "standard_scale",
     "tfidf_fit",
     "log_template",

@@ -97,14 +97,20 @@ fn score_history(
     scored
 }
 
+/// A time argument, `None` for NULL.
+///
 /// # Safety
 /// As [`argument`], of type timestamptz.
-unsafe fn time_argument(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> Option<TimestampWithTimeZone> {
+pub(super) unsafe fn time_argument(
+    fcinfo: pg_sys::FunctionCallInfo,
+    number: usize,
+) -> Option<TimestampWithTimeZone> {
     // SAFETY: the caller's.
     unsafe { TimestampWithTimeZone::from_datum(argument(fcinfo, number)?, false) }
 }
 
-fn require_model(resolved: &Resolved) {
+/// Refuses a detector that was not trained yet.
+pub(super) fn require_model(resolved: &Resolved) {
     if resolved.model.is_none() {
         fail(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

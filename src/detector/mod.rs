@@ -25,6 +25,7 @@ mod judge;
 mod manage;
 mod record;
 mod resolve;
+mod sessions;
 mod train;
 mod trigger;
 mod watch;

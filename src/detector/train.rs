@@ -18,7 +18,8 @@ use crate::text::{Jsonb, Text, from_c_string, relation_name};
 /// Versions kept for each detector, the active one beside them.
 const KEPT_VERSIONS: i32 = 10;
 
-/// Learns what is ordinary from the rows of a time range, stores it as a new version and activates it.
+/// Learns what is ordinary from the rows of a time range, and where the detector has a session column, which sessions
+/// are; stores it as a new version and activates it.
 #[pg_extern(requires = ["detector"])]
 fn train(
     detector: Option<Text>,
@@ -59,10 +60,12 @@ fn learn(
         let columns = Columns::of(&relation);
         let text = |part| detector.path(&columns, part).map(|path| path.text_sql());
         let message = text(Part::Template).or_else(|| text(Part::Message)).unwrap_or_default();
-        let level = text(Part::Level).unwrap_or_else(|| "NULL::pg_catalog.text".into());
+        let or_null = |part| text(part).unwrap_or_else(|| "NULL::pg_catalog.text".into());
+        let (level, session) = (or_null(Part::Level), or_null(Part::Session));
+        let has_sessions = detector.part(Part::Session).is_some();
         // The order decides how clusters are numbered: it must not depend on the plan.
         let sql = format!(
-            "SELECT m, v FROM (SELECT {message} AS m, {level} AS v, {} AS t FROM {} AS l) AS r \
+            "SELECT m, v, s, t FROM (SELECT {message} AS m, {level} AS v, {session} AS s, {} AS t FROM {} AS l) AS r \
              WHERE m IS NOT NULL AND {} ORDER BY t, m COLLATE \"C\", v COLLATE \"C\"",
             detector.time_sql(&columns),
             qualified(&relation),
@@ -75,7 +78,11 @@ fn learn(
                 Session.progress("reading", trainer.rows(), 0);
             }
             let (message, level) = (rows.text(row, 1), rows.text(row, 2));
-            trainer.add(&message.unwrap_or_default(), level.as_deref()).or_raise();
+            let number = trainer.add(&message.unwrap_or_default(), level.as_deref()).or_raise();
+            if has_sessions {
+                let (session, ts) = (rows.text(row, 3), rows.get::<TimestampWithTimeZone>(row, 4));
+                trainer.sessions().add(session.as_deref(), number, ts.map(Into::into)).or_raise();
+            }
         });
     }
     if trainer.rows() == 0 {

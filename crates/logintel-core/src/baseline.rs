@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
 use crate::scale::{ColumnScale, StandardScaler, scale};
+use crate::session::{SessionLog, SessionModel};
 use crate::severity::is_error;
 use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
 use crate::table::HASHER;
@@ -103,6 +104,8 @@ pub struct Baseline {
     pub threshold: f64,
     /// Figures.
     pub summary: Summary,
+    /// Whole sessions; `None` where history had none.
+    pub sessions: Option<SessionModel>,
 }
 
 impl Artifact for Baseline {
@@ -128,6 +131,9 @@ impl Artifact for Baseline {
         let ascending = self.calibration.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if self.threshold.is_nan() || !ascending || self.calibration.iter().any(|(value, _)| value.is_nan()) {
             return Err(corrupt::<Self>("the calibration is out of order"));
+        }
+        if let Some(sessions) = &self.sessions {
+            sessions.check().map_err(corrupt::<Self>)?;
         }
         match &self.centroid {
             Some((indices, values))
@@ -172,6 +178,7 @@ pub struct Trainer {
     rows: u64,
     overflow_rows: u64,
     error_rows: u64,
+    sessions: SessionLog,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -198,6 +205,7 @@ impl Trainer {
             rows: 0,
             overflow_rows: 0,
             error_rows: 0,
+            sessions: SessionLog::new(max_bytes),
         })
     }
 
@@ -211,11 +219,16 @@ impl Trainer {
         self.known = Some(templates);
     }
 
-    /// Takes in a row.
+    /// Where the sessions of the rows are told.
+    pub fn sessions(&mut self) -> &mut SessionLog {
+        &mut self.sessions
+    }
+
+    /// Takes in a row; returns the number of its masked message, if it is one of those that are kept.
     ///
     /// # Errors
     /// [`Error::Memory`] at the bound, [`Error::PatternSteps`], and what the watch returns.
-    pub fn add(&mut self, message: &str, level: Option<&str>) -> Result<()> {
+    pub fn add(&mut self, message: &str, level: Option<&str>) -> Result<Option<u32>> {
         let tokenizer = self.counts.tokenizer();
         let masked = masked_head(&tokenizer, message, &self.counts.watch())?;
         let masked = &*masked;
@@ -228,12 +241,13 @@ impl Trainer {
             self.table.find(hash, |&i| self.templates[i as usize].text == masked).map(|&i| i as usize);
         let Some(at) = found.map_or_else(|| self.insert(masked, hash), |at| Ok(Some(at)))? else {
             self.overflow_rows += 1;
-            return self.counts.add_masked(masked, 1);
+            self.counts.add_masked(masked, 1)?;
+            return Ok(None);
         };
         self.templates[at].rows += 1;
         self.seen[at].error_rows += u64::from(error);
         self.seen[at].folds |= fold;
-        Ok(())
+        Ok(Some(at as u32))
     }
 
     fn insert(&mut self, masked: &str, hash: u64) -> Result<Option<usize>> {
@@ -261,7 +275,9 @@ impl Trainer {
     /// # Errors
     /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` and the watch return.
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
-        self.mine(control)?;
+        let template_of = self.mine(control)?;
+        let template_of = |message: u32| template_of.get(message as usize).copied();
+        let sessions = std::mem::take(&mut self.sessions).learn(&self.options, template_of, control)?;
         let model = self.fit(control)?;
         let pruned_words = self.counts.pruned_words(&model)?;
         let vectorizer = Vectorizer::with_known_words(model, &pruned_words, self.counts.watch())?;
@@ -304,6 +320,7 @@ impl Trainer {
             calibration: Vec::new(),
             threshold: 0.0,
             summary,
+            sessions,
         };
         match self.options.preset {
             Preset::Default => self.calibrate(&mut baseline, control)?,

@@ -15,50 +15,13 @@ use crate::control::{Control, Steps, Watch};
 use crate::dbscan::CoreIndex;
 use crate::error::Result;
 use crate::neighbors::{Index, Scratch as NeighborScratch};
+pub use crate::reason::Reason;
+use crate::session::SessionDetector;
 use crate::severity::is_error;
 use crate::sparse::{SparseRef, SparseVec};
 use crate::table::HASHER;
 use crate::template::{Matcher, Scratch as TemplateScratch, Template as Mined, Templates};
 use crate::vectorizer::{Coverage, Scratch as TextScratch, Vectorizer};
-
-/// Why a row is, or is not, an anomaly. The order is that of strength.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Reason {
-    /// Its level is ERROR or above.
-    ErrorLevel,
-    /// No template of training is like it.
-    UnseenTemplate,
-    /// It is like a template of training but for this share of its words, which training never saw.
-    UnseenTerms(f64),
-    /// Something occurs more often than it does in ordinary sessions.
-    RateSpike,
-    /// Something occurs less often than it does in ordinary sessions, or not at all.
-    RateDrop,
-    /// It is further from every template of training than ordinary rows are.
-    SemanticDistance(f64),
-    /// Training saw its template once, and nothing like it.
-    RareTemplate,
-    /// Ordinary.
-    Normal(f64),
-    /// There is no model yet.
-    Untrained,
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Reason::ErrorLevel => f.write_str("ERROR_level"),
-            Reason::UnseenTemplate => f.write_str("unseen_template"),
-            Reason::UnseenTerms(share) => write!(f, "unseen_terms={share:.2}"),
-            Reason::RateSpike => f.write_str("rate_spike"),
-            Reason::RateDrop => f.write_str("rate_drop"),
-            Reason::SemanticDistance(distance) => write!(f, "semantic_distance={distance:.3}"),
-            Reason::RareTemplate => f.write_str("rare_template"),
-            Reason::Normal(distance) => write!(f, "normal_distance={distance:.3}"),
-            Reason::Untrained => f.write_str("untrained"),
-        }
-    }
-}
 
 /// The judgement of a line.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,6 +83,7 @@ pub struct Detector {
     index: Index<'static>,
     core: CoreIndex,
     calibration_rows: u64,
+    sessions: Option<SessionDetector>,
 }
 
 /// How the template of a masked message is found.
@@ -194,7 +158,18 @@ impl Detector {
         let index = Index::new(Cow::Owned(std::mem::take(&mut baseline.vectors)), &watch)?;
         let core = CoreIndex::new(baseline.core.clone(), &watch)?;
         let calibration_rows = baseline.calibration.iter().map(|(_, rows)| rows).sum();
-        Ok(Detector { baseline, vectorizer, templates, representative, index, core, calibration_rows })
+        let sessions = baseline.sessions.take();
+        let sessions = sessions.map(|model| SessionDetector::new(model, &watch)).transpose()?;
+        Ok(Detector {
+            baseline,
+            vectorizer,
+            templates,
+            representative,
+            index,
+            core,
+            calibration_rows,
+            sessions,
+        })
     }
 
     /// The templates, for a later training to keep; none where they were not mined.
@@ -222,7 +197,22 @@ impl Detector {
     pub fn bytes(&self) -> usize {
         // The text, and what its look-up table keeps of it.
         let text: usize = self.baseline.templates.iter().map(|template| 3 * template.text.len() + 128).sum();
-        self.vectorizer.bytes() + text + self.index.rows().matrix().indices.len() * 32
+        let sessions = self.sessions.as_ref().map_or(0, SessionDetector::bytes);
+        self.vectorizer.bytes() + text + self.index.rows().matrix().indices.len() * 32 + sessions
+    }
+
+    /// What judges whole sessions; `None` where training saw none.
+    pub fn sessions(&self) -> Option<&SessionDetector> {
+        self.sessions.as_ref()
+    }
+
+    /// Number of the template of training that a message is of, if it is of one.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn template_of(&self, message: &str, scratch: &mut Scratch) -> Result<Option<u32>> {
+        let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
+        Ok(self.find(&masked, scratch))
     }
 
     /// Judges a line.

@@ -33,9 +33,10 @@
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
 //! | `calibration` | from which strangeness on is a row flagged |
+//! | [`reason`] | what can be strange about a line or a session |
+//! | [`session`] | which whole sessions are ordinary, and how strange is one |
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
-//! | [`session`] | how strange is a whole session, and why |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 
@@ -61,6 +62,7 @@ pub mod ngram;
 pub mod options;
 pub mod pattern;
 pub mod pool;
+pub mod reason;
 pub mod scale;
 pub mod session;
 mod sets;

@@ -39,7 +39,9 @@ fn trained(lines: usize, words: usize) -> Trainer {
     let mut options = DetectorOptions::default();
     options.vectorizer.masks = Masks::None;
     let mut trainer = Trainer::new(&options, u64::MAX, watch()).unwrap();
-    (0..lines).for_each(|seed| trainer.add(&line(seed % 90, words), None).unwrap());
+    for seed in 0..lines {
+        trainer.add(&line(seed % 90, words), None).unwrap();
+    }
     trainer
 }
 

@@ -90,6 +90,11 @@ impl CountTable {
         self.total
     }
 
+    /// Bytes in use.
+    pub fn bytes(&self) -> usize {
+        self.templates.len() * 4 + self.starts.len() * 8 + self.counts.len() * 4 + self.sessions.len() * 8
+    }
+
     /// Column of a template, where any session has it.
     pub fn find(&self, template: u32) -> Option<usize> {
         self.templates.binary_search(&template).ok()
@@ -202,6 +207,15 @@ impl Kinds {
             next[column] += 1;
         }
         Ok(Some(Kinds { rows, weights, from_nothing, starts, postings }))
+    }
+
+    /// Bytes in use.
+    pub fn bytes(&self) -> usize {
+        self.rows.indices.len() * 8
+            + self.rows.indptr.len() * 8
+            + self.weights.len() * 16
+            + self.starts.len() * 8
+            + self.postings.len() * 8
     }
 
     /// Compares a session with every kind.

@@ -20,22 +20,23 @@
 //! than a standard error, and less than 10 %. Fewer are what any history holds, and the rate that was asked for decides;
 //! more are no exception: sessions differ, and apart is how they are.
 
-use crate::artifact::{Artifact, corrupt};
 use crate::calibration::{share, share_below, thin, threshold};
-use crate::config::DetectorOptions;
+use crate::config::{DetectorOptions, Micros};
 use crate::control::{Control, Steps};
-use crate::detect::Reason;
 use crate::distinct::Distinct;
 use crate::error::{Error, Result};
 use crate::limits::MAX_DIM;
+use crate::reason::Reason;
 use crate::sort::sort_watched;
 use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
 
 mod counts;
+mod log;
 #[cfg(test)]
 mod tests;
 
 use counts::{CountTable, Kinds, MAX_COUNT, Scratch as Comparison, counts};
+pub use log::SessionLog;
 
 /// A template that nobody knows. Any number that training did not see says the same.
 pub const UNKNOWN_TEMPLATE: u32 = LENGTH - 1;
@@ -69,13 +70,34 @@ pub struct SessionCounts {
 impl SessionCounts {
     /// One more event, of a template by its number.
     pub fn add(&mut self, template: u32) {
-        self.events += 1;
+        self.add_many(template, 1);
+    }
+
+    fn add_many(&mut self, template: u32, count: u32) {
+        self.events += u64::from(count);
         let template = template.min(UNKNOWN_TEMPLATE);
         match self.counts.binary_search_by_key(&template, |&(other, _)| other) {
-            Ok(at) => self.counts[at].1 = (self.counts[at].1 + 1).min(MAX_COUNT),
-            Err(at) if self.counts.len() < MAX_SESSION_TEMPLATES => self.counts.insert(at, (template, 1)),
+            Ok(at) => self.counts[at].1 = (self.counts[at].1 + count).min(MAX_COUNT),
+            Err(at) if self.counts.len() < MAX_SESSION_TEMPLATES => {
+                self.counts.insert(at, (template, count));
+            }
             Err(_) => {}
         }
+    }
+
+    /// The same session, its templates by other numbers, of which several may become one.
+    fn renumbered(&self, number_of: impl Fn(u32) -> u32) -> Self {
+        let mut renumbered = SessionCounts::default();
+        for &(template, count) in &self.counts {
+            renumbered.add_many(number_of(template), count);
+        }
+        renumbered.events = self.events;
+        renumbered
+    }
+
+    /// Bytes held beside the value itself.
+    fn bytes(&self) -> u64 {
+        (self.counts.capacity() * size_of::<(u32, u32)>()) as u64
     }
 
     /// Events.
@@ -123,6 +145,9 @@ pub struct SessionModel {
     weights: Vec<u64>,
     /// Templates that only sessions have that were set aside, ascending.
     set_aside: Vec<u32>,
+    /// When the sessions learnt from had their last events: the earliest and the latest. One whose events have no
+    /// time comes before all others.
+    ended: (Option<Micros>, Option<Micros>),
     /// Strangeness of ordinary sessions to the others, ascending, and how many sessions have it.
     calibration: Vec<(f64, u64)>,
     /// Strangeness above which a session is flagged.
@@ -131,35 +156,32 @@ pub struct SessionModel {
     pub summary: SessionSummary,
 }
 
-impl Artifact for SessionModel {
-    const WHAT: &'static str = "session model";
-    const LETTER: u8 = b'S';
-    const VERSION: u16 = 1;
-
-    fn accept(&mut self, _: &dyn Control) -> Result<()> {
+impl SessionModel {
+    /// What the rest of the code relies on; else what is wrong.
+    pub(crate) fn check(&self) -> std::result::Result<(), &'static str> {
         if !self.table.is_valid() {
-            return Err(corrupt::<Self>("the counts are out of order"));
+            return Err("the counts of sessions are out of order");
         }
         let (kinds, entries) = (self.kinds.rows(), self.kinds.indices.len());
         if !self.kinds.is_valid() || self.kinds.dim != MAX_DIM || kinds != self.weights.len() {
-            return Err(corrupt::<Self>("kinds and their numbers differ"));
+            return Err("kinds of sessions and their numbers differ");
         }
         if kinds > MAX_KINDS || entries > MAX_ENTRIES + MAX_SESSION_TEMPLATES {
-            return Err(corrupt::<Self>("there are too many kinds"));
+            return Err("there are too many kinds of sessions");
         }
         let known = |(template, count): (u32, u32)| {
             let column = self.table.find(template);
             column.is_some_and(|column| self.table.column(column).0.binary_search(&count).is_ok())
         };
         if !(0..kinds).all(|kind| counts(self.kinds.row(kind)).all(known)) {
-            return Err(corrupt::<Self>("a kind has counts that no session had"));
+            return Err("a kind of session has counts that no session had");
         }
         if self.weights.contains(&0) || !self.set_aside.is_sorted_by(|a, b| a < b) {
-            return Err(corrupt::<Self>("kinds or templates are out of order"));
+            return Err("kinds of sessions or their templates are out of order");
         }
         let ascending = self.calibration.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if self.threshold.is_nan() || !ascending || self.calibration.iter().any(|(value, _)| value.is_nan()) {
-            return Err(corrupt::<Self>("the calibration is out of order"));
+            return Err("the calibration of sessions is out of order");
         }
         Ok(())
     }
@@ -232,6 +254,7 @@ impl SessionTrainer {
         let kept = ordinary.kept(control)?;
         let mut model = SessionModel {
             set_aside: aside.templates_beside(&table, control)?,
+            ended: (None, None),
             table,
             kinds: kept.rows,
             weights: kept.weights,
@@ -413,7 +436,7 @@ fn hash(row: SparseRef<'_>) -> u64 {
 
 /// Kinds whose counts are those that the table was made of.
 fn kinds_of(table: &CountTable, rows: CsrMatrix, weights: Vec<u64>, control: &dyn Control) -> Result<Kinds> {
-    let corrupt = || Error::Corrupt { what: SessionModel::WHAT, why: "a kind without counts".into() };
+    let corrupt = || Error::Corrupt { what: "session model", why: "a kind without counts".into() };
     Kinds::new(table, rows, weights, control)?.ok_or_else(corrupt)
 }
 
@@ -497,6 +520,21 @@ impl SessionDetector {
     /// Figures of the training.
     pub fn summary(&self) -> &SessionSummary {
         &self.model.summary
+    }
+
+    /// Estimated bytes in use.
+    pub fn bytes(&self) -> usize {
+        self.model.table.bytes()
+            + self.kinds.bytes()
+            + self.model.set_aside.len() * 4
+            + self.model.calibration.len() * 16
+    }
+
+    /// Whether training saw the session with that last event, as far as its time tells: one that comes late, or that
+    /// training was not shown, passes for one that it saw.
+    pub fn origin(&self, last: Option<Micros>) -> Origin {
+        let (earliest, latest) = self.model.ended;
+        if (earliest..=latest).contains(&last) { Origin::Training } else { Origin::New }
     }
 
     /// Judges a session.
