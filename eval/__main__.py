@@ -2,13 +2,14 @@
 
 import sys
 
-from eval import calibration, cost, lines, templates
+from eval import calibration, cost, lines, sessions, templates
 from eval.database import Database
 from eval.report import DOCUMENT, document, say, table
 
 TASKS = {
     "templates": templates.measure,
     "lines": lines.measure,
+    "sessions": sessions.measure,
     "calibration": calibration.measure,
     "cost": cost.measure,
 }

@@ -32,6 +32,16 @@ def mean_and_spread(values: list[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values))
 
 
+def f1_of(found: list[Detection]) -> str:
+    """F1 for a table, the mean of several, with what it is made of."""
+    f1, spread = mean_and_spread([one.f1 for one in found])
+    precision = np.mean([one.precision for one in found])
+    recall = np.mean([one.recall for one in found])
+    auc = np.mean([one.auc for one in found])
+    spread = f" ± {spread:.3f}" if len(found) > 1 else ""
+    return f"F1 **{f1:.3f}**{spread} (precision {precision:.3f}, recall {recall:.3f}, AUC {auc:.3f})"
+
+
 def grouping(templates: list[str], events: list[str]) -> tuple[float, float]:
     """Grouping accuracy (Zhu et al., ICSE-SEIP 2019) and F1 of grouping accuracy (Jiang et al., ISSTA 2024).
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from eval import logs
 from eval.database import LEARNT_ALONE, Database
-from eval.figures import Detection, mean_and_spread
+from eval.figures import Detection, f1_of, mean_and_spread
 from eval.oov import OutOfVocabulary
 from eval.report import Row, Task, say
 
@@ -44,11 +44,11 @@ def _one_per_cent(
         Row(
             what="lines, trained on a random 1 % of the ordinary ones, asked for 0.1 %",
             data="bgl_100k",
-            figure=_f1(ours),
+            figure=f1_of(ours),
             target="F1 ≥ 0.95",
             reached=mean_and_spread([one.f1 for one in ours])[0] >= 0.95,
             beside="new events 0.988 (on all of BGL); plain Drain + unseen template 0.87",
-            plain=_f1(plain),
+            plain=f1_of(plain),
         )
     )
 
@@ -67,18 +67,9 @@ def _first_fifth(
         Row(
             what="lines, trained on the first 20 % by time, as they are",
             data="bgl_100k",
-            figure=_f1([ours]),
+            figure=f1_of([ours]),
             target="the best that is reached",
             beside="plain Drain + unseen template F1 0.18",
-            plain=_f1([plain]),
+            plain=f1_of([plain]),
         )
     )
-
-
-def _f1(found: list[Detection]) -> str:
-    f1, spread = mean_and_spread([one.f1 for one in found])
-    precision = np.mean([one.precision for one in found])
-    recall = np.mean([one.recall for one in found])
-    auc = np.mean([one.auc for one in found])
-    spread = f" ± {spread:.3f}" if len(found) > 1 else ""
-    return f"F1 **{f1:.3f}**{spread} (precision {precision:.3f}, recall {recall:.3f}, AUC {auc:.3f})"

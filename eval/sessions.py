@@ -7,7 +7,7 @@ import numpy as np
 
 from eval import logs
 from eval.database import Database
-from eval.figures import Detection, mean_and_spread
+from eval.figures import Detection, f1_of, mean_and_spread
 from eval.report import Row, Task, say
 
 SEEDS = 10
@@ -86,7 +86,7 @@ def _a_tenth(
         Row(
             what="sessions, trained on a random 10 % of the ordinary ones",
             data="hdfs_2pct",
-            figure=_f1(found),
+            figure=f1_of(found),
             target="F1 ≥ 0.96",
             reached=mean_and_spread([one.f1 for one in found])[0] >= 0.96,
             beside="nearest count vector 0.956, with idf 0.958 (all of HDFS, 1 %)",
@@ -105,18 +105,9 @@ def _everything(
         Row(
             what="sessions, trained on everything as it is, anomalies included",
             data="hdfs_2pct",
-            figure=_f1([found]),
+            figure=f1_of([found]),
             target="F1 ≥ 0.80",
             reached=found.f1 >= 0.8,
             beside="Invariants Mining 0.915, Isolation Forest 0.802, PCA 0.769 (half of all of HDFS)",
         )
     )
-
-
-def _f1(found: list[Detection]) -> str:
-    f1, spread = mean_and_spread([one.f1 for one in found])
-    precision = np.mean([one.precision for one in found])
-    recall = np.mean([one.recall for one in found])
-    auc = np.mean([one.auc for one in found])
-    spread = f" ± {spread:.3f}" if len(found) > 1 else ""
-    return f"F1 **{f1:.3f}**{spread} (precision {precision:.3f}, recall {recall:.3f}, AUC {auc:.3f})"
