@@ -7,10 +7,12 @@ from pathlib import Path
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "detection.md"
 
 HOW = """\
-- Everything goes through SQL: `train`, `detect`, `log_template`, as a user would call them. No parameter differs between
+- Everything goes through SQL: `train`, `detect`, `score_sessions`, `log_template`, as a user would call them. No parameter differs between
   data sets, and nothing is fitted to labels: the threshold is the calibrated one.
 - `severity_override` is `never` throughout, so that what is measured is what was learnt; all else is the default, but for the
   false alarm rate where a task names one.
+- Sessions that a training did not see are shown to it with times a year later, as if they came after it: by their time
+  `score_sessions` tells which sessions training saw.
 - *Words never seen* is the plain baseline: a line is as strange as its share of words that training did not have (words of two
   characters or more that are not all digits), with its threshold at the same quantile of held-back lines.
 - F1 is that of the anomalous class; AUC that of the scores. Where training draws at random, figures are means over ten seeds,
