@@ -20,6 +20,7 @@ class Verdicts:
     labels: np.ndarray
     flagged: np.ndarray
     scores: np.ndarray
+    distances: np.ndarray
     reasons: list[str]
 
     @property
@@ -107,5 +108,6 @@ class Database:
             flagged=np.array(flagged, dtype=bool),
             # Scores tie at 1 beyond all of history; there the distance ranks.
             scores=np.array(scores) + 1e-6 * np.array(distances),
+            distances=np.array(distances),
             reasons=list(reasons),
         )

@@ -15,8 +15,8 @@ HOW = """\
   `score_sessions` tells which sessions training saw.
 - *Words never seen* is the plain baseline: a line is as strange as its share of words that training did not have (words of two
   characters or more that are not all digits), with its threshold at the same quantile of held-back lines.
-- F1 is that of the anomalous class; AUC that of the scores. Where training draws at random, figures are means over ten seeds,
-  with the standard deviation.
+- F1 is that of the anomalous class; AUC that of the scores. Where training draws at random, figures are means over ten seeds (five
+  for calibration), with the standard deviation.
 - Grouping accuracy is the share of lines whose group holds exactly the lines of one event (Zhu et al., ICSE-SEIP 2019), F1 of
   grouping accuracy that of Jiang et al. (ISSTA 2024). The rules of the template miner were made while looking at these eight
   systems: on others, expect less.

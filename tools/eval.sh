@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures how well logintel detects, on labelled logs, beside published figures, and writes docs/detection.md.
 #
-#   tools/eval.sh          everything; on two cores about 10 minutes
+#   tools/eval.sh          everything; on two cores about 5 minutes
 #   tools/eval.sh TASK…    some of: templates lines sessions calibration cost; printed, and the document stays as it is
 #
 # A release build in a private cluster (tools/cluster.sh), and the Python packages of bench/requirements.txt. Labels are read
@@ -26,6 +26,8 @@ export PG_CONFIG
 cluster remove eval
 say "eval: release build of logintel (first time: some minutes)"
 quietly "the release build" "$LOGS/build.log" install_extension release "$PG_CONFIG"
+quietly "the engine's timing" "$LOGS/timing.log" cargo build --release -p logintel-core --example template_timing
+export TEMPLATE_TIMING=$ROOT/target/release/examples/template_timing
 
 at_end() {
     trap - EXIT INT TERM
