@@ -13,33 +13,11 @@
 # these, figures and report go to target/bench/try and the documents stay as they are.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-LOGS=$ROOT/target/bench
 PYTHON=$ROOT/target/tools/bench/bin/python
 export PYTHONPATH=$ROOT PYTHONDONTWRITEBYTECODE=1
 
-cluster() { "$ROOT/tools/cluster.sh" "$@"; }
-
 "$ROOT/tools/setup.sh" bench
 if [ "$*" = report ]; then exec "$PYTHON" -m bench report; fi
-[ -n "${LOGINTEL_DATA:-}" ] || die "there are no real logs" "make data fetches them, LOGINTEL_DATA=/folder names them"
-# Its server runs from the copy of PostgreSQL that is installed into here.
-if cluster status demo >/dev/null 2>&1; then die "the demo is running" "make demo-stop ends it"; fi
-
 use_rust
-source_config=$(source_pg_config)
-PG_CONFIG=$(mirror "$source_config" release)
-export PG_CONFIG
-cluster remove bench
-say "bench: release build of logintel (first time: some minutes)"
-quietly "the release build" "$LOGS/build.log" install_extension release "$PG_CONFIG"
-
-at_end() {
-    trap - EXIT INT TERM
-    cluster remove bench
-}
-trap at_end EXIT
-trap 'exit 130' INT TERM HUP
-# Room for the tables, and no background work between measurements.
-cluster start bench 'shared_buffers = 1GB' 'max_wal_size = 8GB' 'autovacuum = off' "logintel.databases = ''"
-say "bench: PostgreSQL $("$PG_CONFIG" --version | cut -d' ' -f2), $(id -un), $LOGINTEL_DATA"
-cluster exec bench "$PYTHON" -m bench "$@"
+# Room for the tables.
+measure bench "$ROOT/target/bench" 'shared_buffers = 1GB' 'max_wal_size = 8GB' -- "$PYTHON" -m bench "$@"

@@ -224,3 +224,29 @@ data_for_server() {
         printf '%s\n' "$copy"
     fi
 }
+
+# --- what measures ---------------------------------------------------------------------------------------------------
+
+# measure NAME LOGS CONF… -- COMMAND…: runs it with a release build in a private cluster of that name, which goes away afterwards.
+measure() {
+    local name=$1 logs=$2 source_config conf=()
+    shift 2
+    while [ "$1" != -- ]; do conf+=("$1") && shift; done
+    shift
+    [ -n "${LOGINTEL_DATA:-}" ] || die "there are no real logs" "make data fetches them, LOGINTEL_DATA=/folder names them"
+    # Its server runs from the copy of PostgreSQL that is installed into here.
+    if "$ROOT/tools/cluster.sh" status demo >/dev/null 2>&1; then die "the demo is running" "make demo-stop ends it"; fi
+    source_config=$(source_pg_config)
+    PG_CONFIG=$(mirror "$source_config" release)
+    export PG_CONFIG
+    "$ROOT/tools/cluster.sh" remove "$name"
+    say "$name: release build of logintel (first time: some minutes)"
+    quietly "the release build" "$logs/build.log" install_extension release "$PG_CONFIG"
+    # shellcheck disable=SC2064
+    trap "trap - EXIT INT TERM; '$ROOT/tools/cluster.sh' remove '$name'" EXIT
+    trap 'exit 130' INT TERM HUP
+    # No background work between measurements.
+    "$ROOT/tools/cluster.sh" start "$name" "${conf[@]}" 'autovacuum = off' "logintel.databases = ''"
+    say "$name: PostgreSQL $("$PG_CONFIG" --version | cut -d' ' -f2), $(id -un), $LOGINTEL_DATA"
+    "$ROOT/tools/cluster.sh" exec "$name" "$@"
+}

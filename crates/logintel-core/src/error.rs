@@ -3,6 +3,8 @@
 //! The surface maps each variant to one SQLSTATE; the words here become the message, [`Error::detail`] and
 //! [`Error::hint`] the rest. A variant carries what the reader of the message needs to find the cause.
 
+use crate::limits::MAX_MESSAGE_BYTES;
+
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -184,4 +186,9 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+/// Refuses a message, masked or not, whose tokens would need several times its length of memory, and that is much already.
+pub(crate) fn check_length(message: &str) -> Result<()> {
+    if message.len() > MAX_MESSAGE_BYTES { Err(Error::MessageTooLong) } else { Ok(()) }
 }

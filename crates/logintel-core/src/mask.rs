@@ -13,10 +13,9 @@
 use std::borrow::Cow;
 
 use crate::control::{BYTES_BETWEEN_POLLS, Control, Steps, Watch};
-use crate::error::Result;
+use crate::error::{Result, check_length};
 use crate::options::{MaskRule, Masks, invalid};
 use crate::pattern::{Budget, Pattern};
-use crate::tokenize::check_length;
 
 /// Ready to mask.
 #[derive(Debug)]

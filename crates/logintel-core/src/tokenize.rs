@@ -9,8 +9,7 @@ use std::ops::Range;
 use hashbrown::HashSet;
 
 use crate::control::{Control, Steps, Watch};
-use crate::error::{Error, Result};
-use crate::limits::MAX_MESSAGE_BYTES;
+use crate::error::{Result, check_length};
 use crate::mask::Masker;
 use crate::options::{AnalyzerKind, DEFAULT_TOKEN_PATTERN, StopWords, TfidfOptions, invalid};
 use crate::pattern::{Budget, Pattern, is_space, is_word};
@@ -228,11 +227,6 @@ impl Tokenizer {
     }
 }
 
-/// Refuses a message, masked or not, whose tokens would need several times its length of memory, and that is much already.
-pub(crate) fn check_length(message: &str) -> Result<()> {
-    if message.len() > MAX_MESSAGE_BYTES { Err(Error::MessageTooLong) } else { Ok(()) }
-}
-
 /// Matches of `(?u)\b\w\w+\b`: runs of two word characters or more.
 #[inline]
 fn scan_words(text: &str, found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
@@ -347,6 +341,8 @@ fn collapse_space(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
+    use crate::limits::MAX_MESSAGE_BYTES;
 
     fn grams(options: &TfidfOptions, text: &str) -> Vec<String> {
         let mut all = Vec::new();
