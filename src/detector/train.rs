@@ -1,6 +1,6 @@
 //! Training: history becomes a model.
 use logintel_core::artifact;
-use logintel_core::baseline::{Baseline, Trainer};
+use logintel_core::baseline::{Baseline, MAX_MESSAGES, Trainer};
 use logintel_core::control::Control;
 use pgrx::PgRelation;
 use pgrx::prelude::*;
@@ -42,7 +42,22 @@ fn train(
             "Until it is trained on more history, every template that it never saw is flagged.",
         );
     }
+    warn_of_overflow(&detector, &baseline);
     store(&detector, &baseline, since, until, activate.unwrap_or(true))
+}
+
+/// Says that rows have no template.
+fn warn_of_overflow(detector: &Detector, baseline: &Baseline) {
+    let rows = baseline.summary.overflow_rows;
+    if rows > 0 {
+        warn(
+            format!(
+                "detector \"{}\" has no templates for {rows} rows, for there are more than {MAX_MESSAGES} different messages",
+                detector.name
+            ),
+            "logintel.log_template on some of them says which structure has most; a mask for what differs in it helps.",
+        );
+    }
 }
 
 /// Reads history with the owner's rights.
@@ -54,6 +69,9 @@ fn learn(
     let mut trainer = Trainer::new(&detector.options, Session.memory(), Session::watch()).or_raise();
     if let Some(model) = detector.model() {
         trainer.know(model.templates());
+    }
+    if let Some(since) = since {
+        trainer.sessions().begin(since.into());
     }
     {
         let relation = detector.open_relation();

@@ -383,12 +383,16 @@ fn document_frequency(name: &str, value: &Value) -> Result<DocumentFrequency> {
     })
 }
 
+/// What the option `masks` may be.
+const MASKS: &str =
+    "it must be true, false or a list of {name, pattern}, after the last of which true may stand";
+
 fn masks(name: &str, value: &Value) -> Result<Masks> {
     let rules = match value {
         Value::Bool(false) => return Ok(Masks::None),
         Value::Bool(true) => return Ok(Masks::BuiltIn),
         Value::Array(rules) => rules.as_slice(),
-        _ => return Err(invalid(name, "it must be true, false or a list of {name, pattern}")),
+        _ => return Err(invalid(name, MASKS)),
     };
     let (rules, is_built_in) = match rules.split_last() {
         Some((Value::Bool(true), rules)) => (rules, true),
@@ -396,6 +400,9 @@ fn masks(name: &str, value: &Value) -> Result<Masks> {
     };
     if rules.len() > MAX_MASKS {
         return Err(invalid(name, format!("there are {} of them, more than {MAX_MASKS}", rules.len())));
+    }
+    if !rules.iter().all(Value::is_object) {
+        return Err(invalid(name, MASKS));
     }
     let rules = rules.iter().map(|rule| mask_rule(name, rule)).collect::<Result<_>>()?;
     Ok(if is_built_in { Masks::ListThenBuiltIn(rules) } else { Masks::List(rules) })

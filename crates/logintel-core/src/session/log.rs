@@ -16,6 +16,8 @@ const SESSION_BYTES: u64 = 256;
 #[derive(Debug, Default)]
 pub struct SessionLog {
     sessions: HashMap<Box<str>, Session>,
+    /// Where history was cut off, if it was.
+    since: Option<Micros>,
     /// Time of the last row, of a session or not.
     end: Option<Micros>,
     bytes: u64,
@@ -25,7 +27,8 @@ pub struct SessionLog {
 #[derive(Debug, Default)]
 struct Session {
     messages: SessionCounts,
-    /// Time of its last event.
+    /// Time of its first event, and of its last.
+    first: Option<Micros>,
     last: Option<Micros>,
 }
 
@@ -34,6 +37,11 @@ impl SessionLog {
     /// much while it grows.
     pub fn new(max_bytes: u64) -> Self {
         SessionLog { max_bytes, ..SessionLog::default() }
+    }
+
+    /// Rows before this time are not shown.
+    pub fn begin(&mut self, since: Micros) {
+        self.since = Some(since);
     }
 
     /// Sessions so far.
@@ -56,6 +64,7 @@ impl SessionLog {
         };
         let before = session.messages.bytes();
         session.messages.add(message.unwrap_or(UNKNOWN_TEMPLATE));
+        session.first = session.first.map_or(at, |first| at.map(|at| at.min(first)).or(Some(first)));
         session.last = session.last.max(at);
         let more = session.messages.bytes() - before;
         self.grow(more)
@@ -76,7 +85,8 @@ impl SessionLog {
     /// Learns which sessions are ordinary; `None` where there are none. `template_of` gives a message's template.
     ///
     /// A session is learnt when it is complete: [`DetectorOptions::session_gap`] lies between its last event and the
-    /// last row, so that what goes on when history ends is not taken for a session that stops half-way. Where that
+    /// last row, so that what goes on when history ends is not taken for a session that stops half-way; and, where
+    /// history was cut off, between the cut and its first event, so that no rest of one is taken for a whole. Where that
     /// is less than half of the sessions, all are learnt.
     ///
     /// # Errors
@@ -92,11 +102,13 @@ impl SessionLog {
             return Ok(None);
         }
         let complete_by = self.end.map(|end| end.saturating_sub(options.session_gap));
+        let whole_from = self.since.map(|since| since.saturating_add(options.session_gap));
+        let is_whole = |session: &Session| session.last <= complete_by && session.first >= whole_from;
         let mut steps = Steps::new(control);
         let mut complete = 0;
         for session in self.sessions.values() {
             steps.pass(8)?;
-            complete += u64::from(session.last <= complete_by);
+            complete += u64::from(is_whole(session));
         }
         let all = 2 * complete < total;
         let number_of = |message| match message {
@@ -105,12 +117,13 @@ impl SessionLog {
         };
         let mut trainer = SessionTrainer::new(options);
         let mut ended: Option<(Option<Micros>, Option<Micros>)> = None;
-        for (done, Session { messages, last }) in self.sessions.into_values().enumerate() {
+        for (done, session) in self.sessions.into_values().enumerate() {
             if done % 4096 == 0 {
                 control.progress("sessions", done as u64, total);
             }
-            steps.pass(16 * (1 + messages.counts.len()))?;
-            if all || last <= complete_by {
+            steps.pass(16 * (1 + session.messages.counts.len()))?;
+            if all || is_whole(&session) {
+                let Session { messages, last, .. } = session;
                 let (first, latest) = ended.unwrap_or((last, last));
                 ended = Some((first.min(last), latest.max(last)));
                 trainer.add(&messages.renumbered(number_of), control)?;
@@ -147,6 +160,16 @@ mod tests {
     fn learnt(log: SessionLog, template_of: impl Fn(u32) -> Option<u32>) -> SessionDetector {
         let model = log.learn(&DetectorOptions::default(), template_of, &Unattended).unwrap().unwrap();
         SessionDetector::new(model, &Unattended).unwrap()
+    }
+
+    #[test]
+    fn rests_of_sessions_are_not_learnt() {
+        let mut log = SessionLog::new(u64::MAX);
+        log.begin(0);
+        history(&mut log, 100);
+        log.add(None, None, Some(200 * MINUTE)).unwrap();
+        // The first ten requests began within ten minutes of the cut.
+        assert_eq!(learnt(log, Some).summary().training_sessions, 90);
     }
 
     #[test]
