@@ -1,4 +1,7 @@
-"""The plain baseline: a line is as strange as its share of words that training never saw."""
+"""The plain baseline: a line is as strange as its share of words that training never saw.
+
+Where history is too little for the rate that is asked for, any such word is enough, as any such template is for logintel.
+"""
 
 import re
 from collections import Counter
@@ -31,7 +34,7 @@ class OutOfVocabulary:
                 if at == number
             ]
         rank = int(np.ceil((1 - false_alarm_rate) * (len(held) + 1)))
-        self.threshold = sorted(held)[min(rank, len(held)) - 1]
+        self.threshold = sorted(held)[rank - 1] if rank <= len(held) else 0.0
 
     def scores(self, messages: list[str]) -> np.ndarray:
         """Shares of words never seen."""

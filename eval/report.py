@@ -14,7 +14,8 @@ HOW = """\
 - Sessions that a training did not see are shown to it with times a year later, as if they came after it: by their time
   `score_sessions` tells which sessions training saw.
 - *Words never seen* is the plain baseline: a line is as strange as its share of words that training did not have (words of two
-  characters or more that are not all digits), with its threshold at the same quantile of held-back lines.
+  characters or more that are not all digits), with its threshold at the same quantile of held-back lines,
+  or at none where these are too few for it.
 - F1 is that of the anomalous class; AUC that of the scores. Where training draws at random, figures are means over ten seeds (five
   for calibration), with the standard deviation.
 - Grouping accuracy is the share of lines whose group holds exactly the lines of one event (Zhu et al., ICSE-SEIP 2019), F1 of

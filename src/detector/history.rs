@@ -32,11 +32,8 @@ fn for_each_line(
     let detector = &resolved.detector;
     let relation = detector.open_relation();
     let columns = Columns::of(&relation);
-    let text = |part| {
-        detector.path(&columns, part).map_or_else(|| "NULL::pg_catalog.text".into(), |path| path.text_sql())
-    };
-    let message = text(Part::Message);
-    let judged = if detector.part(Part::Template).is_some() { text(Part::Template) } else { message.clone() };
+    let text = |part| detector.text_sql(&columns, part);
+    let (judged, message) = (text(detector.judged()), text(Part::Message));
     let sql = format!(
         "SELECT * FROM (SELECT {judged} AS j, {message} AS m, {} AS t, {} AS v, {} AS c, {} AS s FROM {} AS l) AS r \
          WHERE {} ORDER BY t",

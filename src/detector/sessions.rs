@@ -84,11 +84,9 @@ fn rows_sql(detector: &Detector, since_given: bool, include_open: bool) -> Strin
     let relation = detector.open_relation();
     let columns = Columns::of(&relation);
     let relation = qualified(&relation);
-    let text = |part| {
-        detector.path(&columns, part).map_or_else(|| "NULL::pg_catalog.text".into(), |path| path.text_sql())
-    };
-    let judged = if detector.part(Part::Template).is_some() { Part::Template } else { Part::Message };
-    let (message, session, time) = (text(judged), text(Part::Session), detector.time_sql(&columns));
+    let text = |part| detector.text_sql(&columns, part);
+    let (message, session) = (text(detector.judged()), text(Part::Session));
+    let time = detector.time_sql(&columns);
     // Where only the end of a long log is asked for, an index on its time finds the sessions, and one on the session
     // their rows.
     let some = if since_given {

@@ -13,6 +13,7 @@ use crate::maintenance::mark_views_stale;
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg, text_arg};
+use crate::subtransaction::attempt;
 use crate::text::{Jsonb, Text, from_c_string, relation_name};
 
 /// Versions kept for each detector, the active one beside them.
@@ -67,7 +68,8 @@ fn learn(
     until: Option<TimestampWithTimeZone>,
 ) -> Baseline {
     let mut trainer = Trainer::new(&detector.options, Session.memory(), Session::watch()).or_raise();
-    if let Some(model) = detector.model() {
+    // A model that cannot be read is one more reason to train.
+    if let Some(model) = attempt(|| detector.model()).ok().flatten() {
         trainer.know(model.templates());
     }
     if let Some(since) = since {
@@ -76,10 +78,8 @@ fn learn(
     {
         let relation = detector.open_relation();
         let columns = Columns::of(&relation);
-        let text = |part| detector.path(&columns, part).map(|path| path.text_sql());
-        let message = text(Part::Template).or_else(|| text(Part::Message)).unwrap_or_default();
-        let or_null = |part| text(part).unwrap_or_else(|| "NULL::pg_catalog.text".into());
-        let (level, session) = (or_null(Part::Level), or_null(Part::Session));
+        let text = |part| detector.text_sql(&columns, part);
+        let (message, level, session) = (text(detector.judged()), text(Part::Level), text(Part::Session));
         let has_sessions = detector.part(Part::Session).is_some();
         // The order decides how clusters are numbered: it must not depend on the plan.
         let sql = format!(
@@ -135,6 +135,16 @@ pub fn qualified(relation: &PgRelation) -> String {
 }
 
 impl Detector {
+    /// What is judged: the user's templates, where there are some, in the message's place.
+    pub(super) fn judged(&self) -> Part {
+        if self.part(Part::Template).is_some() { Part::Template } else { Part::Message }
+    }
+
+    /// SQL for the text of a part of a row `l`; NULL where the detector has no such part.
+    pub(super) fn text_sql(&self, columns: &Columns, part: Part) -> String {
+        self.path(columns, part).map_or_else(|| "NULL::pg_catalog.text".into(), |path| path.text_sql())
+    }
+
     /// SQL for the time of a row `l`.
     pub(super) fn time_sql(&self, columns: &Columns) -> String {
         let path = self.path(columns, Part::Ts);

@@ -35,6 +35,11 @@ SELECT log_embed('logins', 'login of zoe from 10.9.9.9') = log_embed('logins', '
 -- A single user is seen next time: the template stays.
 SELECT train('logins', since => (SELECT max(ts) FROM logins));
 SELECT (detect('logins', 'login of zoe from 10.9.9.9')).template;
+-- A model that cannot be read does not stop training, which is the way out.
+UPDATE model_versions SET artifact = 'x', model_id = gen_random_uuid() WHERE detector = 'logins' AND version = 2;
+SELECT (detect('logins', 'login of zoe from 10.9.9.9')).template;
+SELECT train('logins');
+SELECT (detect('logins', 'login of zoe from 10.9.9.9')).template;
 -- A column of templates is meant as it is.
 ALTER TABLE logins ADD template text;
 UPDATE logins SET template = 'E' || ascii(substr(message, 10, 1)) % 3;

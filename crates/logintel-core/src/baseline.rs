@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
 use crate::scale::{ColumnScale, StandardScaler, scale};
-use crate::session::{SessionLog, SessionModel};
+use crate::session::{MAX_SESSION_TEMPLATES, SessionLog, SessionModel};
 use crate::severity::is_error;
 use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
 use crate::table::HASHER;
@@ -40,6 +40,8 @@ use crate::vectorizer::{Coverage, Scratch, Vectorizer};
 pub const FOLDS: u32 = 10;
 /// Most distinct masked messages that templates are made of; rows of further ones still count for the vocabulary.
 pub const MAX_MESSAGES: usize = 100_000;
+// While history is gathered, messages stand for the templates of a session.
+const _: () = assert!(MAX_MESSAGES <= MAX_SESSION_TEMPLATES);
 /// Most bytes of a masked message that are looked at.
 pub const MAX_MASKED: usize = 16 << 10;
 /// Most bytes of a message that are masked to come to that: masks shorten.

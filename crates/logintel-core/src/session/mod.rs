@@ -40,8 +40,7 @@ pub use log::SessionLog;
 
 /// A template that nobody knows. Any number that training did not see says the same.
 pub const UNKNOWN_TEMPLATE: u32 = LENGTH - 1;
-/// Most templates that are told apart in one session; events of further ones make it longer only. While history is
-/// gathered messages stand for them, so it is no less than training keeps of those ([`crate::baseline::MAX_MESSAGES`]).
+/// Most templates that are told apart in one session; events of further ones make it longer only.
 pub const MAX_SESSION_TEMPLATES: usize = 100_000;
 /// Most kinds of sessions that are kept and compared with.
 pub const MAX_KINDS: usize = 4096;
