@@ -146,7 +146,7 @@ fn group(name: &str) -> bool {
 }
 
 /// Microseconds since the Unix epoch, in which windows are counted.
-fn micros(ts: TimestampWithTimeZone) -> i64 {
+pub fn micros(ts: TimestampWithTimeZone) -> i64 {
     let since_2000: i64 = ts.into();
     since_2000.saturating_add(946_684_800_000_000)
 }

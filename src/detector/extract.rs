@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 
 use super::Detector;
 use super::columns::{Columns, Part, Path};
+use crate::maintenance::micros;
 use crate::text::{Text, from_c_string, to_c_string};
 
 /// A log line.
@@ -17,6 +18,29 @@ pub struct Line {
     pub level: Option<String>,
     pub component: Option<String>,
     pub source: Option<String>,
+}
+
+impl Line {
+    /// A line that somebody asks about.
+    pub fn asked(
+        message: Option<String>,
+        level: Option<String>,
+        component: Option<String>,
+        source: Option<String>,
+    ) -> Self {
+        Line { judged: message, level, component, source, ..Default::default() }
+    }
+
+    /// As the engine takes it; `None` without message.
+    pub fn as_judged(&self) -> Option<logintel_core::line::Line<'_>> {
+        Some(logintel_core::line::Line {
+            message: self.judged.as_deref()?,
+            ts: self.ts.map(micros),
+            level: self.level.as_deref(),
+            component: self.component.as_deref(),
+            source: self.source.as_deref(),
+        })
+    }
 }
 
 /// Where the parts are in one relation.

@@ -60,7 +60,7 @@ fn for_each_line(
             component: rows.text(row, 5),
             source: rows.text(row, 6),
         };
-        let judgement = judge(resolved, line.judged.as_deref(), line.level.as_deref(), Mode::History);
+        let judgement = judge(resolved, &line, Mode::History);
         each(line, judgement);
     });
 }

@@ -3,6 +3,7 @@ use logintel_core::detect::{Mode, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::extract::Line;
 use super::resolve::{Resolved, resolve};
 use super::trigger::judge;
 use super::{Detector, required};
@@ -15,6 +16,12 @@ use crate::tuples::form_composite;
 /// The detector and its model, for a caller who may read its logs.
 fn resolve_for_caller(detector: &str) -> std::rc::Rc<Resolved> {
     resolve(detector, Detector::require_reader)
+}
+
+/// The line that the arguments of a function make.
+fn asked(message: Option<Text>, level: Option<Text>, component: Option<Text>, source: Option<Text>) -> Line {
+    let text = |text: Option<Text>| text.map(|text| text.0);
+    Line::asked(text(message), text(level), text(component), text(source))
 }
 
 /// The judgement of one line. Written by hand because the result's type is looked up once for a call site, not once
@@ -30,7 +37,7 @@ unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     let text = |number: usize| unsafe { text_argument(fcinfo, number) };
     let Some(detector) = text(0) else { return Raw(None) };
     let resolved = resolve_for_caller(&detector);
-    let judgement = judge(&resolved, text(1).as_deref(), text(2).as_deref(), Mode::Live);
+    let judgement = judge(&resolved, &Line::asked(text(1), text(2), text(3), text(4)), Mode::Live);
     let trained = resolved.model.is_some();
     let values = [
         judgement.is_anomaly.into_datum(),
@@ -53,10 +60,9 @@ fn anomaly_score(
     component: default!(Option<Text>, "NULL"),
     source: default!(Option<Text>, "NULL"),
 ) -> Option<f64> {
-    let _ = (component, source);
     let resolved = resolve_for_caller(&detector?);
     resolved.model.as_ref()?;
-    Some(judge(&resolved, message.as_deref(), level.as_deref(), Mode::Live).score)
+    Some(judge(&resolved, &asked(message, level, component, source), Mode::Live).score)
 }
 
 /// Why a line is judged as it is, as rows.
@@ -79,18 +85,15 @@ fn anomaly_explain(
         name!(detail, Text),
     ),
 > {
-    let _ = (component, source);
     let detector = required(detector);
     let resolved = resolve_for_caller(&detector);
-    let (message, level) = (message.as_deref(), level.as_deref());
-    let rows = match (&resolved.model, message) {
-        (Some(model), Some(message)) => {
-            model.explain(message, level, &mut Scratch::new(Session::watch())).or_raise()
-        }
+    let line = asked(message, level, component, source);
+    let rows = match (&resolved.model, line.as_judged()) {
+        (Some(model), Some(line)) => model.explain(&line, &mut Scratch::new(Session::watch())).or_raise(),
         _ => Vec::new(),
     };
     if rows.is_empty() {
-        let reason = judge(&resolved, message, level, Mode::Live).reason.to_string();
+        let reason = judge(&resolved, &line, Mode::Live).reason.to_string();
         let detail = if resolved.model.is_none() {
             format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(&*detector))
         } else {

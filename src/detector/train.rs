@@ -2,6 +2,7 @@
 use logintel_core::artifact;
 use logintel_core::baseline::{Baseline, MAX_MESSAGES, Trainer};
 use logintel_core::control::Control;
+use logintel_core::line::Line;
 use pgrx::PgRelation;
 use pgrx::prelude::*;
 
@@ -9,7 +10,7 @@ use super::columns::{Columns, Part};
 use super::{Detector, required};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
-use crate::maintenance::mark_views_stale;
+use crate::maintenance::{mark_views_stale, micros};
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg, text_arg};
@@ -80,10 +81,13 @@ fn learn(
         let columns = Columns::of(&relation);
         let text = |part| detector.text_sql(&columns, part);
         let (message, level, session) = (text(detector.judged()), text(Part::Level), text(Part::Session));
+        let (component, source) = (text(Part::Component), text(Part::Source));
         let has_sessions = detector.part(Part::Session).is_some();
         // The order decides how clusters are numbered: it must not depend on the plan.
         let sql = format!(
-            "SELECT m, v, s, t FROM (SELECT {message} AS m, {level} AS v, {session} AS s, {} AS t FROM {} AS l) AS r \
+            "SELECT m, v, s, t, c, h \
+             FROM (SELECT {message} AS m, {level} AS v, {session} AS s, {} AS t, {component} AS c, {source} AS h \
+                   FROM {} AS l) AS r \
              WHERE m IS NOT NULL AND {} ORDER BY t, m COLLATE \"C\", v COLLATE \"C\"",
             detector.time_sql(&columns),
             qualified(&relation),
@@ -95,10 +99,19 @@ fn learn(
             if trainer.rows().is_multiple_of(10_000) {
                 Session.progress("reading", trainer.rows(), 0);
             }
-            let (message, level) = (rows.text(row, 1), rows.text(row, 2));
-            let number = trainer.add(&message.unwrap_or_default(), level.as_deref()).or_raise();
+            let (message, level) = (rows.text(row, 1).unwrap_or_default(), rows.text(row, 2));
+            let ts = rows.get::<TimestampWithTimeZone>(row, 4);
+            let (component, source) = (rows.text(row, 5), rows.text(row, 6));
+            let line = Line {
+                message: &message,
+                ts: ts.map(micros),
+                level: level.as_deref(),
+                component: component.as_deref(),
+                source: source.as_deref(),
+            };
+            let number = trainer.add(&line).or_raise();
             if has_sessions {
-                let (session, ts) = (rows.text(row, 3), rows.get::<TimestampWithTimeZone>(row, 4));
+                let session = rows.text(row, 3);
                 trainer.sessions().add(session.as_deref(), number, ts.map(Into::into)).or_raise();
             }
         });

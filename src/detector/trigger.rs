@@ -25,16 +25,12 @@ thread_local! {
 }
 
 /// Judges a line; a NULL message is judged by its level alone.
-pub(super) fn judge(
-    resolved: &Resolved,
-    message: Option<&str>,
-    level: Option<&str>,
-    mode: Mode,
-) -> Judgement {
+pub(super) fn judge(resolved: &Resolved, line: &Line, mode: Mode) -> Judgement {
     let options = &resolved.detector.options;
-    match (&resolved.model, message) {
-        (Some(model), Some(message)) => {
-            SCRATCH.with_borrow_mut(|scratch| model.judge(message, level, mode, scratch)).or_raise()
+    let (message, level) = (line.judged.as_deref(), line.level.as_deref());
+    match (&resolved.model, line.as_judged()) {
+        (Some(model), Some(line)) => {
+            SCRATCH.with_borrow_mut(|scratch| model.judge(&line, mode, scratch)).or_raise()
         }
         (Some(_), None) => {
             let mut judgement = logintel_core::detect::untrained(options, level, "");
@@ -43,7 +39,7 @@ pub(super) fn judge(
             }
             judgement
         }
-        (None, message) => logintel_core::detect::untrained(options, level, message.unwrap_or_default()),
+        (None, _) => logintel_core::detect::untrained(options, level, message.unwrap_or_default()),
     }
 }
 
@@ -265,7 +261,7 @@ impl Call {
             let description = relation.tuple_desc();
             let extractor = Extractor::new(&resolved.detector, &relation);
             let line = extractor.line((*self.data).tg_trigslot);
-            let judgement = judge(&resolved, line.judged.as_deref(), line.level.as_deref(), Mode::Live);
+            let judgement = judge(&resolved, &line, Mode::Live);
             // As in `detect`, there is none before the first training.
             let score = resolved.model.is_some().then_some(judgement.score);
             let (mut numbers, mut values, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
@@ -313,7 +309,7 @@ fn ancestors(partition: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 }
 
 fn judge_into(resolved: &Resolved, recorder: &mut Recorder<'_>, line: &Line) {
-    let judgement = judge(resolved, line.judged.as_deref(), line.level.as_deref(), Mode::Live);
+    let judgement = judge(resolved, line, Mode::Live);
     if judgement.is_anomaly {
         recorder.add(line, judgement);
     }

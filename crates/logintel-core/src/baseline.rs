@@ -24,6 +24,7 @@ use crate::counts::TermCounts;
 use crate::dbscan::{CoreRows, Dbscan};
 use crate::distinct::{Distinct, DistinctRows};
 use crate::error::{Error, Result};
+use crate::line::Line;
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
 use crate::scale::{ColumnScale, StandardScaler, scale};
@@ -230,11 +231,11 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Memory`] at the bound, [`Error::PatternSteps`], and what the watch returns.
-    pub fn add(&mut self, message: &str, level: Option<&str>) -> Result<Option<u32>> {
+    pub fn add(&mut self, line: &Line<'_>) -> Result<Option<u32>> {
         let tokenizer = self.counts.tokenizer();
-        let masked = masked_head(&tokenizer, message, &self.counts.watch())?;
+        let masked = masked_head(&tokenizer, line.message, &self.counts.watch())?;
         let masked = &*masked;
-        let error = level.is_some_and(|level| overrides(&self.options, level));
+        let error = line.level.is_some_and(|level| overrides(&self.options, level));
         let fold = 1u16 << (splitmix(self.rows) % u64::from(FOLDS));
         self.rows += 1;
         self.error_rows += u64::from(error);

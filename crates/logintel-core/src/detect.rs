@@ -14,6 +14,7 @@ use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Control, Steps, Watch};
 use crate::dbscan::CoreIndex;
 use crate::error::Result;
+use crate::line::Line;
 use crate::neighbors::{Index, Scratch as NeighborScratch};
 pub use crate::reason::Reason;
 use crate::session::SessionDetector;
@@ -220,14 +221,9 @@ impl Detector {
     /// # Errors
     /// [`crate::Error::PatternSteps`] if one of the user's patterns takes too long on it, and what the watch of
     /// `scratch` returns.
-    pub fn judge(
-        &self,
-        message: &str,
-        level: Option<&str>,
-        mode: Mode,
-        scratch: &mut Scratch,
-    ) -> Result<Judgement> {
-        let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
+    pub fn judge(&self, line: &Line<'_>, mode: Mode, scratch: &mut Scratch) -> Result<Judgement> {
+        let masked = masked_head(self.vectorizer.tokenizer(), line.message, scratch.text.watch())?;
+        let level = line.level;
         match self.baseline.options.preset {
             Preset::Seed => self.judge_as_seed(&masked, level, mode, scratch),
             Preset::Default => match self.find(&masked, scratch) {
@@ -409,19 +405,14 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Self::judge`].
-    pub fn explain(
-        &self,
-        message: &str,
-        level: Option<&str>,
-        scratch: &mut Scratch,
-    ) -> Result<Vec<Explanation>> {
-        let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
-        let judgement = self.judge(message, level, Mode::Live, scratch)?;
+    pub fn explain(&self, line: &Line<'_>, scratch: &mut Scratch) -> Result<Vec<Explanation>> {
+        let masked = masked_head(self.vectorizer.tokenizer(), line.message, scratch.text.watch())?;
+        let judgement = self.judge(line, Mode::Live, scratch)?;
         let known = self.find(&masked, scratch);
         let text = self.text(known, &masked, scratch);
         let measure = self.measure(&text, scratch)?;
         let seed = self.baseline.options.preset == Preset::Seed;
-        let mut rows = self.rules(&judgement, &measure, known, level);
+        let mut rows = self.rules(&judgement, &measure, known, line.level);
         let (distance, nearest) = if seed {
             (judgement.distance, None)
         } else {

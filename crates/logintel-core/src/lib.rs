@@ -54,6 +54,7 @@ pub mod error;
 pub mod hdbscan;
 pub mod incident;
 pub mod limits;
+pub mod line;
 pub mod literal;
 mod lookup;
 pub mod mask;

@@ -11,6 +11,7 @@ use logintel_core::config::DetectorOptions;
 use logintel_core::control::{Unattended, Watch};
 use logintel_core::counts::TermCounts;
 use logintel_core::detect::{Detector, Mode, Scratch};
+use logintel_core::line::Line;
 use logintel_core::options::TfidfOptions;
 use logintel_core::tfidf::TfidfModel;
 use logintel_core::vectorizer::{Scratch as TextScratch, Vectorizer};
@@ -50,7 +51,7 @@ fn detector_answers(baseline: Baseline) -> Value {
     let (detector, mut scratch) =
         (Detector::new(baseline, Watch::default()).unwrap(), Scratch::new(Watch::default()));
     let mut judge = |line: &&str| {
-        let found = detector.judge(line, Some("INFO"), Mode::Live, &mut scratch).unwrap();
+        let found = detector.judge(&Line::new(line, Some("INFO")), Mode::Live, &mut scratch).unwrap();
         json!([
             found.is_anomaly,
             found.score,
@@ -124,7 +125,7 @@ fn freeze_the_current_version() {
     for (at, line) in LINES.iter().cycle().take(160).enumerate() {
         // One line is rare.
         if at % 8 != 7 || at == 7 {
-            trainer.add(line, Some("INFO")).unwrap();
+            trainer.add(&Line::new(line, Some("INFO"))).unwrap();
         }
     }
     let baseline = trainer.finish(&Unattended).unwrap();

@@ -7,6 +7,7 @@ use logintel_core::baseline::Trainer;
 use logintel_core::config::DetectorOptions;
 use logintel_core::control::{Unattended, Watch};
 use logintel_core::detect::{Detector, Mode, Scratch};
+use logintel_core::line::Line;
 use logintel_core::severity::is_error;
 
 const SYSTEMS: [&str; 8] = ["Android", "Apache", "BGL", "HDFS", "Hadoop", "Linux", "OpenSSH", "Zookeeper"];
@@ -22,7 +23,7 @@ fn halves(system: &str, folder: &std::path::Path) -> (f64, Option<f64>, usize) {
     let (first, second) = rows.split_at(rows.len() / 2);
     let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX, Watch::default()).unwrap();
     for row in first {
-        trainer.add(&row["Content"], Some(&level(row))).unwrap();
+        trainer.add(&Line::new(&row["Content"], Some(&level(row)))).unwrap();
     }
     let detector = Detector::new(trainer.finish(&Unattended).unwrap(), Watch::default()).unwrap();
     let known: HashSet<&str> = first.iter().map(|row| row["EventId"].as_str()).collect();
@@ -30,8 +31,10 @@ fn halves(system: &str, folder: &std::path::Path) -> (f64, Option<f64>, usize) {
     let (mut seen, mut unseen) = ((0, 0), (0, 0));
     for row in second {
         let level = level(row);
-        let flagged =
-            detector.judge(&row["Content"], Some(&level), Mode::Live, &mut scratch).unwrap().is_anomaly;
+        let flagged = detector
+            .judge(&Line::new(&row["Content"], Some(&level)), Mode::Live, &mut scratch)
+            .unwrap()
+            .is_anomaly;
         let group = if !known.contains(row["EventId"].as_str()) {
             &mut unseen
         } else if is_error(&level) {

@@ -6,6 +6,7 @@ use logintel_core::baseline::{Baseline, Trainer};
 use logintel_core::config::DetectorOptions;
 use logintel_core::control::{Control, Unattended, Watch};
 use logintel_core::detect::{Detector, Mode, Scratch};
+use logintel_core::line::Line;
 use logintel_core::options::Masks;
 use logintel_core::{Error, Result};
 
@@ -39,7 +40,7 @@ fn trained(masks: Masks, lines: usize, words: usize) -> Trainer {
     options.vectorizer.masks = masks;
     let mut trainer = Trainer::new(&options, u64::MAX, watch()).unwrap();
     for seed in 0..lines {
-        trainer.add(&line(seed % 90, words), None).unwrap();
+        trainer.add(&Line::new(&line(seed % 90, words), None)).unwrap();
     }
     trainer
 }
@@ -48,14 +49,14 @@ fn trained(masks: Masks, lines: usize, words: usize) -> Trainer {
 fn a_long_line_is_watched_in_training_and_in_judging() {
     let long = "a1 ".repeat(200_000);
     let mut trainer = trained(Masks::BuiltIn, 20, 4);
-    assert!(polls(|| trainer.add(&long, None).unwrap()).1 >= 4);
+    assert!(polls(|| trainer.add(&Line::new(&long, None)).unwrap()).1 >= 4);
     let (baseline, during) = polls(|| trainer.finish(&Unattended).unwrap());
     assert!(during > 0, "finishing");
     let (detector, during) = polls(|| Detector::new(baseline, watch()).unwrap());
     assert!(during > 0, "the detector");
     let mut scratch = Scratch::new(watch());
-    assert!(polls(|| detector.judge(&long, None, Mode::Live, &mut scratch).unwrap()).1 >= 4);
-    assert!(polls(|| detector.explain(&long, None, &mut scratch).unwrap()).1 >= 4);
+    assert!(polls(|| detector.judge(&Line::new(&long, None), Mode::Live, &mut scratch).unwrap()).1 >= 4);
+    assert!(polls(|| detector.explain(&Line::new(&long, None), &mut scratch).unwrap()).1 >= 4);
 }
 
 #[test]
