@@ -82,7 +82,8 @@ pub struct DetectorOptions {
     pub timezone: String,
 }
 
-const MINUTE: Micros = 60_000_000;
+/// A minute.
+pub const MINUTE: Micros = 60_000_000;
 const DAY: Micros = 24 * 60 * MINUTE;
 
 impl Default for DetectorOptions {

@@ -3,27 +3,38 @@
 //! Event time decides, never the time of arrival, so that late rows join what they belong to. All functions are
 //! pure: the caller brings what is stored and stores what comes back.
 
-use crate::config::{Micros, Preset, Window};
+use std::collections::HashMap;
+
+use crate::config::{MINUTE, Micros, Preset, Window};
 use crate::severity::is_error;
 
-/// An anomaly without an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Quiet between anomalies of different components that still happened together: a fault that spreads does so
+/// within seconds, while two components that each misbehave within ten minutes have usually nothing in common.
+const TOGETHER: Micros = MINUTE;
+
+/// An anomaly.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The caller's number for it.
     pub id: i64,
     /// When it happened.
     pub ts: Micros,
+    /// Where it happened.
+    pub component: Option<String>,
+    /// How many events it stands for: a burst for its lines; a line that nothing but its routine level flags for
+    /// none.
+    pub weight: u32,
 }
 
-/// An incident that is stored already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The caller's number for it.
-    pub id: i64,
-    /// Its first event.
-    pub start: Micros,
-    /// Its last event.
-    pub end: Micros,
+/// Where and when a stored incident had an anomaly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// The caller's number for the incident.
+    pub incident: i64,
+    /// When it happened.
+    pub ts: Micros,
+    /// Where it happened.
+    pub component: Option<String>,
 }
 
 /// What becomes of events.
@@ -35,50 +46,135 @@ pub struct Grouping {
     pub founds: Vec<Vec<i64>>,
 }
 
-/// Groups events by time. An event joins a stored incident where one reaches it; of the others, a group of at
-/// least `min_events` founds an incident, and a smaller one waits for more.
+/// Groups events. Two belong together, and with each what belongs to it, if they are of one component and no more
+/// than the window's gap apart, or of any and no more than [`TOGETHER`]; in windows that tumble, if they are in one
+/// window. A group with a stored incident joins it, the one of lowest number where there are several. Of the
+/// others one that stands for at least `min_events` events founds an incident, and a smaller one waits for more.
+/// An event that stands for none ties nothing together: it goes along with the event before or after it that
+/// happened together with it.
 ///
-/// `events` must hold every anomaly without an incident within one window of any new one, `spans` every
-/// incident within one window of any of them.
-pub fn group(events: &[Event], spans: &[Span], window: Window, min_events: u32) -> Grouping {
-    let mut events = events.to_vec();
-    events.sort_unstable_by_key(|event| (event.ts, event.id));
-    let mut spans = spans.to_vec();
-    spans.sort_unstable_by_key(|span| (span.start, span.id));
+/// `events` must hold every anomaly without an incident within one window of any new one, `anchors` those of
+/// incidents within one window of any of them that stand for something; of several anchors of one incident and
+/// component within [`TOGETHER`], the first and the last do.
+pub fn group(events: &[Event], anchors: &[Anchor], window: Window, min_events: u32) -> Grouping {
+    let (routine, telling): (Vec<&Event>, Vec<&Event>) = events.iter().partition(|event| event.weight == 0);
+    let mut points: Vec<Point<'_>> = telling.into_iter().map(Point::of).collect();
+    points.extend(anchors.iter().map(|anchor| Point {
+        ts: anchor.ts,
+        component: anchor.component.as_deref(),
+        what: What::Anchor(anchor.incident),
+    }));
+    points.sort_unstable_by_key(|point| (point.ts, point.what.number()));
+    let groups = linked(&points, window);
+    let mut members: Vec<Members<'_>> = vec![Members::default(); points.len()];
+    for (point, &group) in points.iter().zip(&groups) {
+        match point.what {
+            What::Event(event) => members[group].events.push(event),
+            What::Anchor(incident) => members[group].incidents.push(incident),
+        }
+    }
+    for event in routine {
+        if let Some(at) = beside(&points, event, window) {
+            members[groups[at]].events.push(event);
+        }
+    }
     let mut grouping = Grouping::default();
-    let mut rest = &events[..];
-    while !rest.is_empty() {
-        let length = run_length(rest, window);
-        let (run, after) = rest.split_at(length);
-        rest = after;
-        match spans.iter().find(|span| reaches(span, run, window)) {
-            Some(span) => grouping.joins.extend(run.iter().map(|event| (event.id, span.id))),
-            None if run.len() >= min_events as usize => {
-                grouping.founds.push(run.iter().map(|event| event.id).collect());
-            }
+    for Members { mut events, incidents } in members {
+        events.sort_unstable_by_key(|event| (event.ts, event.id));
+        let ids = events.iter().map(|event| event.id);
+        let weight: u64 = events.iter().map(|event| u64::from(event.weight)).sum();
+        match incidents.into_iter().min() {
+            Some(incident) => grouping.joins.extend(ids.map(|id| (id, incident))),
+            None if weight >= u64::from(min_events) => grouping.founds.push(ids.collect()),
             None => {}
         }
     }
     grouping
 }
 
-/// How many of the first events belong together.
-fn run_length(events: &[Event], window: Window) -> usize {
-    let belongs = |a: &Event, b: &Event| match window {
-        Window::Session(gap) => b.ts.saturating_sub(a.ts) <= gap,
-        Window::Tumbling(length) => a.ts.div_euclid(length) == b.ts.div_euclid(length),
-    };
-    1 + events.windows(2).take_while(|pair| belongs(&pair[0], &pair[1])).count()
+/// What belongs together.
+#[derive(Debug, Clone, Default)]
+struct Members<'a> {
+    events: Vec<&'a Event>,
+    incidents: Vec<i64>,
 }
 
-/// Whether an incident and a run of events belong together.
-fn reaches(span: &Span, run: &[Event], window: Window) -> bool {
-    let (first, last) = (run[0].ts, run[run.len() - 1].ts);
-    match window {
-        Window::Session(gap) => {
-            first <= span.end.saturating_add(gap) && last >= span.start.saturating_sub(gap)
+/// Something that happened somewhere.
+#[derive(Debug, Clone, Copy)]
+struct Point<'a> {
+    ts: Micros,
+    component: Option<&'a str>,
+    what: What<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What<'a> {
+    Event(&'a Event),
+    Anchor(i64),
+}
+
+impl What<'_> {
+    fn number(self) -> i64 {
+        match self {
+            What::Event(event) => event.id,
+            What::Anchor(incident) => incident,
         }
-        Window::Tumbling(length) => first.div_euclid(length) == span.start.div_euclid(length),
+    }
+}
+
+impl<'a> Point<'a> {
+    fn of(event: &'a Event) -> Self {
+        Point { ts: event.ts, component: event.component.as_deref(), what: What::Event(event) }
+    }
+}
+
+/// The point before an event, or else after it, that happened together with it.
+fn beside(points: &[Point<'_>], event: &Event, window: Window) -> Option<usize> {
+    let after = points.partition_point(|point| point.ts <= event.ts);
+    let event = Point::of(event);
+    let before = after.checked_sub(1).filter(|&at| at_once(&points[at], &event, window));
+    before.or_else(|| points.get(after).filter(|point| at_once(&event, point, window)).map(|_| after))
+}
+
+/// Of each point, in time order, the first of its group. Of all points before it, only the last one and the last of
+/// its component need a look: if an earlier one is near enough, these are too.
+fn linked(points: &[Point<'_>], window: Window) -> Vec<usize> {
+    let mut first: Vec<usize> = (0..points.len()).collect();
+    let mut last_of: HashMap<Option<&str>, usize> = HashMap::new();
+    for (at, point) in points.iter().enumerate() {
+        let before = at.checked_sub(1);
+        let same = last_of.insert(point.component, at);
+        let near = |other: &usize| together(&points[*other], point, window);
+        for other in [before, same].into_iter().flatten().filter(near) {
+            let (a, b) = (root(&mut first, at), root(&mut first, other));
+            first[a.max(b)] = a.min(b);
+        }
+    }
+    (0..points.len()).map(|at| root(&mut first, at)).collect()
+}
+
+/// Union-find with path halving (Tarjan & van Leeuwen 1984).
+fn root(first: &mut [usize], mut at: usize) -> usize {
+    while first[at] != at {
+        first[at] = first[first[at]];
+        at = first[at];
+    }
+    at
+}
+
+/// Whether two points, the earlier one first, belong together.
+fn together(a: &Point<'_>, b: &Point<'_>, window: Window) -> bool {
+    match window {
+        Window::Session(gap) if a.component == b.component => b.ts.saturating_sub(a.ts) <= gap,
+        _ => at_once(a, b, window),
+    }
+}
+
+/// Whether two points, the earlier one first, happened together, wherever.
+fn at_once(a: &Point<'_>, b: &Point<'_>, window: Window) -> bool {
+    match window {
+        Window::Session(gap) => b.ts.saturating_sub(a.ts) <= gap.min(TOGETHER),
+        Window::Tumbling(length) => a.ts.div_euclid(length) == b.ts.div_euclid(length),
     }
 }
 
@@ -174,8 +270,16 @@ pub fn seed_suppression(
 mod tests {
     use super::*;
 
+    fn event(id: i64, ts: Micros, component: &str) -> Event {
+        Event { id, ts, component: Some(component.to_owned()), weight: 1 }
+    }
+
     fn events(times: &[Micros]) -> Vec<Event> {
-        times.iter().enumerate().map(|(id, &ts)| Event { id: id as i64, ts }).collect()
+        times.iter().enumerate().map(|(id, &ts)| event(id as i64, ts, "disk")).collect()
+    }
+
+    fn anchors(incident: i64, times: &[Micros]) -> Vec<Anchor> {
+        times.iter().map(|&ts| Anchor { incident, ts, component: Some("disk".into()) }).collect()
     }
 
     #[test]
@@ -187,17 +291,105 @@ mod tests {
 
     #[test]
     fn windows_are_counted_from_the_epoch_also_before_it() {
-        let grouping = group(&events(&[-11, -10, -1, 0, 9, 10]), &[], Window::Tumbling(10), 2);
+        let mut events = events(&[-11, -10, -1, 0, 9, 10]);
+        events[2].component = None;
+        let grouping = group(&events, &[], Window::Tumbling(10), 2);
         assert_eq!(grouping.founds, [vec![1, 2], vec![3, 4]]);
     }
 
     #[test]
     fn late_events_join_what_is_stored_on_either_side() {
-        let span = [Span { id: 7, start: 100, end: 120 }];
-        let grouping = group(&events(&[95, 131, 60]), &span, Window::Session(10), 2);
+        let stored = anchors(7, &[100, 120]);
+        let grouping = group(&events(&[95, 131, 60]), &stored, Window::Session(10), 2);
         assert_eq!(grouping.joins, [(0, 7)]);
-        let grouping = group(&events(&[91, 131]), &span, Window::Session(11), 2);
+        let grouping = group(&events(&[91, 131]), &stored, Window::Session(11), 2);
         assert_eq!(grouping.joins, [(0, 7), (1, 7)]);
+        let stored = [anchors(9, &[100]), anchors(8, &[110])].concat();
+        let grouping = group(&events(&[105]), &stored, Window::Session(10), 2);
+        assert_eq!(grouping.joins, [(0, 8)], "of two incidents the older one");
+    }
+
+    #[test]
+    fn components_belong_together_only_when_they_fail_together() {
+        let gap = Window::Session(10 * MINUTE);
+        let apart = [
+            event(0, 0, "disk"),
+            event(1, 2 * MINUTE, "mail"),
+            event(2, 5 * MINUTE, "disk"),
+            event(3, 6 * MINUTE + 1, "mail"),
+        ];
+        assert_eq!(group(&apart, &[], gap, 2).founds, [vec![0, 2], vec![1, 3]]);
+        let mut spreading = apart.clone();
+        spreading[1].ts = MINUTE;
+        assert_eq!(group(&spreading, &[], gap, 2).founds, [vec![0, 1, 2, 3]]);
+        let stored = anchors(7, &[0]);
+        assert_eq!(group(&apart[1..2], &stored, gap, 1).founds, [vec![1]]);
+        assert_eq!(group(&spreading[1..2], &stored, gap, 1).joins, [(1, 7)]);
+    }
+
+    #[test]
+    fn a_burst_founds_alone_and_what_is_routine_never_does() {
+        let mut events = events(&[0, 1, 2]);
+        events.iter_mut().for_each(|event| event.weight = 0);
+        assert_eq!(group(&events, &[], Window::Session(10), 2), Grouping::default());
+        events[1].weight = 40;
+        assert_eq!(group(&events, &[], Window::Session(10), 2).founds, [vec![0, 1, 2]]);
+        events[1].weight = 1;
+        assert_eq!(group(&events, &[], Window::Session(10), 2), Grouping::default());
+    }
+
+    #[test]
+    fn what_is_routine_ties_nothing_together() {
+        let mut events = events(&[0, 1, 9, 18, 27, 28]);
+        events[2].weight = 0;
+        events[3].weight = 0;
+        let grouping = group(&events, &[], Window::Session(10), 2);
+        assert_eq!(grouping.founds, [vec![0, 1, 2], vec![3, 4, 5]]);
+    }
+
+    /// However events come in, they end in the same groups, as long as none bridges two that are stored.
+    #[test]
+    fn the_order_of_arrival_does_not_matter() {
+        let gap = Window::Session(10 * MINUTE);
+        let all: Vec<Event> = (0..400)
+            .map(|id| {
+                let chance = crate::calibration::splitmix(id as u64);
+                event(
+                    id,
+                    (chance % 4000) as i64 * MINUTE,
+                    ["disk", "mail", "net"][(chance >> 20) as usize % 3],
+                )
+            })
+            .collect();
+        let at_once = group(&all, &[], gap, 1).founds;
+        let (early, late): (Vec<Event>, Vec<Event>) =
+            all.iter().cloned().partition(|event| event.id % 2 == 0);
+        let founds = group(&early, &[], gap, 1).founds;
+        let stored: Vec<Anchor> = founds
+            .iter()
+            .enumerate()
+            .flat_map(|(incident, ids)| ids.iter().map(move |&id| (incident as i64, id)))
+            .map(|(incident, id)| {
+                let event = &all[id as usize];
+                Anchor { incident, ts: event.ts, component: event.component.clone() }
+            })
+            .collect();
+        let later = group(&late, &stored, gap, 1);
+        let of_event = |id: i64| {
+            let early = founds.iter().position(|ids| ids.contains(&id)).map(|at| at as i64);
+            let joined = later.joins.iter().find(|join| join.0 == id).map(|join| join.1);
+            let new = later.founds.iter().position(|ids| ids.contains(&id)).map(|at| at as i64 + 1000);
+            early.or(joined).or(new).unwrap()
+        };
+        let mut bridged = 0;
+        for group in &at_once {
+            let mut parts: Vec<i64> = group.iter().map(|&id| of_event(id)).collect();
+            parts.sort_unstable();
+            parts.dedup();
+            bridged += parts.len() - 1;
+        }
+        let groups = founds.len() + later.founds.len();
+        assert_eq!(groups, at_once.len() + bridged, "no group holds what does not belong together");
     }
 
     #[test]

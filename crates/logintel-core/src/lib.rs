@@ -35,6 +35,7 @@
 //! | `calibration` | from which strangeness on is a row flagged |
 //! | [`reason`] | what can be strange about a line or a session |
 //! | [`session`] | which whole sessions are ordinary, and how strange is one |
+//! | [`rates`] | how often do things happen, and when is that too often or too seldom
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
@@ -63,6 +64,7 @@ pub mod ngram;
 pub mod options;
 pub mod pattern;
 pub mod pool;
+pub mod rates;
 pub mod reason;
 pub mod scale;
 pub mod session;

@@ -1,0 +1,259 @@
+//! How often things happen: the most and the least that history has seen.
+//!
+//! Logs are bursty: a template's count in a minute has a variance hundreds of times its mean, so that no Poisson or
+//! normal limit holds. What does hold is the record: of the busiest window that a template or a component had in
+//! history, and of its longest silence. A rate is strange when it breaks the record by half, at any of the scales
+//! of [`WINDOWS`]; on four real logs, history's own tenths break the record of the other nine so far less than once
+//! a day. Only what breaks the record of bursts by a floor counts, so that three where one was is not news.
+//!
+//! [`RateLog`] gathers the records in training, [`RateModel`] keeps them, [`RateWatch`] compares what comes with them.
+
+mod watch;
+
+use std::collections::HashMap;
+
+use crate::config::{MINUTE, Micros};
+use crate::control::{Control, Steps};
+use crate::error::Result;
+
+pub use watch::{Alarm, Key, Observed, RateState, RateWatch, Trouble};
+
+/// Lengths of the sliding windows in which events are counted.
+pub const WINDOWS: [Micros; 4] = [MINUTE / 6, MINUTE, 10 * MINUTE, 60 * MINUTE];
+/// Parts of a window, by which it slides.
+const PARTS: usize = 5;
+/// A count or a silence is strange from this multiple of the record on.
+const FACTOR: f64 = 1.5;
+/// Added to counts before they are compared: small records are broken by chance.
+const SMALL: f64 = 2.0;
+/// Fewer events than this are never a burst.
+const MIN_BURST: u32 = 5;
+/// Fewer events of history than this tell nothing of silences.
+const MIN_ROWS: u64 = 20;
+/// What was silent for more than this part of history is not expected to speak.
+const MAX_SILENCE: i64 = 4;
+/// Most components whose rates are learnt, and most bytes of their names: those that come first.
+const MAX_COMPONENTS: usize = 1000;
+const MAX_NAME: usize = 256;
+/// Most entries of [`RateLog`]: 256 MB. Beyond them the older half of history is forgotten.
+const MAX_ENTRIES: usize = 16 << 20;
+
+/// Events of one kind in one sliding window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+struct Counter {
+    /// Number of the newest part, counted from the epoch.
+    newest: i64,
+    counts: [u32; PARTS],
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Counter { newest: i64::MIN, counts: [0; PARTS] }
+    }
+}
+
+impl Counter {
+    /// Adds events and returns how many the window holds; late ones count as of the newest part.
+    fn add(&mut self, ts: Micros, window: Micros, events: u32) -> u32 {
+        let part = ts.div_euclid(window / PARTS as i64).max(self.newest);
+        let slid = part.saturating_sub(self.newest).min(PARTS as i64);
+        for step in 0..slid {
+            self.counts[place(part - step)] = 0;
+        }
+        self.newest = part;
+        let count = &mut self.counts[place(part)];
+        *count = count.saturating_add(events);
+        self.counts.iter().fold(0, |sum, &count| sum.saturating_add(count))
+    }
+}
+
+fn place(part: i64) -> usize {
+    part.rem_euclid(PARTS as i64) as usize
+}
+
+/// The records of one kind of event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Rate {
+    /// Events of history.
+    pub rows: u64,
+    /// Most events in each of [`WINDOWS`].
+    pub peaks: [u32; WINDOWS.len()],
+    /// Longest time without one.
+    pub longest_silence: Micros,
+}
+
+impl Rate {
+    /// Whether so many events in a window break the record.
+    fn is_burst(&self, window: usize, count: u32) -> bool {
+        let allowed = FACTOR * (f64::from(self.peaks[window]) + SMALL);
+        count >= MIN_BURST && f64::from(count) + SMALL > allowed
+    }
+
+    /// Time without an event that breaks the record; `None` where silence is nothing strange.
+    fn patience(&self, history: Micros) -> Option<Micros> {
+        let patience = (self.longest_silence as f64 * FACTOR) as Micros;
+        let is_regular = self.rows >= MIN_ROWS && patience <= history / MAX_SILENCE;
+        is_regular.then(|| patience.max(WINDOWS[0]))
+    }
+}
+
+/// Gathers the records of one kind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Recorder {
+    rate: Rate,
+    counters: [Counter; WINDOWS.len()],
+    last: Option<Micros>,
+}
+
+impl Recorder {
+    fn add(&mut self, ts: Micros, since: Micros, events: u32) {
+        self.rate.rows += u64::from(events);
+        for ((counter, peak), window) in self.counters.iter_mut().zip(&mut self.rate.peaks).zip(WINDOWS) {
+            *peak = (*peak).max(counter.add(ts, window, events));
+        }
+        self.silent_until(ts, since);
+        self.last = self.last.max(Some(ts));
+    }
+
+    fn silent_until(&mut self, ts: Micros, since: Micros) {
+        let silence = ts.saturating_sub(self.last.unwrap_or(since));
+        self.rate.longest_silence = self.rate.longest_silence.max(silence);
+    }
+
+    fn finish(mut self, since: Micros, until: Micros) -> Rate {
+        self.silent_until(until, since);
+        self.rate
+    }
+}
+
+/// The rows of history by time, gathered in one pass in the order of time. Which template a message is of is known
+/// when all have been read.
+#[derive(Debug, Default)]
+pub struct RateLog {
+    entries: Vec<Entry>,
+    /// Entries of the newest part, by message.
+    newest: HashMap<u32, usize>,
+    since: Option<Micros>,
+    until: Option<Micros>,
+    log: Recorder,
+    components: HashMap<String, Recorder>,
+}
+
+/// Rows of one message in one part of the shortest window.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    ts: Micros,
+    message: u32,
+    rows: u32,
+}
+
+impl RateLog {
+    /// One more row, its message by a number; rows without time do not count.
+    pub fn add(&mut self, ts: Option<Micros>, message: Option<u32>, component: Option<&str>) {
+        let Some(ts) = ts else { return };
+        let part = WINDOWS[0] / PARTS as i64;
+        // What a part holds is one entry for each message, so all times are those of parts.
+        let ts = ts.div_euclid(part).saturating_mul(part);
+        let since = *self.since.get_or_insert(ts);
+        if self.until != Some(ts) {
+            self.newest.clear();
+        }
+        self.until = self.until.max(Some(ts));
+        self.log.add(ts, since, 1);
+        if let Some(component) = component.filter(|name| name.len() <= MAX_NAME) {
+            if let Some(recorder) = self.components.get_mut(component) {
+                recorder.add(ts, since, 1);
+            } else if self.components.len() < MAX_COMPONENTS {
+                self.components.entry(component.to_owned()).or_default().add(ts, since, 1);
+            }
+        }
+        if let Some(message) = message {
+            self.count(ts, message);
+        }
+    }
+
+    fn count(&mut self, ts: Micros, message: u32) {
+        if let Some(&at) = self.newest.get(&message) {
+            self.entries[at].rows = self.entries[at].rows.saturating_add(1);
+            return;
+        }
+        if self.entries.len() >= MAX_ENTRIES {
+            self.entries.drain(..MAX_ENTRIES / 2);
+            self.newest.clear();
+        }
+        self.newest.insert(message, self.entries.len());
+        self.entries.push(Entry { ts, message, rows: 1 });
+    }
+
+    /// The records, those of templates by their number; `None` where no row had a time.
+    ///
+    /// # Errors
+    /// What `control` returns.
+    pub fn learn(
+        self,
+        templates: usize,
+        template_of: impl Fn(u32) -> Option<u32>,
+        control: &dyn Control,
+    ) -> Result<Option<RateModel>> {
+        let (Some(since), Some(until)) = (self.since, self.until) else { return Ok(None) };
+        let mut recorders = vec![Recorder::default(); templates];
+        let mut steps = Steps::new(control);
+        // Where the older half was forgotten, silences are counted from what is left.
+        let kept_since = self.entries.first().map_or(since, |entry| entry.ts);
+        for entry in &self.entries {
+            steps.pass(1)?;
+            if let Some(template) = template_of(entry.message) {
+                recorders[template as usize].add(entry.ts, kept_since, entry.rows);
+            }
+        }
+        let mut components: Vec<(String, Rate)> = self
+            .components
+            .into_iter()
+            .map(|(name, recorder)| (name, recorder.finish(since, until)))
+            .collect();
+        components.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(Some(RateModel {
+            history: until.saturating_sub(since),
+            until,
+            log: self.log.finish(since, until),
+            components,
+            templates: recorders.into_iter().map(|recorder| recorder.finish(kept_since, until)).collect(),
+        }))
+    }
+}
+
+/// The records of history.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct RateModel {
+    /// Length of history.
+    pub history: Micros,
+    /// Its last row.
+    pub until: Micros,
+    /// Of all rows.
+    pub log: Rate,
+    /// Of components, by name.
+    pub components: Vec<(String, Rate)>,
+    /// Of templates, by number.
+    pub templates: Vec<Rate>,
+}
+
+impl RateModel {
+    /// Number of a component that history had.
+    fn component(&self, name: &str) -> Option<u32> {
+        self.components.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok().map(|at| at as u32)
+    }
+
+    /// Whether it fits so many templates and is in order.
+    pub(crate) fn check(&self, templates: usize) -> std::result::Result<(), &'static str> {
+        if self.templates.len() != templates {
+            return Err("rates and templates differ in number");
+        }
+        if !self.components.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err("components are out of order");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
