@@ -150,6 +150,7 @@ CREATE TABLE logintel.anomalies (
     cluster_id    int,
     anomaly_score float8 NOT NULL,
     reason        text NOT NULL,
+    weight        int NOT NULL DEFAULT 1 CHECK (weight >= 0),
     incident_id   bigint REFERENCES logintel.incidents ON DELETE SET NULL,
     -- Whether the worker has looked at it: new work is found by the partial index on what is not done.
     is_grouped    bool NOT NULL DEFAULT false
@@ -173,6 +174,7 @@ COMMENT ON COLUMN logintel.anomalies.template IS 'The message without what varie
 COMMENT ON COLUMN logintel.anomalies.cluster_id IS 'Cluster of ordinary rows that it belongs to, if any';
 COMMENT ON COLUMN logintel.anomalies.anomaly_score IS '0 = ordinary, 1 = never seen';
 COMMENT ON COLUMN logintel.anomalies.reason IS 'The strongest reason';
+COMMENT ON COLUMN logintel.anomalies.weight IS 'Events that it stands for where min_events are needed: 0 for a line that is ordinary but for its level, the lines of a burst';
 COMMENT ON COLUMN logintel.anomalies.incident_id IS 'The incident that it belongs to, if any';
 COMMENT ON COLUMN logintel.anomalies.is_grouped IS 'Whether the worker has looked at it';
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use logintel_core::config::{Preset, Window};
-use logintel_core::incident::{self, Event, Grouping, Span};
+use logintel_core::incident::{self, Anchor, Event, Grouping};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -165,13 +165,12 @@ fn margin(window: Window, min_events: u32) -> i64 {
 /// Groups new events with the older ones without incident around them.
 fn regroup(spi: &Connection, detector: &Detector, times: &[i64]) -> Grouping {
     let options = &detector.options;
-    let (mut events, mut spans) = (HashMap::new(), HashMap::new());
+    let (mut events, mut anchors) = (HashMap::new(), Vec::new());
     for (from, to) in stretches(times, margin(options.window, options.min_events)) {
-        load_around(spi, &detector.name, from, to, &mut events, &mut spans);
+        load_around(spi, &detector.name, from, to, &mut events, &mut anchors);
     }
     let events: Vec<Event> = events.into_values().collect();
-    let spans: Vec<Span> = spans.into_values().collect();
-    incident::group(&events, &spans, options.window, options.min_events)
+    incident::group(&events, &anchors, options.window, options.min_events)
 }
 
 /// The stretches of time that hold all new events and, around each of them, all that it can be grouped with.
@@ -195,30 +194,37 @@ fn load_around(
     from: i64,
     to: i64,
     events: &mut HashMap<i64, Event>,
-    spans: &mut HashMap<i64, Span>,
+    anchors: &mut Vec<Anchor>,
 ) {
     let bounds = [text_arg(detector), arg(timestamp(from)), arg(timestamp(to))];
     let rows = spi.write(
-        "SELECT anomaly_id, ts FROM logintel.anomalies \
+        "SELECT anomaly_id, ts, component, weight FROM logintel.anomalies \
          WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NULL AND is_grouped",
         &bounds,
     );
     for row in 0..rows.len() {
         let id = rows.must(row, 1);
-        events.insert(id, Event { id, ts: micros(rows.must(row, 2)) });
+        let (ts, weight): (_, i32) = (micros(rows.must(row, 2)), rows.must(row, 4));
+        let component = rows.text(row, 3);
+        events.insert(id, Event { id, ts, component, weight: weight.unsigned_abs() });
     }
+    // Of what an incident holds within a minute, the first and the last tell as much as all.
     let rows = spi.write(
-        "SELECT incident_id, start_time, end_time FROM logintel.incidents \
-         WHERE detector = $1 AND end_time >= $2 AND start_time <= $3",
+        "SELECT incident_id, component, min(ts), max(ts) FROM logintel.anomalies \
+         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NOT NULL AND weight > 0 \
+         GROUP BY incident_id, component, date_trunc('minute', ts)",
         &bounds,
     );
     for row in 0..rows.len() {
-        let id = rows.must(row, 1);
-        spans.insert(id, Span { id, start: micros(rows.must(row, 2)), end: micros(rows.must(row, 3)) });
+        let (incident, component) = (rows.must(row, 1), rows.text(row, 2));
+        for ts in [rows.must(row, 3), rows.must(row, 4)] {
+            anchors.push(Anchor { incident, ts: micros(ts), component: component.clone() });
+        }
     }
 }
 
-fn timestamp(micros: i64) -> TimestampWithTimeZone {
+/// A time of so many microseconds since the Unix epoch.
+pub fn timestamp(micros: i64) -> TimestampWithTimeZone {
     let since_2000 = micros.saturating_sub(946_684_800_000_000);
     // Times outside PostgreSQL's range come from saturated arithmetic only.
     TimestampWithTimeZone::try_from(since_2000).unwrap_or_else(|_| {
@@ -263,10 +269,11 @@ fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
     let rows = spi.write(
         "WITH gone AS ( \
              DELETE FROM logintel.incidents AS i WHERE i.detector = $1 AND i.is_stale \
-                AND (SELECT count(*) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) < $2 RETURNING 1), \
+                AND (SELECT coalesce(sum(weight), 0) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) < $2 \
+             RETURNING 1), \
          stale AS ( \
              UPDATE logintel.incidents AS i SET is_stale = false WHERE i.detector = $1 AND i.is_stale \
-                AND (SELECT count(*) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) >= $2 \
+                AND (SELECT coalesce(sum(weight), 0) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) >= $2 \
              RETURNING incident_id) \
          SELECT incident_id, (SELECT count(*) FROM gone) FROM stale \
          UNION ALL SELECT NULL, count(*) FROM gone",

@@ -35,12 +35,18 @@ impl Line {
     pub fn as_judged(&self) -> Option<logintel_core::line::Line<'_>> {
         Some(logintel_core::line::Line {
             message: self.judged.as_deref()?,
-            ts: self.ts.map(micros),
+            ts: self.ts.and_then(finite_micros),
             level: self.level.as_deref(),
             component: self.component.as_deref(),
             source: self.source.as_deref(),
         })
     }
+}
+
+/// Microseconds since the Unix epoch; `None` for an infinite time, which is none.
+pub fn finite_micros(ts: TimestampWithTimeZone) -> Option<i64> {
+    let since_2000: i64 = ts.into();
+    (since_2000 != i64::MIN && since_2000 != i64::MAX).then(|| micros(ts))
 }
 
 /// Where the parts are in one relation.

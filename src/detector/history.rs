@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 
 use super::columns::{Columns, Part};
 use super::extract::Line;
+use super::rates::Rates;
 use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
 use super::train::{qualified, range_args, range_sql};
@@ -82,9 +83,11 @@ fn score_history(
     let snapshot = ActiveSnapshot::push();
     forget(&detector, since, until);
     let mut recorder = Recorder::new(&resolved.detector);
+    let mut rates = Rates::of(&resolved, None);
     let mut scored = 0;
     for_each_line(&resolved, since, until, |line, judgement| {
         scored += 1;
+        rates.add(&line, &judgement, &mut recorder);
         if judgement.is_anomaly {
             recorder.add(&line, judgement);
         }

@@ -23,6 +23,7 @@ mod extract;
 mod history;
 mod judge;
 mod manage;
+mod rates;
 mod record;
 mod resolve;
 mod sessions;

@@ -1,9 +1,11 @@
 //! Writing anomalies.
-use logintel_core::detect::Judgement;
+use logintel_core::detect::{Detector as Model, Judgement, Reason};
+use logintel_core::rates::{Alarm, Key, Trouble};
 use pgrx::prelude::*;
 
 use super::Detector;
 use super::extract::Line;
+use crate::maintenance::timestamp;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
 use crate::subtransaction::Failure;
@@ -35,6 +37,7 @@ struct Batch {
     cluster: Vec<Option<i32>>,
     score: Vec<f64>,
     reason: Vec<String>,
+    weight: Vec<i32>,
 }
 
 impl<'a> Recorder<'a> {
@@ -45,6 +48,55 @@ impl<'a> Recorder<'a> {
 
     /// Takes in a flagged line.
     pub fn add(&mut self, line: &Line, judgement: Judgement) {
+        // A routine line at a level that is flagged founds no incident.
+        let weight = i32::from(!judgement.is_routine);
+        self.push(line, judgement, weight);
+    }
+
+    /// Takes in a rate that broke its record; `line` is the row at which that was noticed.
+    pub fn add_alarm(&mut self, model: &Model, alarm: &Alarm, line: &Line, judgement: &Judgement) {
+        let Some(rates) = model.rates() else { return };
+        let says = alarm.describe(rates);
+        let template = match alarm.key {
+            Key::Template(at) => model.template(at).unwrap_or_default().to_owned(),
+            Key::Unseen(_) => judgement.template.clone(),
+            Key::Log | Key::Component(_) => String::new(),
+        };
+        let component = match alarm.key {
+            Key::Component(at) => rates.components.get(at as usize).map(|(name, _)| name.clone()),
+            _ => None,
+        };
+        let (line, reason) = match alarm.trouble {
+            Trouble::Spike { .. } => {
+                let message = cut(line.message.as_deref().unwrap_or_default(), MAX_MESSAGE - 200);
+                let message = Some(format!("{message} [{says}]"));
+                (
+                    Line { message, component: line.component.clone().or(component), ..line.clone() },
+                    Reason::RateSpike,
+                )
+            }
+            Trouble::Drop { .. } => {
+                let message = if template.is_empty() { says } else { format!("{says}: {template}") };
+                let ts = timestamp(alarm.ts);
+                let line = Line { message: Some(message), ts: Some(ts), component, ..Line::default() };
+                (line, Reason::RateDrop)
+            }
+        };
+        let judgement = Judgement {
+            is_anomaly: true,
+            // History never had it.
+            score: 1.0,
+            reason,
+            cluster: None,
+            template,
+            distance: 0.0,
+            seen: None,
+            is_routine: false,
+        };
+        self.push(&line, judgement, i32::try_from(alarm.events()).unwrap_or(i32::MAX));
+    }
+
+    fn push(&mut self, line: &Line, judgement: Judgement, weight: i32) {
         let label = |text: &Option<String>| text.as_deref().map(|text| Text(cut(text, MAX_LABEL)));
         let batch = &mut self.batch;
         batch.ts.push(line.ts);
@@ -56,6 +108,7 @@ impl<'a> Recorder<'a> {
         batch.cluster.push(judgement.cluster.map(|cluster| cluster as i32));
         batch.score.push(judgement.score);
         batch.reason.push(judgement.reason.to_string());
+        batch.weight.push(weight);
         if batch.ts.len() >= BATCH {
             self.write();
         }
@@ -70,8 +123,9 @@ impl<'a> Recorder<'a> {
         let _owner = RunAs::extension_owner();
         Connection::open().write(
             "INSERT INTO logintel.anomalies \
-                 (detector, version, ts, source, component, level, message, template, cluster_id, anomaly_score, reason) \
-             SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                 (detector, version, ts, source, component, level, message, template, cluster_id, anomaly_score, \
+                  reason, weight) \
+             SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             &[
                 text_arg(&self.detector.name),
                 arg(self.detector.active.map(|active| active.version)),
@@ -84,6 +138,7 @@ impl<'a> Recorder<'a> {
                 arg(batch.cluster),
                 arg(batch.score),
                 arg(batch.reason),
+                arg(batch.weight),
             ],
         );
     }

@@ -7,10 +7,11 @@ use pgrx::PgRelation;
 use pgrx::prelude::*;
 
 use super::columns::{Columns, Part};
+use super::extract::finite_micros;
 use super::{Detector, required};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
-use crate::maintenance::{mark_views_stale, micros};
+use crate::maintenance::mark_views_stale;
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg, text_arg};
@@ -104,7 +105,7 @@ fn learn(
             let (component, source) = (rows.text(row, 5), rows.text(row, 6));
             let line = Line {
                 message: &message,
-                ts: ts.map(micros),
+                ts: ts.and_then(finite_micros),
                 level: level.as_deref(),
                 component: component.as_deref(),
                 source: source.as_deref(),

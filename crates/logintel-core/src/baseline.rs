@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::line::Line;
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
+use crate::rates::{RateLog, RateModel};
 use crate::scale::{ColumnScale, StandardScaler, scale};
 use crate::session::{MAX_SESSION_TEMPLATES, SessionLog, SessionModel};
 use crate::severity::is_error;
@@ -109,6 +110,8 @@ pub struct Baseline {
     pub summary: Summary,
     /// Whole sessions; `None` where history had none.
     pub sessions: Option<SessionModel>,
+    /// How often things happen; `None` where history had no times.
+    pub rates: Option<RateModel>,
 }
 
 impl Artifact for Baseline {
@@ -137,6 +140,9 @@ impl Artifact for Baseline {
         }
         if let Some(sessions) = &self.sessions {
             sessions.check().map_err(corrupt::<Self>)?;
+        }
+        if let Some(rates) = &self.rates {
+            rates.check(self.templates.len()).map_err(corrupt::<Self>)?;
         }
         match &self.centroid {
             Some((indices, values))
@@ -182,6 +188,7 @@ pub struct Trainer {
     overflow_rows: u64,
     error_rows: u64,
     sessions: SessionLog,
+    rates: RateLog,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -209,6 +216,7 @@ impl Trainer {
             overflow_rows: 0,
             error_rows: 0,
             sessions: SessionLog::new(max_bytes),
+            rates: RateLog::default(),
         })
     }
 
@@ -234,7 +242,12 @@ impl Trainer {
     pub fn add(&mut self, line: &Line<'_>) -> Result<Option<u32>> {
         let tokenizer = self.counts.tokenizer();
         let masked = masked_head(&tokenizer, line.message, &self.counts.watch())?;
-        let masked = &*masked;
+        let number = self.count(&masked, line)?;
+        self.rates.add(line.ts, number, line.component);
+        Ok(number)
+    }
+
+    fn count(&mut self, masked: &str, line: &Line<'_>) -> Result<Option<u32>> {
         let error = line.level.is_some_and(|level| overrides(&self.options, level));
         let fold = 1u16 << (splitmix(self.rows) % u64::from(FOLDS));
         self.rows += 1;
@@ -281,6 +294,13 @@ impl Trainer {
         let template_of = self.mine(control)?;
         let template_of = |message: u32| template_of.get(message as usize).copied();
         let sessions = std::mem::take(&mut self.sessions).learn(&self.options, template_of, control)?;
+        let rates = match self.options.preset {
+            Preset::Default => {
+                let rates = std::mem::take(&mut self.rates);
+                rates.learn(self.templates.len(), template_of, control)?
+            }
+            Preset::Seed => None,
+        };
         let model = self.fit(control)?;
         let pruned_words = self.counts.pruned_words(&model)?;
         let vectorizer = Vectorizer::with_known_words(model, &pruned_words, self.counts.watch())?;
@@ -324,6 +344,7 @@ impl Trainer {
             threshold: 0.0,
             summary,
             sessions,
+            rates,
         };
         match self.options.preset {
             Preset::Default => self.calibrate(&mut baseline, control)?,

@@ -16,6 +16,7 @@ use crate::dbscan::CoreIndex;
 use crate::error::Result;
 use crate::line::Line;
 use crate::neighbors::{Index, Scratch as NeighborScratch};
+use crate::rates::RateModel;
 pub use crate::reason::Reason;
 use crate::session::SessionDetector;
 use crate::severity::is_error;
@@ -39,6 +40,10 @@ pub struct Judgement {
     pub template: String,
     /// Cosine distance to what is ordinary.
     pub distance: f64,
+    /// Number of its template, if training saw it.
+    pub seen: Option<u32>,
+    /// Whether nothing but its level flags it, and it is of a template that is ordinary.
+    pub is_routine: bool,
 }
 
 /// Which of the two questions is asked. They differ in the seed's preset only.
@@ -60,6 +65,8 @@ pub fn untrained(options: &DetectorOptions, level: Option<&str>, message: &str) 
         cluster: None,
         template: message.to_owned(),
         distance: 0.0,
+        seen: None,
+        is_routine: false,
     }
 }
 
@@ -202,6 +209,16 @@ impl Detector {
         self.vectorizer.bytes() + text + self.index.rows().matrix().indices.len() * 32 + sessions
     }
 
+    /// How often things happen in history; `None` where it had no times.
+    pub fn rates(&self) -> Option<&RateModel> {
+        self.baseline.rates.as_ref()
+    }
+
+    /// The text of a template of training.
+    pub fn template(&self, number: u32) -> Option<&str> {
+        self.baseline.templates.get(number as usize).map(|template| template.text.as_str())
+    }
+
     /// What judges whole sessions; `None` where training saw none.
     pub fn sessions(&self) -> Option<&SessionDetector> {
         self.sessions.as_ref()
@@ -258,6 +275,8 @@ impl Detector {
             cluster: measure.cluster,
             template: text.to_owned(),
             distance: measure.distance,
+            seen: None,
+            is_routine: false,
         })
     }
 
@@ -274,7 +293,16 @@ impl Detector {
             (false, false) => Reason::Normal(0.0),
         };
         let (is_anomaly, score) = (error || rare, self.score(strange));
-        Judgement { is_anomaly, score, reason, cluster, template: template.text.clone(), distance: 0.0 }
+        Judgement {
+            is_anomaly,
+            score,
+            reason,
+            cluster,
+            template: template.text.clone(),
+            distance: 0.0,
+            seen: Some(at),
+            is_routine: error && strange == 0.0,
+        }
     }
 
     fn judge_as_seed(
@@ -305,6 +333,8 @@ impl Detector {
             cluster,
             template: masked.to_owned(),
             distance,
+            seen: None,
+            is_routine: false,
         })
     }
 

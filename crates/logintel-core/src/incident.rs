@@ -330,7 +330,9 @@ mod tests {
     #[test]
     fn a_burst_founds_alone_and_what_is_routine_never_does() {
         let mut events = events(&[0, 1, 2]);
-        events.iter_mut().for_each(|event| event.weight = 0);
+        for event in &mut events {
+            event.weight = 0;
+        }
         assert_eq!(group(&events, &[], Window::Session(10), 2), Grouping::default());
         events[1].weight = 40;
         assert_eq!(group(&events, &[], Window::Session(10), 2).founds, [vec![0, 1, 2]]);

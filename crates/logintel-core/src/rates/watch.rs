@@ -32,10 +32,22 @@ pub enum Key {
 /// How a record was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// So many events in a window of this length, where history had at most so many.
-    Spike { count: u32, window: Micros, record: u32 },
-    /// No event for so long, where history had one at least so often.
-    Drop { silence: Micros, record: Micros },
+    /// Too many events.
+    Spike {
+        /// Events in the window.
+        count: u32,
+        /// Its length.
+        window: Micros,
+        /// The most that history had in one.
+        record: u32,
+    },
+    /// None, for too long.
+    Drop {
+        /// Time without an event, so far.
+        silence: Micros,
+        /// The longest that history had.
+        record: Micros,
+    },
 }
 
 /// A broken record.
@@ -47,6 +59,52 @@ pub struct Alarm {
     pub ts: Micros,
     /// How.
     pub trouble: Trouble,
+}
+
+impl Alarm {
+    /// How many events it stands for.
+    pub fn events(&self) -> u32 {
+        match self.trouble {
+            Trouble::Spike { count, .. } => count,
+            // However few they would have been: none of them came.
+            Trouble::Drop { .. } => u32::MAX,
+        }
+    }
+
+    /// For people.
+    pub fn describe(&self, model: &RateModel) -> String {
+        let what = match self.key {
+            Key::Log => "lines at all".to_owned(),
+            Key::Component(at) => {
+                let name = model.components.get(at as usize).map_or("", |(name, _)| name.as_str());
+                format!("lines of component {name}")
+            }
+            Key::Template(_) | Key::Unseen(_) => "lines of this template".to_owned(),
+        };
+        match self.trouble {
+            Trouble::Spike { count, window, record } => {
+                format!("{count} {what} in {}, at most {record} in history", span(window))
+            }
+            Trouble::Drop { silence, record } => {
+                format!("no {what} for {}, at most {} in history", span(silence), span(record))
+            }
+        }
+    }
+}
+
+/// A length of time for people: its two largest units.
+fn span(length: Micros) -> String {
+    const UNITS: [(&str, i64); 4] = [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)];
+    let mut seconds = length / 1_000_000;
+    let mut parts = Vec::new();
+    for (unit, size) in UNITS {
+        if seconds >= size {
+            parts.push(format!("{} {unit}", seconds / size));
+            seconds %= size;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "less than 1 s".to_owned() } else { parts.join(" ") }
 }
 
 /// A row that comes.
