@@ -2,7 +2,7 @@
 
 import sys
 
-from eval import calibration, cost, lines, sessions, templates
+from eval import calibration, cost, incidents, lines, sessions, templates
 from eval.database import Database
 from eval.report import DOCUMENT, document, say, table
 
@@ -11,6 +11,7 @@ TASKS = {
     "lines": lines.measure,
     "sessions": sessions.measure,
     "calibration": calibration.measure,
+    "incidents": incidents.measure,
     "cost": cost.measure,
 }
 

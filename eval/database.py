@@ -52,7 +52,7 @@ class Database:
 
     def load(self, table: str, lines: Iterable[Line]) -> None:
         """Makes a table of lines, numbered in their order."""
-        self.run(f"DROP TABLE IF EXISTS {table}; CREATE TABLE {table} ({COLUMNS})")
+        self.run(f"DROP TABLE IF EXISTS {table} CASCADE; CREATE TABLE {table} ({COLUMNS})")
         with (
             self.connection.cursor() as cursor,
             cursor.copy(f"COPY {table} FROM STDIN") as copy,

@@ -2,7 +2,7 @@
 # Measures how well logintel detects, on labelled logs, beside published figures, and writes docs/detection.md.
 #
 #   tools/eval.sh          everything; on two cores about 5 minutes
-#   tools/eval.sh TASK…    some of: templates lines sessions calibration cost; printed, and the document stays as it is
+#   tools/eval.sh TASK…    some of: templates lines sessions calibration incidents cost; printed, and the document stays as it is
 #
 # A release build in a private cluster (tools/cluster.sh), and the Python packages of bench/requirements.txt. Labels are read
 # here alone: no detector is told of them.

@@ -23,7 +23,7 @@ pub const WINDOWS: [Micros; 4] = [MINUTE / 6, MINUTE, 10 * MINUTE, 60 * MINUTE];
 /// Parts of a window, by which it slides.
 const PARTS: usize = 5;
 /// A count or a silence is strange from this multiple of the record on.
-const FACTOR: f64 = 1.5;
+const FACTOR: f64 = 2.0;
 /// Added to counts before they are compared: small records are broken by chance.
 const SMALL: f64 = 2.0;
 /// Fewer events than this are never a burst.

@@ -11,7 +11,7 @@ use crate::config::Micros;
 use crate::control::Control;
 use crate::error::Result;
 
-use super::{Counter, Rate, RateModel, WINDOWS};
+use super::{Counter, MIN_BURST, Rate, RateModel, WINDOWS};
 
 /// Most templates that history never had and whose bursts are counted at once.
 const MAX_UNSEEN: usize = 10_000;
@@ -301,18 +301,20 @@ impl<'a> RateWatch<'a> {
         self.unseen = self.states.keys().filter(|key| matches!(key, Key::Unseen(_))).count();
     }
 
-    /// Counts an event in all windows. A burst is told of once, until all windows are ordinary again.
+    /// Counts an event in all windows. A burst is told of once: it is over when no window holds more than the record.
     fn count(&mut self, key: Key, ts: Micros) {
         let rate = self.rate(key);
         let Some(state) = self.states.get_mut(&key) else { return };
-        let mut broken = None;
+        let (mut broken, mut is_over) = (None, true);
         for (at, (counter, window)) in state.counters.iter_mut().zip(WINDOWS).enumerate() {
             let count = counter.add(ts, window, 1);
+            is_over &= count <= rate.peaks[at].max(MIN_BURST - 1);
             if broken.is_none() && rate.is_burst(at, count) {
                 broken = Some(Trouble::Spike { count, window, record: rate.peaks[at] });
             }
         }
-        let was_bursting = std::mem::replace(&mut state.is_bursting, broken.is_some());
+        let was_bursting = state.is_bursting;
+        state.is_bursting = broken.is_some() || was_bursting && !is_over;
         if let Some(trouble) = broken.filter(|_| !was_bursting) {
             self.alarms.push(Alarm { key, ts, trouble });
         }
