@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::call::Raw;
-use crate::detector::Detector;
+use crate::detector::{Detector, rates};
 use crate::error::warn;
 use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
@@ -60,6 +60,10 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         context.is_null() || (*context).type_ != pg_sys::NodeTag::T_CallContext || (*context).atomic
     };
     for detector in step("listing the detectors", names).unwrap_or_default() {
+        if step(&format!("rates of detector \"{detector}\""), || rates::check(&detector)).is_none() {
+            step(&format!("postponing the rates of detector \"{detector}\""), || rates::postpone(&detector));
+        }
+        commit(is_atomic);
         while step(&format!("detector \"{detector}\""), || group(&detector)).unwrap_or(false) {
             commit(is_atomic);
         }
@@ -167,7 +171,8 @@ fn regroup(spi: &Connection, detector: &Detector, times: &[i64]) -> Grouping {
     let options = &detector.options;
     let (mut events, mut anchors) = (HashMap::new(), Vec::new());
     for (from, to) in stretches(times, margin(options.window, options.min_events)) {
-        load_around(spi, &detector.name, from, to, &mut events, &mut anchors);
+        load_events(spi, &detector.name, from, to, &mut events);
+        load_anchors(spi, detector, from, to, &mut anchors);
     }
     let events: Vec<Event> = events.into_values().collect();
     incident::group(&events, &anchors, options.window, options.min_events)
@@ -188,14 +193,7 @@ fn stretches(times: &[i64], margin: i64) -> Vec<(i64, i64)> {
     stretches
 }
 
-fn load_around(
-    spi: &Connection,
-    detector: &str,
-    from: i64,
-    to: i64,
-    events: &mut HashMap<i64, Event>,
-    anchors: &mut Vec<Anchor>,
-) {
+fn load_events(spi: &Connection, detector: &str, from: i64, to: i64, events: &mut HashMap<i64, Event>) {
     let bounds = [text_arg(detector), arg(timestamp(from)), arg(timestamp(to))];
     let rows = spi.write(
         "SELECT anomaly_id, ts, component, weight FROM logintel.anomalies \
@@ -208,12 +206,28 @@ fn load_around(
         let component = rows.text(row, 3);
         events.insert(id, Event { id, ts, component, weight: weight.unsigned_abs() });
     }
-    // Of what an incident holds within a minute, the first and the last tell as much as all.
+}
+
+/// Of what an incident holds within half a window, the first and the last tell as much as all. One whose anomalies were
+/// replaced is wherever it was.
+fn load_anchors(spi: &Connection, detector: &Detector, from: i64, to: i64, anchors: &mut Vec<Anchor>) {
+    let (Window::Session(length) | Window::Tumbling(length)) = detector.options.window;
     let rows = spi.write(
-        "SELECT incident_id, component, min(ts), max(ts) FROM logintel.anomalies \
-         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NOT NULL AND weight > 0 \
-         GROUP BY incident_id, component, date_trunc('minute', ts)",
-        &bounds,
+        "SELECT incident_id, component, min(ts), max(ts) FROM make_interval(secs => $4) AS step CROSS JOIN LATERAL ( \
+             SELECT incident_id, component, ts FROM logintel.anomalies \
+             WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NOT NULL AND weight > 0 \
+             UNION ALL \
+             SELECT incident_id, component, least(ts, end_time) FROM logintel.incidents \
+             CROSS JOIN LATERAL unnest(CASE WHEN components = '{}' THEN ARRAY[NULL] ELSE components END) AS component \
+             CROSS JOIN LATERAL generate_series(greatest(start_time, $2), least(end_time, $3) + step, step) AS ts \
+             WHERE detector = $1 AND is_stale AND end_time >= $2 AND start_time <= $3) AS a \
+         GROUP BY incident_id, component, date_bin(step, ts, 'epoch')",
+        &[
+            text_arg(&detector.name),
+            arg(timestamp(from)),
+            arg(timestamp(to)),
+            arg((length / 2).max(1) as f64 / 1e6),
+        ],
     );
     for row in 0..rows.len() {
         let (incident, component) = (rows.must(row, 1), rows.text(row, 2));

@@ -22,12 +22,13 @@ use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::text::Text;
 use crate::tuples::ResultSet;
 
-/// Calls `each` with every row of a time range, in the order of time, and its judgement. Rows are read with the
+/// Calls `each` with every row of a time range, or the first so many, in the order of time, and its judgement. Rows are read with the
 /// rights of the detector's owner.
-fn for_each_line(
+pub(super) fn for_each_line(
     resolved: &Resolved,
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
+    limit: Option<u32>,
     mut each: impl FnMut(Line, Judgement),
 ) {
     let detector = &resolved.detector;
@@ -37,13 +38,14 @@ fn for_each_line(
     let (judged, message) = (text(detector.judged()), text(Part::Message));
     let sql = format!(
         "SELECT * FROM (SELECT {judged} AS j, {message} AS m, {} AS t, {} AS v, {} AS c, {} AS s FROM {} AS l) AS r \
-         WHERE {} ORDER BY t",
+         WHERE {} ORDER BY t {}",
         detector.time_sql(&columns),
         text(Part::Level),
         text(Part::Component),
         text(Part::Source),
         qualified(&relation),
         range_sql("t"),
+        limit.map_or_else(String::new, |rows| format!("LIMIT {rows}")),
     );
     let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
     let spi = Connection::open();
@@ -85,7 +87,7 @@ fn score_history(
     let mut recorder = Recorder::new(&resolved.detector);
     let mut rates = Rates::of(&resolved, None);
     let mut scored = 0;
-    for_each_line(&resolved, since, until, |line, judgement| {
+    for_each_line(&resolved, since, until, None, |line, judgement| {
         scored += 1;
         rates.add(&line, &judgement, &mut recorder);
         if judgement.is_anomaly {
@@ -162,7 +164,7 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let resolved = resolve(&detector, Detector::require_reader);
         require_model(&resolved);
         let _progress = Progress::begin("log_timeline");
-        for_each_line(&resolved, since, until, |line, judgement| {
+        for_each_line(&resolved, since, until, None, |line, judgement| {
             set.push(|| {
                 vec![
                     line.ts.into_datum(),

@@ -23,7 +23,7 @@ mod extract;
 mod history;
 mod judge;
 mod manage;
-mod rates;
+pub mod rates;
 mod record;
 mod resolve;
 mod sessions;

@@ -1,10 +1,40 @@
 //! Rates: how often templates and components come, compared with the records of history.
+//!
+//! `score_history` watches them as it reads. Of a table that is watched, the worker reads what has come since its last
+//! look: an INSERT would have to write its counts somewhere that other INSERTs write too. How far it is and what it
+//! counts stands in `rate_states`.
+use std::time::Instant;
+
+use logintel_core::artifact;
 use logintel_core::detect::{Detector as Model, Judgement};
 use logintel_core::rates::{Observed, RateState, RateWatch};
+use pgrx::prelude::*;
+use pgrx::{PgRelation, Uuid};
 
+use super::Detector;
+use super::columns::Columns;
 use super::extract::{Line, finite_micros};
+use super::history::for_each_line;
 use super::record::Recorder;
-use super::resolve::Resolved;
+use super::resolve::{Resolved, resolve};
+use super::train::qualified;
+use crate::control::Session;
+use crate::error::OrRaise;
+use crate::maintenance::{lock_detector, micros, timestamp};
+use crate::security::RunAs;
+use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
+
+/// Most rows that one look reads; the next goes on from there.
+const MAX_ROWS: u32 = 200_000;
+/// A look that takes long waits this many times as long for the next: where no index helps, the table is read whole.
+const REST: f64 = 20.0;
+/// Bytes of state that are written each second at most.
+const BYTES_PER_SECOND: f64 = 10_000.0;
+/// What is never waited for: looks of this length, and states of so many bytes.
+const SHORT: f64 = 0.5;
+const SMALL: f64 = 100_000.0;
+/// A log whose last row is older than this is not one whose silence is news, microseconds.
+const ALIVE: i64 = 86_400_000_000;
 
 /// Watches the rates of rows that are shown in the order of time; without a model that knows rates it does nothing.
 pub struct Rates<'a>(Option<(&'a Model, RateWatch<'a>)>);
@@ -27,8 +57,143 @@ impl<'a> Rates<'a> {
             component: line.component.as_deref(),
         };
         watch.add(&row);
+        // A line that is flagged for itself needs no second anomaly to found an incident.
+        let is_told = judgement.is_anomaly && !judgement.is_routine;
         for alarm in watch.take_alarms() {
-            recorder.add_alarm(model, &alarm, line, judgement);
+            if !(is_told && alarm.is_spike()) {
+                recorder.add_alarm(model, &alarm, Some((line, judgement)));
+            }
         }
     }
+
+    /// No row came until this time.
+    fn nothing_until(&mut self, now: i64, recorder: &mut Recorder<'_>) {
+        let Some((model, watch)) = &mut self.0 else { return };
+        watch.nothing_until(now);
+        for alarm in watch.take_alarms() {
+            recorder.add_alarm(model, &alarm, None);
+        }
+    }
+
+    fn into_state(self) -> Option<RateState> {
+        self.0?.1.into_state()
+    }
+}
+
+/// Lets the worker look at what comes from now on: rows that are there already are not news.
+pub fn begin(detector: &Detector, relation: &PgRelation) {
+    let columns = Columns::of(relation);
+    let sql = format!("SELECT max({}) FROM {} AS l", detector.time_sql(&columns), qualified(relation));
+    let last: Option<TimestampWithTimeZone> = {
+        let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+        Connection::open().read(&sql, &[]).get(0, 1)
+    };
+    let _owner = RunAs::extension_owner();
+    Connection::open().write(
+        "INSERT INTO logintel.rate_states (detector, checked_until) VALUES ($1, coalesce($2, '-infinity')) \
+         ON CONFLICT (detector) DO UPDATE SET checked_until = excluded.checked_until, model_id = NULL, state = NULL, \
+             next_check = now()",
+        &[text_arg(&detector.name), arg(last)],
+    );
+}
+
+/// Where the last look ended.
+struct Progress {
+    model: Option<Uuid>,
+    until: TimestampWithTimeZone,
+    state: Option<Vec<u8>>,
+    is_due: bool,
+}
+
+impl Progress {
+    fn of(detector: &str) -> Option<Self> {
+        let _owner = RunAs::extension_owner();
+        let spi = Connection::open();
+        let rows = spi.write(
+            "SELECT model_id, checked_until, state, next_check <= now() FROM logintel.rate_states WHERE detector = $1",
+            &[text_arg(detector)],
+        );
+        (rows.len() > 0).then(|| Progress {
+            model: rows.get(0, 1),
+            until: rows.must(0, 2),
+            state: rows.get(0, 3),
+            is_due: rows.must(0, 4),
+        })
+    }
+
+    fn save(detector: &str, model: Uuid, until: TimestampWithTimeZone, state: Option<Vec<u8>>, rest: f64) {
+        let _owner = RunAs::extension_owner();
+        Connection::open().write(
+            "UPDATE logintel.rate_states SET model_id = $2, checked_until = $3, state = $4, \
+                 next_check = now() + make_interval(secs => $5) WHERE detector = $1",
+            &[text_arg(detector), arg(model), arg(until), arg(state), arg(rest)],
+        );
+    }
+}
+
+/// Looks at what has come to a watched table since the last time.
+pub fn check(name: &str) {
+    lock_detector(name);
+    let Some(detector) = Detector::find(name) else { return };
+    let Some(active) = detector.active.filter(|_| detector.is_watched()) else { return };
+    let Some(progress) = Progress::of(name) else {
+        // The trigger was made by hand.
+        return begin(&detector, &detector.open_relation());
+    };
+    if !progress.is_due {
+        return;
+    }
+    let snapshot = ActiveSnapshot::push();
+    let resolved = resolve(name, |_| {});
+    let Some(rates) = resolved.model.as_deref().and_then(Model::rates) else { return };
+    let started = Instant::now();
+    let now = now_micros();
+    let mut from = micros(progress.until);
+    let mut state = None;
+    if progress.model == Some(active.model_id) {
+        state = progress.state.map(|bytes| artifact::decode::<RateState>(&bytes, &Session).or_raise());
+    } else {
+        // What the new model has learnt from is not news to it.
+        from = from.max(rates.until);
+    }
+    let mut watch = Rates::of(&resolved, state);
+    let mut recorder = Recorder::new(&detector);
+    let (mut rows, mut last) = (0, from);
+    let until = now.saturating_sub(detector.options.lateness);
+    let range = (timestamp(from.saturating_add(1)), timestamp(until));
+    for_each_line(&resolved, Some(range.0), Some(range.1), Some(MAX_ROWS), |line, judgement| {
+        rows += 1;
+        last = line.ts.and_then(finite_micros).unwrap_or(last);
+        watch.add(&line, &judgement, &mut recorder);
+    });
+    if rows < MAX_ROWS && now.saturating_sub(last) < ALIVE {
+        watch.nothing_until(until, &mut recorder);
+    }
+    recorder.write();
+    if rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written() {
+        return;
+    }
+    let state = watch.into_state().map(|state| artifact::encode(&state, &Session).or_raise());
+    let bytes = state.as_ref().map_or(0, Vec::len);
+    let slow = REST * (started.elapsed().as_secs_f64() - SHORT);
+    let large = (bytes as f64 - SMALL) / BYTES_PER_SECOND;
+    let rest = slow.max(large).max(0.0);
+    Progress::save(name, active.model_id, timestamp(last), state, rest);
+    drop(snapshot);
+}
+
+/// Waits after a look that failed: the next one would most likely fail as well.
+pub fn postpone(name: &str) {
+    let _owner = RunAs::extension_owner();
+    Connection::open().write(
+        "UPDATE logintel.rate_states SET next_check = now() + interval '10 minutes' WHERE detector = $1",
+        &[text_arg(name)],
+    );
+}
+
+/// The time of the statement, microseconds since the Unix epoch.
+fn now_micros() -> i64 {
+    // SAFETY: reads the clock.
+    let now = unsafe { pgrx::pg_sys::GetCurrentTimestamp() };
+    now.saturating_add(946_684_800_000_000)
 }

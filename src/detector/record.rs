@@ -23,6 +23,7 @@ const BATCH: usize = 1000;
 pub struct Recorder<'a> {
     detector: &'a Detector,
     batch: Batch,
+    has_written: bool,
 }
 
 /// Columns of the anomalies that wait.
@@ -43,7 +44,7 @@ struct Batch {
 impl<'a> Recorder<'a> {
     /// For a detector's anomalies.
     pub fn new(detector: &'a Detector) -> Self {
-        Recorder { detector, batch: Batch::default() }
+        Recorder { detector, batch: Batch::default(), has_written: false }
     }
 
     /// Takes in a flagged line.
@@ -53,14 +54,14 @@ impl<'a> Recorder<'a> {
         self.push(line, judgement, weight);
     }
 
-    /// Takes in a rate that broke its record; `line` is the row at which that was noticed.
-    pub fn add_alarm(&mut self, model: &Model, alarm: &Alarm, line: &Line, judgement: &Judgement) {
+    /// Takes in a rate that broke its record, and the row at which that was noticed.
+    pub fn add_alarm(&mut self, model: &Model, alarm: &Alarm, noticed: Option<(&Line, &Judgement)>) {
         let Some(rates) = model.rates() else { return };
         let says = alarm.describe(rates);
         let template = match alarm.key {
             Key::Template(at) => model.template(at).unwrap_or_default().to_owned(),
-            Key::Unseen(_) => judgement.template.clone(),
-            Key::Log | Key::Component(_) => String::new(),
+            Key::Unseen(_) => noticed.map_or_else(String::new, |(_, judgement)| judgement.template.clone()),
+            Key::Log | Key::Component(_) => alarm.subject(rates).unwrap_or_default(),
         };
         let component = match alarm.key {
             Key::Component(at) => rates.components.get(at as usize).map(|(name, _)| name.clone()),
@@ -68,6 +69,7 @@ impl<'a> Recorder<'a> {
         };
         let (line, reason) = match alarm.trouble {
             Trouble::Spike { .. } => {
+                let Some((line, _)) = noticed else { return };
                 let message = cut(line.message.as_deref().unwrap_or_default(), MAX_MESSAGE - 200);
                 let message = Some(format!("{message} [{says}]"));
                 (
@@ -76,9 +78,8 @@ impl<'a> Recorder<'a> {
                 )
             }
             Trouble::Drop { .. } => {
-                let message = if template.is_empty() { says } else { format!("{says}: {template}") };
                 let ts = timestamp(alarm.ts);
-                let line = Line { message: Some(message), ts: Some(ts), component, ..Line::default() };
+                let line = Line { message: Some(says), ts: Some(ts), component, ..Line::default() };
                 (line, Reason::RateDrop)
             }
         };
@@ -114,12 +115,18 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Whether anything was written so far.
+    pub fn has_written(&self) -> bool {
+        self.has_written
+    }
+
     /// Writes what waits, with the rights of the extension's owner.
     pub fn write(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         if batch.ts.is_empty() {
             return;
         }
+        self.has_written = true;
         let _owner = RunAs::extension_owner();
         Connection::open().write(
             "INSERT INTO logintel.anomalies \

@@ -28,6 +28,7 @@ fn watch(detector: Text, mode: default!(Text, "'statement'")) {
     let relation = detector.open_relation();
     check_kind(&detector, &relation, row);
     detector.drop_triggers();
+    super::rates::begin(&detector, &relation);
     let table = qualified(&relation);
     let argument = quote_literal(&detector.name);
     let name = |suffix: &str| quote_identifier(&trigger_name(&detector.name, suffix));

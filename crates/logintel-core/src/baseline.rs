@@ -243,7 +243,9 @@ impl Trainer {
         let tokenizer = self.counts.tokenizer();
         let masked = masked_head(&tokenizer, line.message, &self.counts.watch())?;
         let number = self.count(&masked, line)?;
-        self.rates.add(line.ts, number, line.component);
+        if self.options.rates && self.options.preset == Preset::Default {
+            self.rates.add(line.ts, number, line.component);
+        }
         Ok(number)
     }
 
@@ -294,13 +296,7 @@ impl Trainer {
         let template_of = self.mine(control)?;
         let template_of = |message: u32| template_of.get(message as usize).copied();
         let sessions = std::mem::take(&mut self.sessions).learn(&self.options, template_of, control)?;
-        let rates = match self.options.preset {
-            Preset::Default => {
-                let rates = std::mem::take(&mut self.rates);
-                rates.learn(self.templates.len(), template_of, control)?
-            }
-            Preset::Seed => None,
-        };
+        let rates = std::mem::take(&mut self.rates).learn(self.templates.len(), template_of, control)?;
         let model = self.fit(control)?;
         let pruned_words = self.counts.pruned_words(&model)?;
         let vectorizer = Vectorizer::with_known_words(model, &pruned_words, self.counts.watch())?;

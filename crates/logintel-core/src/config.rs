@@ -68,6 +68,8 @@ pub struct DetectorOptions {
     pub severity_override: SeverityOverride,
     /// Columns whose values get a baseline of their own.
     pub profiles: Vec<String>,
+    /// Whether too many lines, or too few, are anomalies too.
+    pub rates: bool,
     /// How incidents close.
     pub window: Window,
     /// How late a row may come and still count as on time.
@@ -96,6 +98,7 @@ impl Default for DetectorOptions {
             session_false_alarm_rate: 0.001,
             severity_override: SeverityOverride::Always,
             profiles: vec!["component".into(), "level".into()],
+            rates: true,
             window: Window::Session(10 * MINUTE),
             lateness: MINUTE,
             min_events: 2,
@@ -156,6 +159,7 @@ impl DetectorOptions {
                     )?;
                 }
                 "profiles" => options.profiles = profiles(name, value)?,
+                "rates" => options.rates = boolean(name, value)?,
                 "window" => {
                     let length = span(1_000_000)?;
                     options.window = match options.window {
@@ -179,6 +183,7 @@ impl DetectorOptions {
                             "session_false_alarm_rate",
                             "severity_override",
                             "profiles",
+                            "rates",
                             "window",
                             "lateness",
                             "min_events",

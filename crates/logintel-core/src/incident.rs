@@ -5,12 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::config::{MINUTE, Micros, Preset, Window};
+use crate::config::{Micros, Preset, Window};
 use crate::severity::is_error;
-
-/// Quiet between anomalies of different components that still happened together: a fault that spreads does so
-/// within seconds, while two components that each misbehave within ten minutes have usually nothing in common.
-const TOGETHER: Micros = MINUTE;
 
 /// An anomaly.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,15 +43,15 @@ pub struct Grouping {
 }
 
 /// Groups events. Two belong together, and with each what belongs to it, if they are of one component and no more
-/// than the window's gap apart, or of any and no more than [`TOGETHER`]; in windows that tumble, if they are in one
-/// window. A group with a stored incident joins it, the one of lowest number where there are several. Of the
+/// than the window's gap apart, or of any and no more than half of it: a fault that spreads soon does so. In windows
+/// that tumble, they are if they are in one window. A group with a stored incident joins it, the one of lowest number where there are several. Of the
 /// others one that stands for at least `min_events` events founds an incident, and a smaller one waits for more.
-/// An event that stands for none ties nothing together: it goes along with the event before or after it that
-/// happened together with it.
+/// An event that stands for none ties nothing together: it goes along with the last one before it, or the first one
+/// after it, of its component within half a gap.
 ///
 /// `events` must hold every anomaly without an incident within one window of any new one, `anchors` those of
-/// incidents within one window of any of them that stand for something; of several anchors of one incident and
-/// component within [`TOGETHER`], the first and the last do.
+/// incidents within one window of any of them that stand for something; of those of one incident and component within
+/// half a window the first and the last do.
 pub fn group(events: &[Event], anchors: &[Anchor], window: Window, min_events: u32) -> Grouping {
     let (routine, telling): (Vec<&Event>, Vec<&Event>) = events.iter().partition(|event| event.weight == 0);
     let mut points: Vec<Point<'_>> = telling.into_iter().map(Point::of).collect();
@@ -128,12 +124,15 @@ impl<'a> Point<'a> {
     }
 }
 
-/// The point before an event, or else after it, that happened together with it.
+/// The point that an event which stands for none goes along with.
 fn beside(points: &[Point<'_>], event: &Event, window: Window) -> Option<usize> {
     let after = points.partition_point(|point| point.ts <= event.ts);
     let event = Point::of(event);
-    let before = after.checked_sub(1).filter(|&at| at_once(&points[at], &event, window));
-    before.or_else(|| points.get(after).filter(|point| at_once(&event, point, window)).map(|_| after))
+    let is_same = |&at: &usize| points[at].component == event.component;
+    let before = (0..after).rev().take_while(|&at| at_once(&points[at], &event, window)).find(is_same);
+    before.or_else(|| {
+        (after..points.len()).take_while(|&at| at_once(&event, &points[at], window)).find(is_same)
+    })
 }
 
 /// Of each point, in time order, the first of its group. Of all points before it, only the last one and the last of
@@ -170,10 +169,10 @@ fn together(a: &Point<'_>, b: &Point<'_>, window: Window) -> bool {
     }
 }
 
-/// Whether two points, the earlier one first, happened together, wherever.
+/// Whether two points, the earlier one first, are near enough wherever they happened.
 fn at_once(a: &Point<'_>, b: &Point<'_>, window: Window) -> bool {
     match window {
-        Window::Session(gap) => b.ts.saturating_sub(a.ts) <= gap.min(TOGETHER),
+        Window::Session(gap) => b.ts.saturating_sub(a.ts) <= gap / 2,
         Window::Tumbling(length) => a.ts.div_euclid(length) == b.ts.div_euclid(length),
     }
 }
@@ -269,6 +268,7 @@ pub fn seed_suppression(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MINUTE;
 
     fn event(id: i64, ts: Micros, component: &str) -> Event {
         Event { id, ts, component: Some(component.to_owned()), weight: 1 }
@@ -314,14 +314,14 @@ mod tests {
         let gap = Window::Session(10 * MINUTE);
         let apart = [
             event(0, 0, "disk"),
-            event(1, 2 * MINUTE, "mail"),
-            event(2, 5 * MINUTE, "disk"),
-            event(3, 6 * MINUTE + 1, "mail"),
+            event(1, 5 * MINUTE + 1, "mail"),
+            event(3, 15 * MINUTE + 1, "mail"),
+            event(2, -10 * MINUTE + 2, "disk"),
         ];
-        assert_eq!(group(&apart, &[], gap, 2).founds, [vec![0, 2], vec![1, 3]]);
+        assert_eq!(group(&apart, &[], gap, 2).founds, [vec![2, 0], vec![1, 3]]);
         let mut spreading = apart.clone();
-        spreading[1].ts = MINUTE;
-        assert_eq!(group(&spreading, &[], gap, 2).founds, [vec![0, 1, 2, 3]]);
+        spreading[1].ts = 5 * MINUTE;
+        assert_eq!(group(&spreading, &[], gap, 2).founds, [vec![2, 0, 1]]);
         let stored = anchors(7, &[0]);
         assert_eq!(group(&apart[1..2], &stored, gap, 1).founds, [vec![1]]);
         assert_eq!(group(&spreading[1..2], &stored, gap, 1).joins, [(1, 7)]);
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn what_is_routine_ties_nothing_together() {
-        let mut events = events(&[0, 1, 9, 18, 27, 28]);
+        let mut events = events(&[0, 1, 5, 23, 27, 28]);
         events[2].weight = 0;
         events[3].weight = 0;
         let grouping = group(&events, &[], Window::Session(10), 2);

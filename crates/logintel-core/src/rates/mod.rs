@@ -2,9 +2,10 @@
 //!
 //! Logs are bursty: a template's count in a minute has a variance hundreds of times its mean, so that no Poisson or
 //! normal limit holds. What does hold is the record: of the busiest window that a template or a component had in
-//! history, and of its longest silence. A rate is strange when it breaks the record by half, at any of the scales
-//! of [`WINDOWS`]; on four real logs, history's own tenths break the record of the other nine so far less than once
-//! a day. Only what breaks the record of bursts by a floor counts, so that three where one was is not news.
+//! history, and of its longest silence. A rate is strange when it breaks the record twofold, at any of the
+//! scales of [`WINDOWS`]: in four real logs, halves of history do so to each other about once in five hours. A burst
+//! has at least [`MIN_BURST`] lines, so that three where one was is no news. Silence is a component's while others
+//! speak, or the whole log's as long as somebody waits for it; templates come and go with versions of programs.
 //!
 //! [`RateLog`] gathers the records in training, [`RateModel`] keeps them, [`RateWatch`] compares what comes with them.
 
@@ -28,8 +29,10 @@ const FACTOR: f64 = 2.0;
 const SMALL: f64 = 2.0;
 /// Fewer events than this are never a burst.
 const MIN_BURST: u32 = 5;
-/// Fewer events of history than this tell nothing of silences.
+/// Fewer events of history than this tell nothing of silences, and fewer lines of others do not tell that one is silent.
 const MIN_ROWS: u64 = 20;
+/// A shorter history tells nothing of silences.
+const MIN_HISTORY: Micros = 12 * 60 * MINUTE;
 /// What was silent for more than this part of history is not expected to speak.
 const MAX_SILENCE: i64 = 4;
 /// Most components whose rates are learnt, and most bytes of their names: those that come first.
@@ -92,7 +95,7 @@ impl Rate {
     /// Time without an event that breaks the record; `None` where silence is nothing strange.
     fn patience(&self, history: Micros) -> Option<Micros> {
         let patience = (self.longest_silence as f64 * FACTOR) as Micros;
-        let is_regular = self.rows >= MIN_ROWS && patience <= history / MAX_SILENCE;
+        let is_regular = self.rows >= MIN_ROWS && history >= MIN_HISTORY && patience <= history / MAX_SILENCE;
         is_regular.then(|| patience.max(WINDOWS[0]))
     }
 }

@@ -123,8 +123,8 @@ fn silence_is_told_of_once_and_when_it_began() {
     }
     let alarms = watch.take_alarms();
     let drops: Vec<(Key, Micros)> = alarms.iter().map(|alarm| (alarm.key, alarm.ts)).collect();
-    assert_eq!(drops, [(Key::Component(0), 570 * SECOND), (Key::Template(0), 570 * SECOND)]);
-    assert!(matches!(alarms[0].trouble, Trouble::Drop { silence, .. } if silence < 60 * SECOND));
+    assert_eq!(drops, [(Key::Component(0), 570 * SECOND)]);
+    assert!(matches!(alarms[0].trouble, Trouble::Drop { silence, .. } if silence < 90 * SECOND));
 }
 
 #[test]
@@ -140,6 +140,9 @@ fn where_nothing_speaks_that_alone_is_told() {
     watch.add(&web(4000 * SECOND));
     let alarms = watch.take_alarms();
     assert!(matches!(alarms[..], [Alarm { key: Key::Log, ts: 0, .. }]), "{alarms:?}");
+    // Found when it is over, it is nobody's.
+    watch.add(&web(9000 * SECOND));
+    assert_eq!(watch.take_alarms(), []);
 }
 
 /// A watch that is stored after every row and goes on from there tells the same.

@@ -11,7 +11,7 @@ use crate::config::Micros;
 use crate::control::Control;
 use crate::error::Result;
 
-use super::{Counter, MIN_BURST, Rate, RateModel, WINDOWS};
+use super::{Counter, MIN_BURST, MIN_ROWS, Rate, RateModel, WINDOWS};
 
 /// Most templates that history never had and whose bursts are counted at once.
 const MAX_UNSEEN: usize = 10_000;
@@ -71,6 +71,26 @@ impl Alarm {
         }
     }
 
+    /// Whether there were too many events, not too few.
+    pub fn is_spike(&self) -> bool {
+        matches!(self.trouble, Trouble::Spike { .. })
+    }
+
+    /// What broke its record, in place of a template; `None` where it is a template.
+    pub fn subject(&self, model: &RateModel) -> Option<String> {
+        let what = match self.trouble {
+            Trouble::Spike { .. } => "burst",
+            Trouble::Drop { .. } => "silence",
+        };
+        match self.key {
+            Key::Log => Some(format!("{what} of the whole log")),
+            Key::Component(at) => {
+                model.components.get(at as usize).map(|(name, _)| format!("{what} of component {name}"))
+            }
+            Key::Template(_) | Key::Unseen(_) => None,
+        }
+    }
+
     /// For people.
     pub fn describe(&self, model: &RateModel) -> String {
         let what = match self.key {
@@ -125,21 +145,25 @@ pub struct Observed<'a> {
 struct State {
     counters: [Counter; WINDOWS.len()],
     last: Micros,
+    /// Rows of the log up to then.
+    rows: u64,
     is_bursting: bool,
     is_silent: bool,
 }
 
 impl State {
-    fn new(last: Micros) -> Self {
-        State { counters: Default::default(), last, is_bursting: false, is_silent: false }
+    fn new(last: Micros, rows: u64) -> Self {
+        State { counters: Default::default(), last, rows, is_bursting: false, is_silent: false }
     }
 }
 
 /// What a watch knows, to go on later.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct RateState {
-    /// Silences count from here on.
+    /// Silences count from here on, and rows of others.
     begun: Micros,
+    begun_rows: u64,
+    rows: u64,
     states: Vec<(Key, State)>,
 }
 
@@ -149,11 +173,10 @@ impl Artifact for RateState {
     const VERSION: u16 = 1;
 
     fn accept(&mut self, _: &dyn Control) -> Result<()> {
-        if self.states.is_sorted_by(|a, b| a.0 < b.0) {
-            Ok(())
-        } else {
-            Err(corrupt::<Self>("the keys are out of order"))
-        }
+        let is_sorted = self.states.is_sorted_by(|a, b| a.0 < b.0);
+        let is_counted =
+            self.begun_rows <= self.rows && self.states.iter().all(|(_, state)| state.rows <= self.rows);
+        if is_sorted && is_counted { Ok(()) } else { Err(corrupt::<Self>("keys or rows are out of order")) }
     }
 }
 
@@ -163,10 +186,12 @@ pub struct RateWatch<'a> {
     model: &'a RateModel,
     /// `None` before the first row.
     begun: Option<Micros>,
+    begun_rows: u64,
+    rows: u64,
     states: HashMap<Key, State>,
     unseen: usize,
-    /// When keys are due to be looked at for silence, the earliest on top; a key that spoke meanwhile goes back.
-    due: BinaryHeap<Reverse<(Micros, Key)>>,
+    /// When components are due to be looked at for silence, the earliest on top; one that spoke meanwhile goes back.
+    due: BinaryHeap<Reverse<(Micros, u32)>>,
     alarms: Vec<Alarm>,
 }
 
@@ -176,15 +201,19 @@ impl<'a> RateWatch<'a> {
         let mut watch = RateWatch {
             model,
             begun: None,
+            begun_rows: 0,
+            rows: 0,
             states: HashMap::new(),
             unseen: 0,
             due: BinaryHeap::new(),
             alarms: Vec::new(),
         };
-        if let Some(RateState { begun, states }) = state {
+        if let Some(RateState { begun, begun_rows, rows, states }) = state {
+            watch.rows = rows;
             watch.unseen = states.iter().filter(|(key, _)| matches!(key, Key::Unseen(_))).count();
             watch.states = states.into_iter().collect();
             watch.begin(begun);
+            watch.begun_rows = begun_rows;
         }
         watch
     }
@@ -192,13 +221,14 @@ impl<'a> RateWatch<'a> {
     /// Silences of what regularly speaks count from here on.
     fn begin(&mut self, ts: Micros) {
         self.begun = Some(ts);
-        let components = (0..self.model.components.len() as u32).map(Key::Component);
-        let templates = (0..self.model.templates.len() as u32).map(Key::Template);
-        self.due = std::iter::once(Key::Log)
-            .chain(components)
-            .chain(templates)
-            .filter(|key| self.states.get(key).is_none_or(|state| !state.is_silent))
-            .filter_map(|key| Some(Reverse((self.last(key)?.saturating_add(self.patience(key)?), key))))
+        self.begun_rows = self.rows;
+        self.due = (0..self.model.components.len() as u32)
+            .filter_map(|component| {
+                let key = Key::Component(component);
+                let is_silent = self.states.get(&key).is_some_and(|state| state.is_silent);
+                let due = self.last(key)?.saturating_add(self.patience(key)?);
+                (!is_silent).then_some(Reverse((due, component)))
+            })
             .collect();
     }
 
@@ -217,8 +247,12 @@ impl<'a> RateWatch<'a> {
         }
     }
 
+    /// How long a key may be silent; only the log and components are expected to speak.
     fn patience(&self, key: Key) -> Option<Micros> {
-        self.rate(key).patience(self.model.history)
+        match key {
+            Key::Log | Key::Component(_) => self.rate(key).patience(self.model.history),
+            Key::Template(_) | Key::Unseen(_) => None,
+        }
     }
 
     /// Takes in a row; alarms wait to be taken.
@@ -227,6 +261,7 @@ impl<'a> RateWatch<'a> {
             self.begin(row.ts);
         }
         self.look_for_silence(row.ts);
+        self.rows += 1;
         self.spoke(Key::Log, row.ts);
         let template = row.seen.map_or_else(|| unseen(row.template), Key::Template);
         if self.spoke(template, row.ts) {
@@ -238,12 +273,11 @@ impl<'a> RateWatch<'a> {
         }
     }
 
-    /// Whether the whole log has been silent for too long at this time, at which no row came.
+    /// Nothing came until this time: tells if the whole log has been silent for too long.
     pub fn nothing_until(&mut self, now: Micros) {
-        if let (Some(last), Some(patience)) = (self.last(Key::Log), self.patience(Key::Log))
-            && last.saturating_add(patience) <= now
-        {
-            self.look_for_silence(now);
+        let is_known = self.states.get(&Key::Log).is_some_and(|state| state.is_silent);
+        if let Some(last) = self.last(Key::Log).filter(|_| !is_known && self.log_is_silent(now)) {
+            self.silent(Key::Log, last, now);
         }
     }
 
@@ -264,13 +298,14 @@ impl<'a> RateWatch<'a> {
             .map(|(&key, &state)| (key, state))
             .collect();
         states.sort_unstable_by_key(|&(key, _)| key);
-        Some(RateState { begun, states })
+        Some(RateState { begun, begun_rows: self.begun_rows, rows: self.rows, states })
     }
 
     /// Notes that a key spoke; false where it is one too many to be known.
     fn spoke(&mut self, key: Key, ts: Micros) -> bool {
         if let Some(state) = self.states.get_mut(&key) {
             state.last = state.last.max(ts);
+            state.rows = self.rows;
             if !state.is_silent {
                 return true;
             }
@@ -285,12 +320,12 @@ impl<'a> RateWatch<'a> {
                 }
                 self.unseen += 1;
             }
-            self.states.insert(key, State::new(ts));
+            self.states.insert(key, State::new(ts, self.rows));
             // Before it spoke it was due already.
             return true;
         }
-        if let Some(patience) = self.patience(key) {
-            self.due.push(Reverse((ts.saturating_add(patience), key)));
+        if let (Key::Component(component), Some(patience)) = (key, self.patience(key)) {
+            self.due.push(Reverse((ts.saturating_add(patience), component)));
         }
         true
     }
@@ -320,37 +355,49 @@ impl<'a> RateWatch<'a> {
         }
     }
 
-    /// Looks for keys that have been silent for too long while others spoke. Where nothing spoke at all, that alone is
-    /// told, and everything gets its patience anew.
+    /// Looks for components that have been silent for too long while others spoke.
     fn look_for_silence(&mut self, now: Micros) {
-        let is_due = |due: &BinaryHeap<Reverse<(Micros, Key)>>| due.peek().is_some_and(|due| due.0.0 <= now);
+        let is_due = |due: &BinaryHeap<Reverse<(Micros, u32)>>| due.peek().is_some_and(|due| due.0.0 <= now);
         if !is_due(&self.due) {
             return;
         }
-        if let (Some(last), Some(patience)) = (self.last(Key::Log), self.patience(Key::Log))
-            && last.saturating_add(patience) <= now
-        {
-            let is_known = self.states.get(&Key::Log).is_some_and(|state| state.is_silent);
-            if !is_known {
-                self.silent(Key::Log, last, now);
-            }
+        if self.log_is_silent(now) {
+            // Where nothing spoke at all, no component is to be blamed.
             self.begin(now);
             return;
         }
         while is_due(&self.due) {
-            let Some(Reverse((_, key))) = self.due.pop() else { return };
+            let Some(Reverse((_, component))) = self.due.pop() else { return };
+            let key = Key::Component(component);
             let (Some(last), Some(patience)) = (self.last(key), self.patience(key)) else { continue };
-            if last.saturating_add(patience) > now {
-                self.due.push(Reverse((last.saturating_add(patience), key)));
-            } else if key != Key::Log {
+            let due = last.saturating_add(patience);
+            if due > now {
+                self.due.push(Reverse((due, component)));
+            } else if self.others_since(key) < MIN_ROWS {
+                self.due.push(Reverse((now.saturating_add(patience), component)));
+            } else {
                 self.silent(key, last, now);
             }
         }
     }
 
+    /// Whether nothing at all has come for longer than ever.
+    fn log_is_silent(&self, now: Micros) -> bool {
+        let due = self
+            .last(Key::Log)
+            .zip(self.patience(Key::Log))
+            .map(|(last, patience)| last.saturating_add(patience));
+        due.is_some_and(|due| due <= now)
+    }
+
+    /// Rows that came since a component spoke.
+    fn others_since(&self, key: Key) -> u64 {
+        self.rows - self.states.get(&key).map_or(self.begun_rows, |state| state.rows.max(self.begun_rows))
+    }
+
     fn silent(&mut self, key: Key, last: Micros, now: Micros) {
         let begun = self.begun.unwrap_or(last);
-        self.states.entry(key).or_insert_with(|| State::new(begun)).is_silent = true;
+        self.states.entry(key).or_insert_with(|| State::new(begun, 0)).is_silent = true;
         let record = self.rate(key).longest_silence;
         let trouble = Trouble::Drop { silence: now.saturating_sub(last), record };
         self.alarms.push(Alarm { key, ts: last, trouble });

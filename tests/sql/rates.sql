@@ -1,0 +1,68 @@
+-- Rates: what comes much more often, or no longer at all.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS logintel;
+SET timezone = 'UTC';
+CREATE TABLE shop (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ts timestamptz, level text, component text, message text);
+-- Two days: web twice a minute, mail every 5 minutes, a routine error every half hour, a payment now and then.
+CREATE FUNCTION a_day(since timestamptz, days int DEFAULT 1) RETURNS SETOF shop LANGUAGE sql AS $$
+    SELECT NULL::bigint, since + s * interval '1 second', kind.level, kind.component, replace(kind.message, '%', s::text)
+    FROM generate_series(0, 86400 * days - 1, 30) AS s,
+         (VALUES (30, 0, 'INFO', 'web', 'GET /basket/% took 12 ms'), (300, 10, 'INFO', 'mail', 'message % handed over'),
+                 (1800, 20, 'ERROR', 'web', 'payment provider did not answer request %'),
+                 (7200, 25, 'INFO', 'billing', 'invoice % written')) AS kind (every, late, level, component, message)
+    WHERE s % kind.every = 0
+    ORDER BY s, kind.late
+$$;
+INSERT INTO shop (ts, level, component, message) SELECT ts, level, component, message FROM a_day('2026-01-01', 2);
+SELECT logintel.create_detector('shop', 'shop') > 0 AS made;
+SELECT logintel.train('shop');
+SELECT logintel.watch('shop');
+
+-- A day as they all are: the routine errors are anomalies, for their level says so, and no incident.
+INSERT INTO shop (ts, level, component, message) SELECT ts, level, component, message FROM a_day('2026-01-03');
+CALL logintel.run_maintenance();
+SELECT reason, weight, count(*) FROM logintel.anomalies WHERE detector = 'shop' GROUP BY 1, 2;
+SELECT count(*) AS incidents FROM logintel.incidents WHERE detector = 'shop';
+
+-- A day with 40 invoices in 4 minutes, without mail from noon to two, and with 20 errors in a minute; the errors are the
+-- routine ones, only too many.
+INSERT INTO shop (ts, level, component, message)
+SELECT * FROM (
+    SELECT ts, level, component, message FROM a_day('2026-01-04')
+    WHERE component <> 'mail' OR ts NOT BETWEEN '2026-01-04 12:00+00' AND '2026-01-04 14:00+00'
+    UNION ALL
+    SELECT '2026-01-04 03:33+00'::timestamptz + i * interval '6 seconds', 'INFO', 'billing', 'invoice ' || 100000 + i || ' written'
+    FROM generate_series(1, 40) AS i
+    UNION ALL
+    SELECT '2026-01-04 18:33+00'::timestamptz + i * interval '3 seconds', 'ERROR', 'web', 'payment provider did not answer request ' || i
+    FROM generate_series(1, 20) AS i) AS day ORDER BY ts;
+CALL logintel.run_maintenance();
+SELECT ts, component, level, message, template, anomaly_score, reason FROM logintel.anomalies
+WHERE detector = 'shop' AND reason LIKE 'rate%' ORDER BY ts, anomaly_id;
+SELECT start_time, end_time, event_count, severity, title FROM logintel.incidents WHERE detector = 'shop' ORDER BY start_time;
+-- It has looked at everything: another tick finds nothing.
+CALL logintel.run_maintenance();
+SELECT count(*) FROM logintel.anomalies WHERE detector = 'shop' AND reason LIKE 'rate%';
+SELECT checked_until, model_id IS NOT NULL AS has_model, state IS NOT NULL AS has_state FROM logintel.rate_states WHERE detector = 'shop';
+
+-- score_history finds the same, and a second run leaves it as it is.
+SELECT string_agg(concat_ws(' ', ts, component, reason), E'\n' ORDER BY ts, component) AS live FROM logintel.anomalies
+WHERE detector = 'shop' AND reason LIKE 'rate%' \gset
+SELECT logintel.score_history('shop', '2026-01-03', '2026-01-05');
+SELECT logintel.score_history('shop', '2026-01-03', '2026-01-05');
+CALL logintel.run_maintenance();
+SELECT string_agg(concat_ws(' ', ts, component, reason), E'\n' ORDER BY ts, component) = :'live' AS same FROM logintel.anomalies
+WHERE detector = 'shop' AND reason LIKE 'rate%';
+SELECT start_time, end_time, event_count, severity, title FROM logintel.incidents WHERE detector = 'shop' ORDER BY start_time;
+
+-- A new model has learnt from that day: the same again is no news.
+SELECT logintel.train('shop');
+INSERT INTO shop (ts, level, component, message)
+SELECT '2026-01-05 03:33+00'::timestamptz + i * interval '6 seconds', 'INFO', 'billing', 'invoice ' || 100000 + i || ' written'
+FROM generate_series(1, 40) AS i;
+CALL logintel.run_maintenance();
+SELECT count(*) FROM logintel.anomalies WHERE detector = 'shop' AND reason LIKE 'rate%' AND ts > '2026-01-05';
+
+SELECT logintel.drop_detector('shop');
+DROP FUNCTION a_day;
+DROP TABLE shop;
