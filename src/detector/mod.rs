@@ -19,12 +19,14 @@ use crate::text::Text;
 
 pub mod cache;
 pub mod columns;
+pub mod drift;
 mod extract;
 mod history;
 mod judge;
 mod manage;
 mod record;
 mod resolve;
+pub mod retrain;
 mod sessions;
 mod train;
 mod trigger;

@@ -63,7 +63,7 @@ fn warn_of_overflow(detector: &Detector, baseline: &Baseline) {
 }
 
 /// Reads history with the owner's rights.
-fn learn(
+pub(super) fn learn(
     detector: &Detector,
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
@@ -168,7 +168,8 @@ impl Detector {
     }
 }
 
-fn store(
+/// Stores a model as the newest version; returns its number.
+pub(super) fn store(
     detector: &Detector,
     baseline: &Baseline,
     since: Option<TimestampWithTimeZone>,

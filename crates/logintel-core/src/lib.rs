@@ -37,6 +37,7 @@
 //! | [`session`] | which whole sessions are ordinary, and how strange is one |
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
+//! | [`drift`] | how far has what comes in moved from what training saw, and may a newer model take over |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 
@@ -50,6 +51,7 @@ pub mod counts;
 pub mod dbscan;
 pub mod detect;
 pub mod distinct;
+pub mod drift;
 pub mod error;
 pub mod hdbscan;
 pub mod incident;
