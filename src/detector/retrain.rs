@@ -258,14 +258,16 @@ fn conclude(name: &str, outcome: &Outcome) {
     };
     match outcome {
         Outcome::KeptAside(version, reason) => warn(
-            format!("detector \"{name}\" was trained again, and version {version} kept aside: {reason}"),
+            format!(
+                "detector \"{name}\" was trained by its schedule, and version {version} is kept aside: {reason}"
+            ),
             format!(
                 "SELECT logintel.activate_model({}, {version}) activates it all the same.",
                 pgrx::spi::quote_literal(name)
             ),
         ),
         Outcome::Failed(reason) if is_new => warn(
-            format!("detector \"{name}\" could not be trained again: {reason}"),
+            format!("detector \"{name}\" was not trained by its schedule: {reason}"),
             "It is tried again after the time that its option retrain says; logintel.retrainings tells of the last attempt.",
         ),
         _ => {}
