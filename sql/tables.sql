@@ -70,7 +70,7 @@ COMMENT ON COLUMN logintel.model_versions.clusters IS 'Clusters of ordinary rows
 COMMENT ON COLUMN logintel.model_versions.noise_rows IS 'Rows of training in no cluster';
 COMMENT ON COLUMN logintel.model_versions.threshold IS 'Strangeness above which a row is flagged';
 COMMENT ON COLUMN logintel.model_versions.flagged_share IS 'Share of its own training rows that it would flag';
-COMMENT ON COLUMN logintel.model_versions.kept_aside IS 'Why maintenance trained it and did not activate it; NULL for all others';
+COMMENT ON COLUMN logintel.model_versions.kept_aside IS 'Why maintenance trained it and did not activate it; NULL for all others, and once somebody has activated it';
 COMMENT ON COLUMN logintel.model_versions.options IS 'Options it was trained with';
 COMMENT ON COLUMN logintel.model_versions.artifact IS 'The model, checksummed';
 
@@ -290,7 +290,7 @@ $dump$;
 CREATE VIEW logintel.models AS
 SELECT m.detector, m.version, m.version = d.active_version AS is_active, m.trained_at, m.since, m.until, m.training_rows,
        m.vocabulary_size, m.templates, m.clusters, m.noise_rows, m.threshold, m.flagged_share,
-       CASE WHEN m.version IS DISTINCT FROM d.active_version THEN m.kept_aside END AS kept_aside, octet_length(m.artifact) AS artifact_bytes, m.options
+       m.kept_aside, octet_length(m.artifact) AS artifact_bytes, m.options
 FROM logintel.model_versions AS m JOIN logintel.detectors AS d ON d.name = m.detector;
 COMMENT ON VIEW logintel.models IS 'Trained models, all versions of all detectors';
 COMMENT ON COLUMN logintel.models.detector IS 'Detector';
@@ -306,6 +306,6 @@ COMMENT ON COLUMN logintel.models.clusters IS 'Clusters of ordinary rows';
 COMMENT ON COLUMN logintel.models.noise_rows IS 'Rows of training in no cluster';
 COMMENT ON COLUMN logintel.models.threshold IS 'Strangeness above which a row is flagged';
 COMMENT ON COLUMN logintel.models.flagged_share IS 'Share of its own training rows that it would flag';
-COMMENT ON COLUMN logintel.models.kept_aside IS 'Why maintenance trained it and did not activate it; NULL for all others, and while it is active';
+COMMENT ON COLUMN logintel.models.kept_aside IS 'Why maintenance trained it and did not activate it; NULL for all others, and once somebody has activated it';
 COMMENT ON COLUMN logintel.models.artifact_bytes IS 'Size of the model';
 COMMENT ON COLUMN logintel.models.options IS 'Options it was trained with';

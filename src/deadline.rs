@@ -82,7 +82,7 @@ pub fn attempt_within<T>(limit: Duration, work: impl FnOnce() -> T) -> Result<T,
     }
     result.map_err(|failure| {
         if failure.sqlstate == CANCELED {
-            let message = format!("it took longer than {} minutes", limit.as_secs() / 60);
+            let message = format!("it took more than {} s", limit.as_secs());
             Failure { message, ..failure }
         } else {
             failure

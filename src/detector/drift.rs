@@ -216,7 +216,7 @@ fn measure_hour(name: &str, hour: TimestampWithTimeZone) -> Bucket {
     found
 }
 
-/// Fills a claimed row, and says when the model does not fit any more.
+/// Fills a claimed row, and says when the model does not fit any more, or for the first time that rows cannot be read.
 fn record(name: &str, hour: TimestampWithTimeZone, result: Result<Bucket, Failure>) {
     let retrains = Detector::find(name).is_some_and(|detector| detector.options.retrain.is_some());
     let (bucket, trouble) = match result {
@@ -230,6 +230,7 @@ fn record(name: &str, hour: TimestampWithTimeZone, result: Result<Bucket, Failur
             (None, Some((words, advice.to_owned())))
         }
     };
+    let is_said = bucket.is_none() && !is_first_failure(name, hour);
     {
         let drift = bucket.as_ref().map(|bucket| bucket.drift);
         let share = |of: fn(&Drift) -> Option<f64>| arg(drift.as_ref().and_then(of));
@@ -249,9 +250,22 @@ fn record(name: &str, hour: TimestampWithTimeZone, result: Result<Bucket, Failur
             ],
         );
     }
-    if let Some((words, advice)) = trouble {
+    if let Some((words, advice)) = trouble
+        && !is_said
+    {
         warn(format!("detector \"{name}\": {words}"), advice);
     }
+}
+
+/// Whether the hour measured before could be read, or there is none.
+fn is_first_failure(name: &str, hour: TimestampWithTimeZone) -> bool {
+    let _owner = RunAs::extension_owner();
+    let spi = Connection::open();
+    let rows = spi.read(
+        "SELECT rows IS NOT NULL FROM logintel.drift WHERE detector = $1 AND \"time\" < $2 ORDER BY \"time\" DESC LIMIT 1",
+        &[text_arg(name), arg(hour)],
+    );
+    rows.len() == 0 || rows.must(0, 1)
 }
 
 /// What is wrong, and what to do.

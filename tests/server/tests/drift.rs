@@ -150,7 +150,9 @@ fn an_ordinary_users_detector_gains_no_rights() {
     assert_eq!(outcome(&db, "left"), "activated|1|");
     let leaver = session.ask("SELECT 'drift_leaver'::regrole::oid");
     session.ask("REVOKE SELECT ON lent_log FROM drift_lent; DROP ROLE drift_leaver");
-    ["lent", "left", "spy"].iter().for_each(|name| make_due(&db, name));
+    for name in ["lent", "left", "spy"] {
+        make_due(&db, name);
+    }
     assert_eq!(outcome(&db, "lent"), "failed||permission denied for table lent_log");
     let gone = format!("failed||the detector's owner, role {leaver}, does not exist any more");
     assert_eq!(outcome(&db, "left"), gone);
