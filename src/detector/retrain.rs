@@ -29,7 +29,7 @@ use crate::text::Text;
 
 /// Longest that a training may keep maintenance from other detectors.
 const LIMIT: Duration = Duration::from_hours(1);
-/// Seconds between trainings that a level shift asks for.
+/// Seconds between trainings where the last one failed, or a level shift asks for one.
 const LEAST_PAUSE: f64 = 3600.0;
 
 /// A model that was learnt and is not in use yet.
@@ -84,9 +84,10 @@ pub fn tick(name: &str, is_atomic: bool) -> bool {
     is_trained
 }
 
-/// Writes down that a detector is being trained, if its time has come: after `retrain` since the last training of any kind
-/// or the last attempt, or an hour after it where the active model flags most of what comes in; and not before ten times as
-/// long as the last attempt took, for others wait meanwhile.
+/// Writes down that a detector is being trained, if its time has come: `retrain` after the last training of any kind and
+/// after the last attempt, or an hour after both where the attempt failed or the active model flags most of what comes in.
+/// Not before ten times as long as the last attempt took, for others wait meanwhile; and one that was cut off, perhaps
+/// because it brought the server down, waits for its whole time.
 fn claim(name: &str) -> bool {
     let Some(detector) = Detector::find(name) else { return false };
     let Some(retrain) = detector.options.retrain else { return false };
@@ -102,10 +103,11 @@ fn claim(name: &str) -> bool {
                                                         WHERE m.detector = d.name)) AS last) AS t \
          WHERE d.name = $1 \
            AND (t.last IS NULL OR t.last <= now() - make_interval(secs => $2) \
-                OR t.last <= now() - make_interval(secs => $3) AND EXISTS ( \
+                OR t.last <= now() - make_interval(secs => $3) AND (l.detector IS NULL OR l.ended_at IS NOT NULL) \
+                   AND (l.outcome = 'failed' OR EXISTS ( \
                     SELECT FROM logintel.drift AS h WHERE h.detector = d.name AND h.is_level_shift \
                       AND h.version = d.active_version \
-                      AND h.\"time\" = (SELECT max(n.\"time\") FROM logintel.drift AS n WHERE n.detector = d.name AND n.rows > 0))) \
+                      AND h.\"time\" = (SELECT max(n.\"time\") FROM logintel.drift AS n WHERE n.detector = d.name AND n.rows > 0)))) \
            AND (l.ended_at IS NULL OR l.ended_at + 10 * (l.ended_at - l.attempted_at) <= now()) \
          ON CONFLICT (detector) DO UPDATE SET attempted_at = now(), ended_at = NULL RETURNING 1",
         &[text_arg(name), arg(retrain as f64 / 1e6), arg(LEAST_PAUSE)],
@@ -268,7 +270,7 @@ fn conclude(name: &str, outcome: &Outcome) {
         ),
         Outcome::Failed(reason) if is_new => warn(
             format!("detector \"{name}\" was not trained by its schedule: {reason}"),
-            "It is tried again after the time that its option retrain says; logintel.retrainings tells of the last attempt.",
+            "It is tried again after an hour at the latest, and this is not said again; logintel.retrainings tells of the last attempt.",
         ),
         _ => {}
     }

@@ -105,6 +105,15 @@ UPDATE detectors SET enabled = true WHERE name = 'old';
 CALL run_maintenance();
 SELECT * FROM last;
 SELECT version, is_active FROM seen WHERE is_active;
+-- What failed is tried again after an hour, what was cut off is not.
+UPDATE retrainings SET attempted_at = now() - interval '59 min', ended_at = now() - interval '59 min';
+UPDATE model_versions SET trained_at = now() - interval '59 min';
+CALL run_maintenance();
+SELECT detector, attempted_at > now() - interval '1 min' AS is_new FROM retrainings ORDER BY 1;
+UPDATE retrainings SET attempted_at = now() - interval '61 min', ended_at = CASE WHEN detector <> 'old' THEN now() - interval '61 min' END;
+UPDATE model_versions SET trained_at = now() - interval '61 min';
+CALL run_maintenance();
+SELECT detector, attempted_at > now() - interval '1 min' AS is_new FROM retrainings ORDER BY 1;
 SELECT drop_detector('gone');
 SELECT detector FROM last;
 -- Inside a transaction block it is all one transaction.
