@@ -189,6 +189,24 @@ mod tests {
     }
 
     #[test]
+    fn of_training_too_what_its_level_flags_is_left_out() {
+        let mut trainer = Trainer::new(&DetectorOptions::default(), u64::MAX, Watch::default()).unwrap();
+        for row in 0..200 {
+            // One row is like no other, and not an error.
+            let message = if row == 7 { "disk is full" } else { SEEN.0 };
+            let level = if row % 4 == 0 { "ERROR" } else { "INFO" };
+            trainer.add(&Line::new(message, Some(level))).unwrap();
+        }
+        let baseline = trainer.finish(&Unattended).unwrap();
+        let model = Detector::new(baseline.clone(), Watch::default()).unwrap();
+        let flagged = u64::from(drift(&model, &[("disk is full", "INFO")]).flagged == 1);
+        let rows = |share: f64, of: f64| (share * of).round() as u64;
+        let summary = baseline.summary;
+        assert_eq!(rows(summary.flagged_share, 200.0), 50 + flagged);
+        assert_eq!(rows(summary.flagged_by_content, 150.0), flagged);
+    }
+
+    #[test]
     fn more_than_half_of_enough_rows_is_a_level_shift() {
         let of = |rows, by_level, flagged| Drift { rows, by_level, flagged, ..Drift::default() };
         assert!(of(100, 0, 51).is_level_shift());
