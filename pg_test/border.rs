@@ -142,3 +142,24 @@ fn shared_memory_of_another_layout_has_another_name() {
     assert!(name.as_bytes().len() < 64 && name.to_string_lossy().starts_with("logintel progress "));
     assert!(name.to_string_lossy().contains(&format!(" {} ", size_of::<[[u64; 5]; 256]>())));
 }
+
+#[pg_test]
+fn what_takes_too_long_is_ended_and_what_comes_after_it_is_not() {
+    use crate::deadline::attempt_within;
+    use std::time::Duration;
+    let endless = "SELECT count(*) FROM (SELECT generate_series(1, 1000000000000)) AS endless";
+    let failure = attempt_within(Duration::from_millis(20), || Connection::open().write(endless, &[]).len());
+    let failure = failure.unwrap_err();
+    assert_eq!((failure.sqlstate.as_str(), failure.message.as_str()), ("57014", "it took more than 0 s"));
+    let spi = Connection::open();
+    assert_eq!(spi.write("SELECT pg_sleep(0.05)", &[]).len(), 1);
+    assert_eq!(attempt_within(Duration::from_mins(1), || 7).unwrap(), 7);
+    let failure = attempt_within(Duration::from_mins(1), || spi.write("SELECT 1 / 0", &[]).len()).unwrap_err();
+    assert_eq!(failure.message, "division by zero");
+}
+
+#[pg_test(error = "canceling statement due to user request")]
+fn a_cancel_within_the_time_is_a_cancel() {
+    let work = || Connection::open().write("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)", &[]).len();
+    let _ = crate::deadline::attempt_within(std::time::Duration::from_hours(1), work);
+}

@@ -104,8 +104,10 @@ COMMENT ON FUNCTION logintel.score_history(text, timestamptz, timestamptz) IS
 COMMENT ON FUNCTION logintel.log_timeline(text, timestamptz, timestamptz) IS 'every row of a range with its judgement';
 COMMENT ON FUNCTION logintel.score_sessions(text, timestamptz, timestamptz, bool) IS
     'whole sessions whose last event lies in a range, judged against those of training; with include_open also those that go on';
+COMMENT ON FUNCTION logintel.measure_drift(text, timestamptz, timestamptz, interval) IS
+    'for each bucket of time that holds rows, how much the active model flags, and how much training never saw';
 COMMENT ON PROCEDURE logintel.run_maintenance() IS
-    'one tick of the worker: anomalies become incidents, what is old goes, views are refreshed';
+    'one tick of the worker: anomalies become incidents, what is old goes, views are refreshed, drift is measured, detectors are trained that are due';
 COMMENT ON FUNCTION logintel.log_embed(text, text) IS 'the vector of a message in a detector''s active model';
 
 -- Rights ----------------------------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ BEGIN
             ('unwatch', 'logintel_writer'), ('score_history', 'logintel_writer'), ('ingest', 'logintel_writer'),
             ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
-            ('log_timeline', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
+            ('log_timeline', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace
@@ -138,7 +140,7 @@ REVOKE ALL ON FUNCTION logintel.log_embed(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION logintel.log_embed(text, text) TO logintel_reader;
 
 GRANT SELECT ON logintel.detectors, logintel.models, logintel.anomalies, logintel.incidents, logintel.logs,
-    logintel.scoring_errors, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
+    logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
     logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
 GRANT SELECT ON logintel.model_versions, logintel.model_clusters, logintel.scoring_failures, logintel.maintenance,
@@ -154,3 +156,12 @@ ALTER TABLE logintel.incidents ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON logintel.incidents FOR SELECT TO logintel_reader
     USING (detector IN (SELECT logintel.readable_detectors(current_user)));
 COMMENT ON POLICY readable ON logintel.incidents IS 'who may read the log may read what was copied from it';
+-- What the reason of a failure quotes may be of the log, too.
+ALTER TABLE logintel.drift ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readable ON logintel.drift FOR SELECT TO logintel_reader
+    USING (detector IN (SELECT logintel.readable_detectors(current_user)));
+COMMENT ON POLICY readable ON logintel.drift IS 'who may read the log may read what is told of it';
+ALTER TABLE logintel.retrainings ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readable ON logintel.retrainings FOR SELECT TO logintel_reader
+    USING (detector IN (SELECT logintel.readable_detectors(current_user)));
+COMMENT ON POLICY readable ON logintel.retrainings IS 'who may read the log may read what is told of it';

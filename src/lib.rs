@@ -49,6 +49,7 @@ pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 mod cache;
 mod call;
 mod control;
+mod deadline;
 mod detector;
 mod error;
 mod logvec;

@@ -1,5 +1,6 @@
 //! What the worker does in one tick, and anybody may do by hand: anomalies become incidents, what is old goes, views
-//! are refreshed. Each step is a short transaction of its own where that is possible.
+//! are refreshed, drift is measured, and detectors whose time has come are trained again. Each step is a transaction of
+//! its own where that is possible, and a short one but for the last two, which read users' relations.
 use std::collections::HashMap;
 
 use logintel_core::config::{Preset, Window};
@@ -8,7 +9,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::call::Raw;
-use crate::detector::{Detector, rates};
+use crate::detector::{Detector, drift, rates, retrain};
 use crate::error::warn;
 use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
@@ -21,6 +22,8 @@ const BATCH: i64 = 20_000;
 const LOCK_CLASS: i32 = 0x6c69_6e74;
 /// The same for the views.
 const VIEWS_LOCK_CLASS: i32 = LOCK_CLASS + 1;
+/// The same for trainings by schedule.
+const TRAINING_LOCK_CLASS: i32 = LOCK_CLASS + 2;
 
 /// Says that the materialized views no longer show what is there. A row of its own for each call: who changed one
 /// shared row would wait for the transactions of others, and they perhaps for his.
@@ -47,6 +50,17 @@ pub fn lock_detector(detector: &str) {
     );
 }
 
+/// Whether this transaction is the one that may train a detector by schedule. Nobody waits for it.
+pub fn try_lock_training(detector: &str) -> bool {
+    let _owner = RunAs::extension_owner();
+    let spi = Connection::open();
+    let rows = spi.read(
+        "SELECT pg_catalog.pg_try_advisory_xact_lock($1, pg_catalog.hashtext($2))",
+        &[arg(TRAINING_LOCK_CLASS), text_arg(detector)],
+    );
+    rows.must(0, 1)
+}
+
 /// One tick. Outside a transaction block each step commits.
 ///
 /// # Safety
@@ -59,6 +73,33 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let context = (*fcinfo).context.cast::<pg_sys::CallContext>();
         context.is_null() || (*context).type_ != pg_sys::NodeTag::T_CallContext || (*context).atomic
     };
+    group_all(is_atomic);
+    for detector in step("listing the detectors", all_names).unwrap_or_default() {
+        step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
+        commit(is_atomic);
+    }
+    step("removing old failures", retire_failures);
+    commit(is_atomic);
+    step("refreshing the views", refresh);
+    commit(is_atomic);
+    drift::tick(is_atomic);
+    let mut is_trained = false;
+    for detector in step("listing the detectors", retrain::names).unwrap_or_default() {
+        if retrain::tick(&detector, is_atomic) {
+            is_trained = true;
+            // Incidents wait for one training, not for all of them.
+            group_all(is_atomic);
+        }
+    }
+    if is_trained {
+        step("refreshing the views", refresh);
+        commit(is_atomic);
+    }
+    Raw(None)
+}
+
+/// Looks at the rates of what has come, and groups the new anomalies of all detectors into incidents.
+fn group_all(is_atomic: bool) {
     for detector in step("listing the detectors", names).unwrap_or_default() {
         if step(&format!("rates of detector \"{detector}\""), || rates::check(&detector)).is_none() {
             step(&format!("postponing the rates of detector \"{detector}\""), || rates::postpone(&detector));
@@ -69,27 +110,19 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         }
         commit(is_atomic);
     }
-    for detector in step("listing the detectors", all_names).unwrap_or_default() {
-        step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
-        commit(is_atomic);
-    }
-    step("removing old failures", retire_failures);
-    commit(is_atomic);
-    step("refreshing the views", refresh);
-    commit(is_atomic);
-    Raw(None)
+}
+
+/// Runs work under a snapshot of its own: after a commit none is active, and what only reads looks through the active one.
+pub fn with_snapshot<T>(work: impl FnOnce() -> T) -> T {
+    let snapshot = ActiveSnapshot::push();
+    let value = work();
+    drop(snapshot);
+    value
 }
 
 /// Runs a step; one that fails warns and does not stop the others.
-fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
-    // After a commit no snapshot is active, and what only reads looks through the active one.
-    let with_snapshot = || {
-        let snapshot = ActiveSnapshot::push();
-        let value = work();
-        drop(snapshot);
-        value
-    };
-    match attempt(with_snapshot) {
+pub fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
+    match attempt(|| with_snapshot(work)) {
         Ok(value) => Some(value),
         Err(failure) => {
             warn(
@@ -101,7 +134,8 @@ fn step<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-fn commit(is_atomic: bool) {
+/// Ends the transaction, where that is possible.
+pub fn commit(is_atomic: bool) {
     if !is_atomic {
         // SAFETY: a non-atomic connection is opened for the commit and closed after it.
         unsafe {
@@ -121,7 +155,8 @@ fn all_names() -> Vec<String> {
     list("SELECT name FROM logintel.detectors ORDER BY detector_id")
 }
 
-fn list(sql: &str) -> Vec<String> {
+/// Names that a query gives.
+pub fn list(sql: &str) -> Vec<String> {
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     let rows = spi.read(sql, &[]);
@@ -384,6 +419,7 @@ fn retire(name: &str) {
     );
     let incidents = format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
     let gone = spi.write(&anomalies, &args).len() + spi.write(&incidents, &args).len();
+    spi.write(&format!("DELETE FROM logintel.drift WHERE detector = $1 AND recorded_at < {limit}"), &args);
     if name == "logs" {
         spi.write(
             "DELETE FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1)",

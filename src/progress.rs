@@ -31,7 +31,7 @@ const PHASES: [&str; 15] = [
     "other",
 ];
 /// What is called.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "train",
     "score_history",
     "dbscan_cluster",
@@ -41,6 +41,7 @@ const COMMANDS: [&str; 9] = [
     "standard_scale",
     "tfidf_fit",
     "log_template",
+    "measure_drift",
 ];
 
 #[derive(Default)]

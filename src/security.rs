@@ -31,6 +31,7 @@ impl RunAs {
 
     /// A detector's owner, in whose schemas nothing is looked for. Times without zone are read in `timezone`.
     pub fn detector_owner(owner: pg_sys::Oid, timezone: &str) -> Self {
+        require_role(owner);
         let guard = Self::role(owner, pg_sys::SECURITY_RESTRICTED_OPERATION);
         set_local(c"TimeZone", &std::ffi::CString::new(timezone).unwrap_or_default());
         guard
@@ -104,6 +105,25 @@ impl Drop for RunAs {
                 pg_sys::SetUserIdAndSecContext(self.user, self.context);
             }
         }
+    }
+}
+
+/// Refuses a role that was dropped: what is granted to PUBLIC would still be granted to its number.
+fn require_role(role: pg_sys::Oid) {
+    // SAFETY: catalog look-up.
+    let exists = unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::AUTHOID as i32, role.into());
+        if !tuple.is_null() {
+            pg_sys::ReleaseSysCache(tuple);
+        }
+        !tuple.is_null()
+    };
+    if !exists {
+        fail(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("the detector's owner, role {}, does not exist any more", role.to_u32()),
+            "A member of logintel_admin may drop the detector; create_detector makes one that belongs to another role.",
+        );
     }
 }
 

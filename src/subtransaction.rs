@@ -19,6 +19,14 @@ pub struct Failure {
 /// # Errors
 /// Any other error, as its SQLSTATE and message.
 pub fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
+    attempt_unless(must_raise, work)
+}
+
+/// The same; `must_raise` says of an SQLSTATE whether it is raised again.
+///
+/// # Errors
+/// Any other error, as its SQLSTATE and message.
+pub fn attempt_unless<T>(must_raise: fn(&str) -> bool, work: impl FnOnce() -> T) -> Result<T, Failure> {
     // SAFETY: the subtransaction is released or rolled back on each way out, and the caller's memory context and
     // resource owner are put back, as PL/pgSQL does.
     let (context, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
@@ -53,7 +61,7 @@ pub fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
 }
 
 /// Classes 40 (the transaction is doomed), 57 (operator intervention), and memory.
-fn must_raise(sqlstate: &str) -> bool {
+pub fn must_raise(sqlstate: &str) -> bool {
     sqlstate.starts_with("40") || sqlstate.starts_with("57") || sqlstate == "53200"
 }
 

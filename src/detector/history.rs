@@ -18,12 +18,40 @@ use crate::error::fail;
 use crate::maintenance::{lock_detector, mark_views_stale};
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
-use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
+use crate::spi::{ActiveSnapshot, Connection, Rows, arg, text_arg};
 use crate::text::Text;
 use crate::tuples::ResultSet;
 
-/// Calls `each` with every row of a time range, or the first so many, in the order of time, and its judgement. Rows are read with the
-/// rights of the detector's owner.
+/// SQL for the parts of every line of a detector: judged text, message, time, level, component, source.
+pub(super) fn lines_sql(detector: &Detector) -> String {
+    let relation = detector.open_relation();
+    let columns = Columns::of(&relation);
+    let text = |part| detector.text_sql(&columns, part);
+    let (judged, message) = (text(detector.judged()), text(Part::Message));
+    format!(
+        "SELECT {judged} AS j, {message} AS m, {} AS t, {} AS v, {} AS c, {} AS s FROM {} AS l",
+        detector.time_sql(&columns),
+        text(Part::Level),
+        text(Part::Component),
+        text(Part::Source),
+        qualified(&relation),
+    )
+}
+
+/// The line of a row whose first columns are those of [`lines_sql`].
+pub(super) fn line_of(rows: &Rows<'_>, row: u64) -> Line {
+    Line {
+        judged: rows.text(row, 1),
+        message: rows.text(row, 2),
+        ts: rows.get(row, 3),
+        level: rows.text(row, 4),
+        component: rows.text(row, 5),
+        source: rows.text(row, 6),
+    }
+}
+
+/// Calls `each` with every row of a time range, or the first so many, in the order of time, and its judgement. Rows
+/// are read with the rights of the detector's owner.
 pub(super) fn for_each_line(
     resolved: &Resolved,
     since: Option<TimestampWithTimeZone>,
@@ -32,18 +60,9 @@ pub(super) fn for_each_line(
     mut each: impl FnMut(Line, Judgement),
 ) {
     let detector = &resolved.detector;
-    let relation = detector.open_relation();
-    let columns = Columns::of(&relation);
-    let text = |part| detector.text_sql(&columns, part);
-    let (judged, message) = (text(detector.judged()), text(Part::Message));
     let sql = format!(
-        "SELECT * FROM (SELECT {judged} AS j, {message} AS m, {} AS t, {} AS v, {} AS c, {} AS s FROM {} AS l) AS r \
-         WHERE {} ORDER BY t {}",
-        detector.time_sql(&columns),
-        text(Part::Level),
-        text(Part::Component),
-        text(Part::Source),
-        qualified(&relation),
+        "SELECT * FROM ({}) AS r WHERE {} ORDER BY t {}",
+        lines_sql(detector),
         range_sql("t"),
         limit.map_or_else(String::new, |rows| format!("LIMIT {rows}")),
     );
@@ -55,14 +74,7 @@ pub(super) fn for_each_line(
             Session.progress("scoring", done, 0);
         }
         done += 1;
-        let line = Line {
-            judged: rows.text(row, 1),
-            message: rows.text(row, 2),
-            ts: rows.get(row, 3),
-            level: rows.text(row, 4),
-            component: rows.text(row, 5),
-            source: rows.text(row, 6),
-        };
+        let line = line_of(rows, row);
         let judgement = judge(resolved, &line, Mode::History);
         each(line, judgement);
     });

@@ -201,9 +201,9 @@ fn activate_model(detector: Text, version: i32) {
     // A training that ends now may remove the version: first wait for it, then look.
     spi.write("SELECT FROM logintel.detectors WHERE name = $1 FOR NO KEY UPDATE", &[text_arg(detector)]);
     let rows = spi.write(
-        "UPDATE logintel.detectors AS d SET active_version = m.version \
-         FROM logintel.model_versions AS m \
-         WHERE d.name = $1 AND m.detector = d.name AND m.version = $2 RETURNING 1",
+        "WITH chosen AS ( \
+             UPDATE logintel.model_versions SET kept_aside = NULL WHERE detector = $1 AND version = $2 RETURNING version) \
+         UPDATE logintel.detectors AS d SET active_version = chosen.version FROM chosen WHERE d.name = $1 RETURNING 1",
         &[text_arg(detector), arg(version)],
     );
     if rows.len() == 0 {

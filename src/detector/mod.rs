@@ -19,6 +19,7 @@ use crate::text::Text;
 
 pub mod cache;
 pub mod columns;
+pub mod drift;
 mod extract;
 mod history;
 mod judge;
@@ -26,6 +27,7 @@ mod manage;
 pub mod rates;
 mod record;
 mod resolve;
+pub mod retrain;
 mod sessions;
 mod train;
 mod trigger;

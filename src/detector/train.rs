@@ -19,7 +19,7 @@ use crate::subtransaction::attempt;
 use crate::text::{Jsonb, Text, from_c_string, relation_name};
 
 /// Versions kept for each detector, the active one beside them.
-const KEPT_VERSIONS: i32 = 10;
+const KEPT_VERSIONS: i64 = 10;
 
 /// Learns what is ordinary from the rows of a time range, and where the detector has a session column, which sessions
 /// are; stores it as a new version and activates it.
@@ -64,7 +64,7 @@ fn warn_of_overflow(detector: &Detector, baseline: &Baseline) {
 }
 
 /// Reads history with the owner's rights.
-fn learn(
+pub(super) fn learn(
     detector: &Detector,
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
@@ -169,7 +169,8 @@ impl Detector {
     }
 }
 
-fn store(
+/// Stores a model as the newest version; returns its number.
+pub(super) fn store(
     detector: &Detector,
     baseline: &Baseline,
     since: Option<TimestampWithTimeZone>,
@@ -215,9 +216,13 @@ fn store(
             &[text_arg(&detector.name), arg(version)],
         );
     }
+    // Of those that were kept aside (see `retrain`) only a newest one stays: else they would push out what was in use.
     spi.write(
         "DELETE FROM logintel.model_versions AS m USING logintel.detectors AS d \
-         WHERE m.detector = $1 AND d.name = $1 AND m.version <= $2 - $3 AND m.version IS DISTINCT FROM d.active_version",
+         WHERE m.detector = $1 AND d.name = $1 AND m.version < $2 AND m.version IS DISTINCT FROM d.active_version \
+           AND (m.kept_aside IS NOT NULL OR m.version <= ( \
+                SELECT o.version FROM logintel.model_versions AS o WHERE o.detector = $1 AND o.kept_aside IS NULL \
+                ORDER BY o.version DESC OFFSET $3 LIMIT 1))",
         &[text_arg(&detector.name), arg(version), arg(KEPT_VERSIONS)],
     );
     mark_views_stale(&spi);

@@ -79,6 +79,8 @@ pub struct Summary {
     pub calibration_rows: u64,
     /// Share of the training rows that the model itself would flag.
     pub flagged_share: f64,
+    /// The same of the rows that their level alone does not flag.
+    pub flagged_by_content: f64,
 }
 
 /// What is ordinary.
@@ -344,7 +346,10 @@ impl Trainer {
         };
         match self.options.preset {
             Preset::Default => self.calibrate(&mut baseline, control)?,
-            Preset::Seed => baseline.summary.flagged_share = share(baseline.summary.noise_rows, self.rows),
+            Preset::Seed => {
+                let noise = share(baseline.summary.noise_rows, self.rows);
+                (baseline.summary.flagged_share, baseline.summary.flagged_by_content) = (noise, noise);
+            }
         }
         Ok(baseline)
     }
@@ -456,6 +461,8 @@ impl Trainer {
         };
         let flagged: u64 = baseline.templates.iter().zip(&self.seen).map(flagged).sum();
         baseline.summary.flagged_share = share(flagged, self.rows);
+        baseline.summary.flagged_by_content =
+            share(flagged.saturating_sub(self.error_rows), self.rows - self.error_rows);
         baseline.calibration = thin(&measured);
         Ok(())
     }

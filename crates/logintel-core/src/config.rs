@@ -80,6 +80,10 @@ pub struct DetectorOptions {
     pub session_gap: Micros,
     /// How long anomalies and incidents are kept, from when they were written.
     pub retention: Micros,
+    /// How often maintenance trains it again; `None` for never.
+    pub retrain: Option<Micros>,
+    /// How far back such a training reads.
+    pub history: Micros,
     /// For `timestamp` without zone.
     pub timezone: String,
 }
@@ -104,6 +108,8 @@ impl Default for DetectorOptions {
             min_events: 2,
             session_gap: 10 * MINUTE,
             retention: 90 * DAY,
+            retrain: None,
+            history: 30 * DAY,
             timezone: "UTC".into(),
         }
     }
@@ -171,6 +177,9 @@ impl DetectorOptions {
                 "min_events" => options.min_events = integer(name, value, 1, 1_000_000)? as u32,
                 "session_gap" => options.session_gap = span(1_000_000)?,
                 "retention" => options.retention = span(1_000_000)?,
+                "retrain" if value.is_null() => options.retrain = None,
+                "retrain" => options.retrain = Some(span(MINUTE)?),
+                "history" => options.history = span(MINUTE)?,
                 "timezone" => string(name, value)?.clone_into(&mut options.timezone),
                 _ => {
                     return Err(unknown(
@@ -189,6 +198,8 @@ impl DetectorOptions {
                             "min_events",
                             "session_gap",
                             "retention",
+                            "retrain",
+                            "history",
                             "timezone",
                         ],
                     ));
@@ -243,7 +254,8 @@ fn duration(
     interval: &dyn Fn(&str) -> Option<Micros>,
 ) -> Result<Micros> {
     let length = interval(string(name, value)?).filter(|&length| (min..=1000 * 366 * DAY).contains(&length));
-    length.ok_or_else(|| invalid(name, "it must be a length of time such as \"10 minutes\""))
+    let least = if min == MINUTE { " of at least a minute" } else { "" };
+    length.ok_or_else(|| invalid(name, format!("it must be a length of time{least} such as \"10 minutes\"")))
 }
 
 #[cfg(test)]
@@ -267,11 +279,24 @@ mod tests {
     }
 
     #[test]
+    fn training_again_is_asked_for() {
+        let options = parse(&json!({})).unwrap();
+        assert_eq!((options.retrain, options.history), (None, 30 * DAY));
+        let options = parse(&json!({"retrain": "1 min", "history": "90 min"})).unwrap();
+        assert_eq!((options.retrain, options.history), (Some(MINUTE), 90 * MINUTE));
+        assert_eq!(parse(&json!({"retrain": null})).unwrap().retrain, None);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (json, words) in [
             (json!({"windoww": 1}), "unknown option \"windoww\""),
             (json!({"clustering": {"epsilon": 1}}), "unknown option \"clustering.epsilon\""),
             (json!({"window": "soon"}), "\"window\""),
+            (json!({"retrain": "0 min"}), "\"retrain\": it must be a length of time of at least a minute"),
+            (json!({"retrain": true}), "\"retrain\""),
+            (json!({"history": "0 min"}), "\"history\""),
+            (json!({"history": null}), "\"history\""),
             (json!({"false_alarm_rate": 0}), "\"false_alarm_rate\""),
             (json!({"preset": "seeds"}), "\"preset\""),
             (json!({"vectorizer": {"min_df": -1}}), "\"vectorizer.min_df\""),

@@ -195,10 +195,28 @@ impl Detector {
     /// # Errors
     /// As [`Self::judge`].
     pub fn embed<'s>(&self, message: &str, scratch: &'s mut Scratch) -> Result<SparseRef<'s>> {
+        self.read(message, scratch).map(|(_, vector, _)| vector)
+    }
+
+    /// Number of the template of training that a message is of, if it is of one, and how many of its words training
+    /// saw.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn coverage(&self, message: &str, scratch: &mut Scratch) -> Result<(Option<u32>, Coverage)> {
+        self.read(message, scratch).map(|(known, _, coverage)| (known, coverage))
+    }
+
+    fn read<'s>(
+        &self,
+        message: &str,
+        scratch: &'s mut Scratch,
+    ) -> Result<(Option<u32>, SparseRef<'s>, Coverage)> {
         let masked = masked_head(self.vectorizer.tokenizer(), message, scratch.text.watch())?;
         let known = self.find(&masked, scratch);
         let text = self.text(known, &masked, scratch);
-        self.vectorizer.embed_masked(&text, &mut scratch.text).map(|(vector, _)| vector)
+        let (vector, coverage) = self.vectorizer.embed_masked(&text, &mut scratch.text)?;
+        Ok((known, vector, coverage))
     }
 
     /// Estimated bytes in use.

@@ -38,6 +38,7 @@
 //! | [`rates`] | how often do things happen, and when is that too often or too seldom
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
+//! | [`drift`] | how far has what comes in moved from what training saw, and may a newer model take over |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 
@@ -51,6 +52,7 @@ pub mod counts;
 pub mod dbscan;
 pub mod detect;
 pub mod distinct;
+pub mod drift;
 pub mod error;
 pub mod hdbscan;
 pub mod incident;
