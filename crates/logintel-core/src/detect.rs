@@ -113,6 +113,14 @@ impl Scratch {
             core: NeighborScratch::default(),
         }
     }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        self.text.watch()
+    }
+
+    pub(crate) fn template(&mut self) -> &mut TemplateScratch {
+        &mut self.template
+    }
 }
 
 /// A line against the templates of training.
@@ -200,6 +208,11 @@ impl Detector {
         let text: usize = self.baseline.templates.iter().map(|template| 3 * template.text.len() + 128).sum();
         let sessions = self.sessions.as_ref().map_or(0, SessionDetector::bytes);
         self.vectorizer.bytes() + text + self.index.rows().matrix().indices.len() * 32 + sessions
+    }
+
+    /// How it was trained.
+    pub fn options(&self) -> &DetectorOptions {
+        &self.baseline.options
     }
 
     /// What judges whole sessions; `None` where training saw none.
@@ -315,7 +328,7 @@ impl Detector {
         !spared && level.is_some_and(|level| error_level(options, level))
     }
 
-    /// The template of a masked message, if training saw it.
+    /// Number of the template of a masked message, if training saw it.
     fn find(&self, masked: &str, scratch: &mut Scratch) -> Option<u32> {
         match &self.templates {
             Lookup::ByText(table) => {
@@ -324,6 +337,11 @@ impl Detector {
             }
             Lookup::Mined(matcher) => matcher.find(masked, &mut scratch.template),
         }
+    }
+
+    /// The template of a masked message, if training saw it.
+    pub(crate) fn known(&self, masked: &str, scratch: &mut Scratch) -> Option<&str> {
+        self.find(masked, scratch).map(|at| self.baseline.templates[at as usize].text.as_str())
     }
 
     /// What is vectorised of a masked message.

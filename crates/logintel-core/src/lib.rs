@@ -30,6 +30,7 @@
 //! | [`dbscan`] | which rows are dense together, at one distance |
 //! | [`hdbscan`] | which rows are dense together, at whatever distance suits them |
 //! | [`template`] | which lines were written by one statement of a program |
+//! | [`marks`] | which templates has a person said are ordinary |
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
 //! | `calibration` | from which strangeness on is a row flagged |
@@ -37,6 +38,7 @@
 //! | [`session`] | which whole sessions are ordinary, and how strange is one |
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
+//! | [`feedback`] | what people say about it |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 
@@ -51,12 +53,14 @@ pub mod dbscan;
 pub mod detect;
 pub mod distinct;
 pub mod error;
+pub mod feedback;
 pub mod hdbscan;
 pub mod incident;
 pub mod limits;
 pub mod line;
 pub mod literal;
 mod lookup;
+pub mod marks;
 pub mod mask;
 pub mod neighbors;
 pub mod ngram;
