@@ -1,6 +1,6 @@
 //! Rows that are there already: `score_history` and `log_timeline`.
 use logintel_core::control::Control;
-use logintel_core::detect::{Judgement, Mode};
+use logintel_core::detect::Mode;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -21,15 +21,14 @@ use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::text::Text;
 use crate::tuples::ResultSet;
 
-/// Calls `each` with every row of a time range, in the order of time, and its judgement. Rows are read with the
-/// rights of the detector's owner.
-fn for_each_line(
-    resolved: &Resolved,
+/// Calls `each` with every row of a time range, in the order of time. Rows are read with the rights of the detector's
+/// owner.
+pub(super) fn for_each_line(
+    detector: &Detector,
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
-    mut each: impl FnMut(Line, Judgement),
+    mut each: impl FnMut(Line),
 ) {
-    let detector = &resolved.detector;
     let relation = detector.open_relation();
     let columns = Columns::of(&relation);
     let text = |part| detector.text_sql(&columns, part);
@@ -52,16 +51,14 @@ fn for_each_line(
             Session.progress("scoring", done, 0);
         }
         done += 1;
-        let line = Line {
+        each(Line {
             judged: rows.text(row, 1),
             message: rows.text(row, 2),
             ts: rows.get(row, 3),
             level: rows.text(row, 4),
             component: rows.text(row, 5),
             source: rows.text(row, 6),
-        };
-        let judgement = judge(resolved, &line, Mode::History);
-        each(line, judgement);
+        });
     });
 }
 
@@ -83,8 +80,9 @@ fn score_history(
     forget(&detector, since, until);
     let mut recorder = Recorder::new(&resolved.detector);
     let mut scored = 0;
-    for_each_line(&resolved, since, until, |line, judgement| {
+    for_each_line(&resolved.detector, since, until, |line| {
         scored += 1;
+        let judgement = judge(&resolved, &line, Mode::History);
         if judgement.is_anomaly {
             recorder.add(&line, judgement);
         }
@@ -159,7 +157,8 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let resolved = resolve(&detector, Detector::require_reader);
         require_model(&resolved);
         let _progress = Progress::begin("log_timeline");
-        for_each_line(&resolved, since, until, |line, judgement| {
+        for_each_line(&resolved.detector, since, until, |line| {
+            let judgement = judge(&resolved, &line, Mode::History);
             set.push(|| {
                 vec![
                     line.ts.into_datum(),

@@ -19,7 +19,9 @@ use crate::text::Text;
 
 pub mod cache;
 pub mod columns;
+mod compare;
 mod extract;
+mod feedback;
 mod history;
 mod judge;
 mod manage;
@@ -43,6 +45,8 @@ pub struct Detector {
     pub options: DetectorOptions,
     pub enabled: bool,
     pub active: Option<Active>,
+    /// State of its marked templates; `None` while there are none.
+    pub marks_id: Option<Uuid>,
 }
 
 /// The active model.
@@ -73,7 +77,7 @@ impl Detector {
         let spi = Connection::open();
         let rows = spi.read(
             "SELECT d.relation::oid, d.owner::oid, d.message, d.ts, d.level, d.component, d.source, d.session, d.template, \
-                    d.options, d.enabled, m.version, m.model_id \
+                    d.options, d.enabled, m.version, m.model_id, d.marks_id \
              FROM logintel.detectors AS d LEFT JOIN logintel.model_versions AS m \
                ON m.detector = d.name AND m.version = d.active_version \
              WHERE d.name = $1",
@@ -93,6 +97,7 @@ impl Detector {
             json,
             enabled: rows.must(0, 11),
             active,
+            marks_id: rows.get(0, 14),
         };
         let has_masks = detector.json.pointer("/vectorizer/masks").is_some();
         if detector.part(Part::Template).is_some() && !has_masks {

@@ -73,6 +73,7 @@ fn learn(
     if let Some(model) = attempt(|| detector.model()).ok().flatten() {
         trainer.know(model.templates());
     }
+    trainer.mark(detector.marked_templates());
     if let Some(since) = since {
         trainer.sessions().begin(since.into());
     }

@@ -114,8 +114,8 @@ mod tests {
         texts.iter().map(|&text| text.to_owned()).collect()
     }
 
-    fn options(json: serde_json::Value) -> DetectorOptions {
-        DetectorOptions::parse(&json, &|_| None).unwrap()
+    fn options(json: &serde_json::Value) -> DetectorOptions {
+        DetectorOptions::parse(json, &|_| None).unwrap()
     }
 
     struct Judge {
@@ -141,16 +141,21 @@ mod tests {
             self.judge(message, level, Mode::Live).reason.to_string()
         }
 
-        fn flagged_share(&mut self, lines: &[(String, &str)]) -> f64 {
+        fn flagged(&mut self, lines: &[(String, &str)]) -> usize {
             let flagged =
-                lines.iter().filter(|(message, level)| self.judge(message, level, Mode::History).is_anomaly);
-            flagged.count() as f64 / lines.len() as f64
+                |(message, level): &&(String, &str)| self.judge(message, level, Mode::History).is_anomaly;
+            lines.iter().filter(flagged).count()
         }
+    }
+
+    /// Rows that a training expects to be flagged.
+    fn expected(baseline: &Baseline) -> usize {
+        (baseline.summary.flagged_share * baseline.summary.training_rows as f64).round() as usize
     }
 
     #[test]
     fn what_is_marked_passes_and_nothing_else_does() {
-        let baseline = train(&history(), &[], &options(serde_json::json!({"false_alarm_rate": 0.005})));
+        let baseline = train(&history(), &[], &options(&serde_json::json!({"false_alarm_rate": 0.005})));
         let mut before = Judge::new(baseline.clone(), &[]);
         let mut after = Judge::new(baseline, &["door <*> is open", "backup <*> skipped"]);
         let new = before.judge("door 7 is open", "INFO", Mode::Live);
@@ -208,24 +213,18 @@ mod tests {
             (serde_json::json!({"vectorizer": {"masks": false}}), raw, [2, 2, 1]),
             (serde_json::json!({"preset": "seed"}), raw, [3, 2, 1]),
         ] {
-            let (options, lines) = (options(json), history());
-            let shares = [&[][..], &marked[..1], &marked[..]].map(|marked| {
+            let (options, lines) = (options(&json), history());
+            for (marked, flagged) in [&[][..], &marked[..1], &marked[..]].into_iter().zip(flagged) {
                 let baseline = train(&lines, marked, &options);
-                let expected = baseline.summary.flagged_share;
-                assert_eq!(
-                    Judge::new(baseline, marked).flagged_share(&lines),
-                    expected,
-                    "{marked:?} {options:?}"
-                );
-                expected
-            });
-            assert_eq!(shares, flagged.map(|rows| f64::from(rows) / lines.len() as f64), "{options:?}");
+                assert_eq!(expected(&baseline), flagged, "{marked:?} {options:?}");
+                assert_eq!(Judge::new(baseline, marked).flagged(&lines), flagged, "{marked:?} {options:?}");
+            }
         }
     }
 
     #[test]
     fn what_is_marked_does_not_raise_the_threshold() {
-        let options = options(serde_json::json!({"false_alarm_rate": 0.01}));
+        let options = options(&serde_json::json!({"false_alarm_rate": 0.01}));
         // Of 313 rows twelve are of kinds of their own: more than the rate lets pass.
         let own: Vec<String> = ('a'..='l').map(|c| format!("x{c}x {c}y{c} zz{c}")).collect();
         let mut lines = history();
@@ -248,9 +247,10 @@ mod tests {
         let marked = ["login of user ann failed"];
         let baseline = train(&lines, &marked, &DetectorOptions::default());
         assert!(baseline.templates.iter().any(|template| template.text == "login of user <*> failed"));
-        let expected = baseline.summary.flagged_share;
+        let expected = expected(&baseline);
         let mut judge = Judge::new(baseline, &marked);
-        assert_eq!(judge.flagged_share(&lines), expected);
+        // Of sixty logins ten are ann's; two other lines and one that is rare are flagged, too.
+        assert_eq!((expected, judge.flagged(&lines)), (53, 53));
         assert_eq!(judge.reason("login of user ann failed", "ERROR"), "normal_distance=0.000");
         assert_eq!(judge.reason("login of user bob failed", "ERROR"), "ERROR_level");
     }
