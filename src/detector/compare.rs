@@ -99,13 +99,16 @@ impl Differences {
 
 impl Detector {
     /// The same detector with another model.
-    fn with_version(&self, versions: &[Active], version: i32) -> Self {
-        let active = versions.iter().find(|active| active.version == version).copied();
+    fn with_version(&self, versions: &[Active], version: Option<i32>) -> Self {
+        let active = versions.iter().find(|active| Some(active.version) == version).copied();
         if active.is_none() {
             let known: Vec<_> = versions.iter().map(|active| active.version.to_string()).collect();
             fail(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                format!("detector \"{}\" has no model version {version}", self.name),
+                match version {
+                    Some(version) => format!("detector \"{}\" has no model version {version}", self.name),
+                    None => "version_a and version_b must not be NULL".to_owned(),
+                },
                 &if known.is_empty() {
                     format!(
                         "It has none: SELECT logintel.train({}) first.",
@@ -145,16 +148,20 @@ unsafe fn compare_models(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the arguments are those of the declaration above.
     let (detector, versions, since, until) = unsafe {
         let version = |number| argument(fcinfo, number).and_then(|datum| i32::from_datum(datum, false));
-        let versions = version(1).zip(version(2));
-        (text_argument(fcinfo, 0), versions, time_argument(fcinfo, 3), time_argument(fcinfo, 4))
+        (
+            text_argument(fcinfo, 0),
+            [version(1), version(2)],
+            time_argument(fcinfo, 3),
+            time_argument(fcinfo, 4),
+        )
     };
     // SAFETY: the call is the running one.
     let mut set = unsafe { ResultSet::of_call(fcinfo) };
-    let (Some(detector), Some((a, b))) = (detector, versions) else { return Raw(None) };
+    let Some(detector) = detector else { return Raw(None) };
     let detector = Detector::get(&detector);
     detector.require_reader();
     let known = detector.versions();
-    let [a, b] = [a, b].map(|version| Resolved::new(detector.with_version(&known, version)));
+    let [a, b] = versions.map(|version| Resolved::new(detector.with_version(&known, version)));
     let _progress = Progress::begin("compare_models");
     let mut differences = Differences::default();
     for_each_line(&detector, since, until, |line| {

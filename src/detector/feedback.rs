@@ -196,13 +196,13 @@ fn mark(detector: &Detector, flagged: Vec<Flagged>, of: &str) -> Vec<String> {
             if cut > 0 {
                 "Its lines are longer than what is kept of them (8 kB): a mask for what is long in them, and another training, make them shorter."
             } else {
-                "Its anomalies are gone, or were recorded without a template."
+                "No template was recorded for it, or its anomalies are gone."
             },
         );
     }
     if cut > 0 {
         warn(
-            format!("{of} has {cut} templates longer than what is kept of them, which are not marked"),
+            format!("templates of {of} that are longer than what is kept of them are not marked: {cut}"),
             "A mask for what is long in them, and another training, make them shorter.",
         );
     }
