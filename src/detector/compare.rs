@@ -25,7 +25,7 @@ const MAX_GROUPS: usize = 10_000;
 const MAX_BYTES: usize = 64 << 20;
 
 /// What is the same to both models.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Kind {
     /// The templates that the two give it.
     templates: (String, String),
@@ -87,11 +87,9 @@ impl Differences {
     /// Those with most rows first.
     fn sorted(self) -> Vec<(Kind, Group)> {
         let mut groups: Vec<_> = self.groups.into_iter().collect();
-        groups.sort_by(|(kind, group), (other_kind, other)| {
-            let rest = |kind: &Kind| (kind.level.clone(), kind.component.clone(), kind.templates.clone());
-            (other.rows.cmp(&group.rows))
-                .then_with(|| group.message.cmp(&other.message))
-                .then_with(|| rest(kind).cmp(&rest(other_kind)))
+        groups.sort_unstable_by(|(kind, group), (other_kind, other)| {
+            let by_rows = other.rows.cmp(&group.rows);
+            by_rows.then_with(|| group.message.cmp(&other.message)).then_with(|| kind.cmp(other_kind))
         });
         groups
     }

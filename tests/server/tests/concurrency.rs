@@ -304,7 +304,7 @@ fn a_mark_holds_from_the_next_statement_on() {
         let detector = table.trim_end_matches("_log");
         admin.ask(&format!("SELECT logintel.train('{detector}')"));
         assert_eq!((flagged(&door), flagged(&gate)), (0, 0));
-        admin.ask(&format!("SELECT logintel.unmark_normal(detector, template) FROM logintel.normal_templates WHERE template LIKE 'gate%'"));
+        admin.ask("SELECT logintel.unmark_normal(detector, template) FROM logintel.normal_templates WHERE template LIKE 'gate%'");
         assert_eq!((flagged(&door), flagged(&gate)), (0, 1));
         admin.ask("DELETE FROM logintel.anomalies");
     }
