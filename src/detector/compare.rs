@@ -37,8 +37,10 @@ struct Kind {
 
 /// Rows of a kind.
 struct Group {
-    /// Of the row whose message comes first, for the same rows make the same answer in whatever order they are read.
+    /// The shortest, the first of equally short ones: the same in whatever order rows are read, and never longer than
+    /// what was counted.
     message: Option<String>,
+    /// Of that row, the lowest.
     scores: (f64, f64),
     rows: i64,
 }
@@ -57,6 +59,7 @@ impl Differences {
         if a.is_anomaly == b.is_anomaly {
             return;
         }
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let message = line.message.as_deref().map(copied);
         let scores = (a.score, b.score);
         let kind = Kind {
@@ -67,12 +70,11 @@ impl Differences {
         };
         if let Some(group) = self.groups.get_mut(&kind) {
             group.rows += 1;
-            if message < group.message {
+            if (length(&message), &message, scores) < (length(&group.message), &group.message, group.scores) {
                 (group.message, group.scores) = (message, scores);
             }
             return;
         }
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let texts =
             kind.templates.0.len() + kind.templates.1.len() + length(&kind.level) + length(&kind.component);
         let bytes = texts + length(&message);
