@@ -93,10 +93,13 @@ struct Flagged {
 impl Flagged {
     /// From the columns `template`, `by_model` and `reason`, which begin there.
     fn read(rows: &Rows<'_>, row: u64, first: i32) -> Self {
+        let reason = rows.text(row, first + 2).unwrap_or_default();
+        // A rate may be that of a component or of the whole log.
+        let is_of_line = |template: &String| !(template.is_empty() && reason.starts_with("rate_"));
         Flagged {
-            template: rows.text(row, first),
+            template: rows.text(row, first).filter(is_of_line),
             by_model: rows.must(row, first + 1),
-            reason: rows.text(row, first + 2).unwrap_or_default(),
+            reason,
         }
     }
 }
@@ -150,7 +153,8 @@ fn mark_incident_normal(incident_id: i64) -> i64 {
         let spi = Connection::open();
         let rows = spi.read(
             "SELECT template, version IS NOT NULL, min(reason COLLATE \"C\") FROM logintel.anomalies \
-             WHERE incident_id = $1 GROUP BY 1, 2 ORDER BY template COLLATE \"C\", 2 LIMIT $2",
+             WHERE incident_id = $1 GROUP BY 1, 2, starts_with(reason, 'rate_') \
+             ORDER BY template COLLATE \"C\", 2, 3 LIMIT $2",
             &[arg(incident_id), arg(MAX_MARKS + 1)],
         );
         (0..rows.len()).map(|row| Flagged::read(&rows, row, 1)).collect()

@@ -123,7 +123,7 @@ SELECT mark_incident_normal(9000000000);
 SELECT status FROM incidents WHERE incident_id = 9000000000;
 -- Too many, and too much.
 INSERT INTO normal_templates (detector, template, reason, marked_by) SELECT 'app', 'fill ' || i, 'x', 'y' FROM generate_series((SELECT count(*) FROM normal_templates) + 1, 10000) AS i;
-INSERT INTO anomalies (detector, message, template, anomaly_score, reason, version) VALUES ('app', 'z', 'one more', 1, 'rate_spike', 1);
+INSERT INTO anomalies (anomaly_id, detector, message, template, anomaly_score, reason, version) VALUES (9000000004, 'app', 'z', 'one more', 1, 'rate_spike', 1);
 SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
 \echo :LAST_ERROR_SQLSTATE
 SELECT unmark_normal('app', 'fill 9999');
@@ -134,7 +134,17 @@ UPDATE anomalies SET template = 'and more' WHERE message = 'z';
 SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
 DELETE FROM normal_templates WHERE length(template) > 8192;
 -- What flagged it stands beside the mark; without message there is a mark of nothing.
-SELECT template, reason FROM normal_templates WHERE template = 'one more';
+UPDATE anomalies SET template = 'one more', reason = 'unseen_template' WHERE message = 'z';
+SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
+UPDATE anomalies SET reason = 'rate_drop' WHERE message = 'z';
+SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
+SELECT template, reason FROM normal_templates WHERE template = 'one more' ORDER BY reason;
+SELECT unmark_normal('app', 'one more'), (SELECT count(*) FROM detect('app', 'one more') WHERE is_anomaly) AS before;
+SELECT count(*) FROM detect('app', 'one more') WHERE is_anomaly;
+-- The rate of a component has no template.
+UPDATE anomalies SET template = '' WHERE message = 'z';
+SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
+DELETE FROM anomalies WHERE message = 'z';
 INSERT INTO app VALUES ('2026-02-02', 'ERROR', 'cron', NULL);
 SELECT mark_normal(anomaly_id) = '' AS of_nothing FROM anomalies WHERE message IS NULL;
 SELECT reason FROM detect('app', NULL, 'ERROR');
