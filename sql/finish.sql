@@ -58,7 +58,8 @@ BEGIN
     UPDATE logintel.detectors
     SET detector_id = NEW.detector_id, owner = NEW.owner, message = NEW.message, ts = NEW.ts, level = NEW.level,
         component = NEW.component, source = NEW.source, session = NEW.session, template = NEW.template, options = NEW.options,
-        enabled = NEW.enabled, created_at = NEW.created_at, active_version = NEW.active_version
+        enabled = NEW.enabled, created_at = NEW.created_at, active_version = NEW.active_version,
+        marks_id = NEW.marks_id
     WHERE name = NEW.name;
     RETURN CASE WHEN FOUND THEN NULL ELSE NEW END;
 END
@@ -102,6 +103,13 @@ COMMENT ON FUNCTION logintel.score_rows() IS 'trigger function FOR EACH STATEMEN
 COMMENT ON FUNCTION logintel.score_history(text, timestamptz, timestamptz) IS
     'scores rows that are there already and replaces the anomalies of that range; returns the rows scored';
 COMMENT ON FUNCTION logintel.log_timeline(text, timestamptz, timestamptz) IS 'every row of a range with its judgement';
+COMMENT ON FUNCTION logintel.compare_models(text, int, int, timestamptz, timestamptz) IS
+    'which rows of a range two versions of a detector''s model judge differently';
+COMMENT ON FUNCTION logintel.mark_normal(bigint) IS
+    'marks the template of an anomaly as ordinary: its lines pass from the next statement on; returns the template';
+COMMENT ON FUNCTION logintel.mark_incident_normal(bigint) IS
+    'marks the templates of an incident''s anomalies as ordinary and resolves it; returns how many templates';
+COMMENT ON FUNCTION logintel.unmark_normal(text, text) IS 'takes the mark of a template away; false if it had none';
 COMMENT ON FUNCTION logintel.score_sessions(text, timestamptz, timestamptz, bool) IS
     'whole sessions whose last event lies in a range, judged against those of training; with include_open also those that go on';
 COMMENT ON FUNCTION logintel.measure_drift(text, timestamptz, timestamptz, interval) IS
@@ -124,9 +132,10 @@ BEGIN
             ('create_detector', 'logintel_writer'), ('alter_detector', 'logintel_writer'), ('drop_detector', 'logintel_writer'),
             ('train', 'logintel_writer'), ('activate_model', 'logintel_writer'), ('watch', 'logintel_writer'),
             ('unwatch', 'logintel_writer'), ('score_history', 'logintel_writer'), ('ingest', 'logintel_writer'),
+            ('mark_normal', 'logintel_writer'), ('mark_incident_normal', 'logintel_writer'), ('unmark_normal', 'logintel_writer'),
             ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
-            ('log_timeline', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
+            ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace
@@ -139,7 +148,7 @@ $rights$;
 REVOKE ALL ON FUNCTION logintel.log_embed(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION logintel.log_embed(text, text) TO logintel_reader;
 
-GRANT SELECT ON logintel.detectors, logintel.models, logintel.anomalies, logintel.incidents, logintel.logs,
+GRANT SELECT ON logintel.detectors, logintel.models, logintel.anomalies, logintel.incidents, logintel.normal_templates, logintel.logs,
     logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
     logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
@@ -165,3 +174,7 @@ ALTER TABLE logintel.retrainings ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON logintel.retrainings FOR SELECT TO logintel_reader
     USING (detector IN (SELECT logintel.readable_detectors(current_user)));
 COMMENT ON POLICY readable ON logintel.retrainings IS 'who may read the log may read what is told of it';
+ALTER TABLE logintel.normal_templates ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readable ON logintel.normal_templates FOR SELECT TO logintel_reader
+    USING (detector IN (SELECT logintel.readable_detectors(current_user)));
+COMMENT ON POLICY readable ON logintel.normal_templates IS 'who may read the log may read what was copied from it';

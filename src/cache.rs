@@ -16,6 +16,8 @@ use crate::settings;
 pub enum Key {
     /// A version of a detector's model, whose identity is never used again.
     Detector(Uuid),
+    /// A state of a detector's marks, which is never used again, in terms of a model.
+    Feedback { marks: Uuid, model: Uuid },
     /// A `tfidf_model` by its bytes as they are stored: the whole of it, or the pointer to where it lies out of line.
     /// Then the head, which holds its length and checksum, tells it from one that took its place.
     Vectorizer { stored: Vec<u8>, head: Vec<u8> },
@@ -24,7 +26,7 @@ pub enum Key {
 impl Key {
     fn bytes(&self) -> u64 {
         match self {
-            Key::Detector(_) => 0,
+            Key::Detector(_) | Key::Feedback { .. } => 0,
             Key::Vectorizer { stored, .. } => stored.len() as u64,
         }
     }
@@ -62,8 +64,14 @@ pub fn keep<T: 'static>(key: Key, model: &Rc<T>, bytes: u64) {
     MODELS.with_borrow_mut(|models| {
         models.push(entry);
         let mut bytes: u64 = models.iter().map(|entry| entry.bytes).sum();
-        while models.len() > 1 && bytes > settings::model_cache_mem() {
-            bytes -= models.remove(0).bytes;
+        let mut at = 0;
+        while at < models.len() && bytes > settings::model_cache_mem() {
+            let is_model = |entry: &Entry| matches!(entry.key, Key::Detector(_));
+            if is_model(&models[at]) && !models[at + 1..].iter().any(is_model) {
+                at += 1;
+            } else {
+                bytes -= models.remove(at).bytes;
+            }
         }
     });
 }

@@ -31,12 +31,13 @@ const PHASES: [&str; 15] = [
     "other",
 ];
 /// What is called.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "train",
     "score_history",
     "dbscan_cluster",
     "hdbscan_cluster",
     "log_timeline",
+    "compare_models",
     "score_sessions",
     "standard_scale",
     "tfidf_fit",

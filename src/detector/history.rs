@@ -1,6 +1,6 @@
 //! Rows that are there already: `score_history` and `log_timeline`.
 use logintel_core::control::Control;
-use logintel_core::detect::{Judgement, Mode};
+use logintel_core::detect::Mode;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -50,16 +50,15 @@ pub(super) fn line_of(rows: &Rows<'_>, row: u64) -> Line {
     }
 }
 
-/// Calls `each` with every row of a time range, or the first so many, in the order of time, and its judgement. Rows
-/// are read with the rights of the detector's owner.
+/// Calls `each` with every row of a time range, or the first so many, in the order of time. Rows are read with the
+/// rights of the detector's owner.
 pub(super) fn for_each_line(
-    resolved: &Resolved,
+    detector: &Detector,
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
     limit: Option<u32>,
-    mut each: impl FnMut(Line, Judgement),
+    mut each: impl FnMut(Line),
 ) {
-    let detector = &resolved.detector;
     let sql = format!(
         "SELECT * FROM ({}) AS r WHERE {} ORDER BY t {}",
         lines_sql(detector),
@@ -74,9 +73,7 @@ pub(super) fn for_each_line(
             Session.progress("scoring", done, 0);
         }
         done += 1;
-        let line = line_of(rows, row);
-        let judgement = judge(resolved, &line, Mode::History);
-        each(line, judgement);
+        each(line_of(rows, row));
     });
 }
 
@@ -99,8 +96,9 @@ fn score_history(
     let mut recorder = Recorder::new(&resolved.detector);
     let mut rates = Rates::of(&resolved, None);
     let mut scored = 0;
-    for_each_line(&resolved, since, until, None, |line, judgement| {
+    for_each_line(&resolved.detector, since, until, None, |line| {
         scored += 1;
+        let judgement = judge(&resolved, &line, Mode::History);
         rates.add(&line, &judgement, &mut recorder);
         if judgement.is_anomaly {
             recorder.add(&line, judgement);
@@ -176,7 +174,8 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let resolved = resolve(&detector, Detector::require_reader);
         require_model(&resolved);
         let _progress = Progress::begin("log_timeline");
-        for_each_line(&resolved, since, until, None, |line, judgement| {
+        for_each_line(&resolved.detector, since, until, None, |line| {
+            let judgement = judge(&resolved, &line, Mode::History);
             set.push(|| {
                 vec![
                     line.ts.into_datum(),

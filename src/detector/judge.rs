@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 
 use super::extract::Line;
 use super::resolve::{Resolved, resolve};
-use super::trigger::judge;
+use super::trigger::{judge, judge_by_model};
 use super::{Detector, required};
 use crate::call::{Raw, text_argument};
 use crate::control::Session;
@@ -92,16 +92,25 @@ fn anomaly_explain(
         (Some(model), Some(line)) => model.explain(&line, &mut Scratch::new(Session::watch())).or_raise(),
         _ => Vec::new(),
     };
+    let mut rules = Vec::new();
+    let reason = judge(&resolved, &line, Mode::Live).reason.to_string();
+    let rule = |detail: String| ("rule".to_owned(), Text(reason.clone()), None, None, None, Text(detail));
+    // The rules of the model that follow hold as well, and are overruled.
+    if judge_by_model(&resolved, &line, Mode::Live).is_anomaly
+        && let Some(mark) = resolved.mark_of(&line)
+    {
+        rules.push(rule(format!("marked as ordinary: {mark}")));
+    }
     if rows.is_empty() {
-        let reason = judge(&resolved, &line, Mode::Live).reason.to_string();
         let detail = if resolved.model.is_none() {
             format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(&*detector))
         } else {
             "there is no message".to_owned()
         };
-        return TableIterator::once(("rule".into(), Text(reason), None, None, None, Text(detail)));
+        rules.push(rule(detail));
     }
-    TableIterator::new(rows.into_iter().map(|row| {
+    let rows = rows.into_iter().map(|row| {
         (row.kind.to_owned(), Text(row.term), row.weight, row.contribution, row.seen, Text(row.detail))
-    }))
+    });
+    TableIterator::new(rules.into_iter().chain(rows))
 }

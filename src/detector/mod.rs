@@ -19,8 +19,10 @@ use crate::text::Text;
 
 pub mod cache;
 pub mod columns;
+mod compare;
 pub mod drift;
 mod extract;
+mod feedback;
 mod history;
 mod judge;
 mod manage;
@@ -46,6 +48,8 @@ pub struct Detector {
     pub options: DetectorOptions,
     pub enabled: bool,
     pub active: Option<Active>,
+    /// State of its marked templates; `None` while there are none.
+    pub marks_id: Option<Uuid>,
 }
 
 /// The active model.
@@ -76,7 +80,7 @@ impl Detector {
         let spi = Connection::open();
         let rows = spi.read(
             "SELECT d.relation::oid, d.owner::oid, d.message, d.ts, d.level, d.component, d.source, d.session, d.template, \
-                    d.options, d.enabled, m.version, m.model_id \
+                    d.options, d.enabled, m.version, m.model_id, d.marks_id \
              FROM logintel.detectors AS d LEFT JOIN logintel.model_versions AS m \
                ON m.detector = d.name AND m.version = d.active_version \
              WHERE d.name = $1",
@@ -96,6 +100,7 @@ impl Detector {
             json,
             enabled: rows.must(0, 11),
             active,
+            marks_id: rows.get(0, 14),
         };
         let has_masks = detector.json.pointer("/vectorizer/masks").is_some();
         if detector.part(Part::Template).is_some() && !has_masks {

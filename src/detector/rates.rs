@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use logintel_core::artifact;
-use logintel_core::detect::{Detector as Model, Judgement};
+use logintel_core::detect::{Detector as Model, Judgement, Mode};
 use logintel_core::rates::{Observed, RateState, RateWatch};
 use pgrx::prelude::*;
 use pgrx::{PgRelation, Uuid};
@@ -18,6 +18,7 @@ use super::history::for_each_line;
 use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
 use super::train::qualified;
+use super::trigger::judge;
 use crate::control::Session;
 use crate::error::OrRaise;
 use crate::maintenance::{lock_detector, micros, timestamp};
@@ -37,18 +38,22 @@ const SMALL: f64 = 100_000.0;
 const ALIVE: i64 = 86_400_000_000;
 
 /// Watches the rates of rows that are shown in the order of time; without a model that knows rates it does nothing.
-pub struct Rates<'a>(Option<(&'a Model, RateWatch<'a>)>);
+pub struct Rates<'a> {
+    resolved: &'a Resolved,
+    watch: Option<(&'a Model, RateWatch<'a>)>,
+}
 
 impl<'a> Rates<'a> {
     /// With a detector's active model, from the beginning or where another ended.
     pub fn of(resolved: &'a Resolved, state: Option<RateState>) -> Self {
         let model = resolved.model.as_deref();
-        Rates(model.and_then(|model| Some((model, RateWatch::new(model.rates()?, state)))))
+        let watch = model.and_then(|model| Some((model, RateWatch::new(model.rates()?, state))));
+        Rates { resolved, watch }
     }
 
     /// Takes in a row and records what it breaks.
     pub fn add(&mut self, line: &Line, judgement: &Judgement, recorder: &mut Recorder<'_>) {
-        let Some((model, watch)) = &mut self.0 else { return };
+        let Some((model, watch)) = &mut self.watch else { return };
         let Some(ts) = line.ts.and_then(finite_micros) else { return };
         let row = Observed {
             ts,
@@ -60,7 +65,8 @@ impl<'a> Rates<'a> {
         // A line that is flagged for itself needs no second anomaly to found an incident.
         let is_told = judgement.is_anomaly && !judgement.is_routine;
         for alarm in watch.take_alarms() {
-            if !(is_told && alarm.is_spike()) {
+            let is_marked = || alarm.is_of_template() && self.resolved.mark_of(line).is_some();
+            if !(is_told && alarm.is_spike() || is_marked()) {
                 recorder.add_alarm(model, &alarm, Some((line, judgement)));
             }
         }
@@ -68,7 +74,7 @@ impl<'a> Rates<'a> {
 
     /// No row came until this time.
     fn nothing_until(&mut self, now: i64, recorder: &mut Recorder<'_>) {
-        let Some((model, watch)) = &mut self.0 else { return };
+        let Some((model, watch)) = &mut self.watch else { return };
         watch.nothing_until(now);
         for alarm in watch.take_alarms() {
             recorder.add_alarm(model, &alarm, None);
@@ -76,7 +82,7 @@ impl<'a> Rates<'a> {
     }
 
     fn into_state(self) -> Option<RateState> {
-        self.0?.1.into_state()
+        self.watch?.1.into_state()
     }
 }
 
@@ -161,7 +167,8 @@ pub fn check(name: &str) {
     let (mut rows, mut last) = (0, from);
     let until = now.saturating_sub(detector.options.lateness);
     let range = (timestamp(from.saturating_add(1)), timestamp(until));
-    for_each_line(&resolved, Some(range.0), Some(range.1), Some(MAX_ROWS), |line, judgement| {
+    for_each_line(&detector, Some(range.0), Some(range.1), Some(MAX_ROWS), |line| {
+        let judgement = judge(&resolved, &line, Mode::History);
         rows += 1;
         last = line.ts.and_then(finite_micros).unwrap_or(last);
         watch.add(&line, &judgement, &mut recorder);

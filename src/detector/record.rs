@@ -11,7 +11,7 @@ use crate::spi::{Connection, arg, text_arg};
 use crate::subtransaction::Failure;
 use crate::text::Text;
 
-/// Longest message that is copied, bytes.
+/// Longest message or template that is copied, bytes.
 const MAX_MESSAGE: usize = 8 << 10;
 /// Longest source, component and level that are copied, bytes: they are keys of the views, whose indexes take 2704.
 const MAX_LABEL: usize = 256;
@@ -104,8 +104,8 @@ impl<'a> Recorder<'a> {
         batch.source.push(label(&line.source));
         batch.component.push(label(&line.component));
         batch.level.push(label(&line.level));
-        batch.message.push(line.message.as_deref().map(|text| Text(cut(text, MAX_MESSAGE))));
-        batch.template.push(Text(cut(&judgement.template, MAX_MESSAGE)));
+        batch.message.push(line.message.as_deref().map(|text| Text(copied(text))));
+        batch.template.push(Text(copied(&judgement.template)));
         batch.cluster.push(judgement.cluster.map(|cluster| cluster as i32));
         batch.score.push(judgement.score);
         batch.reason.push(judgement.reason.to_string());
@@ -156,6 +156,16 @@ fn cut(text: &str, bytes: usize) -> String {
     text[..text.floor_char_boundary(bytes)].to_owned()
 }
 
+/// What is copied of a message or template.
+pub fn copied(text: &str) -> String {
+    cut(text, MAX_MESSAGE)
+}
+
+/// Whether a copied text may be the beginning of a longer one, whose last character may have had no room.
+pub fn may_be_cut(text: &str) -> bool {
+    text.len() + char::MAX_LEN_UTF8 > MAX_MESSAGE
+}
+
 /// Records that rows landed without being scored: an insert of its own, for which no writer waits.
 pub fn record_failure(detector: &str, rows: u64, failure: &Failure) {
     let _owner = RunAs::extension_owner();
@@ -165,7 +175,7 @@ pub fn record_failure(detector: &str, rows: u64, failure: &Failure) {
             text_arg(detector),
             arg(rows as i64),
             arg(failure.sqlstate.as_str()),
-            text_arg(&cut(&failure.message, MAX_MESSAGE)),
+            text_arg(&copied(&failure.message)),
         ],
     );
 }

@@ -4,10 +4,11 @@
 //! result is kept as long as the snapshot shows the same: same running transactions, same commands of our own,
 //! same role. So a model that another session activates holds from the next statement on, and a repeatable-read
 //! transaction keeps what it saw.
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use logintel_core::detect::Detector as Model;
+use logintel_core::feedback::Feedback;
 use pgrx::pg_sys;
 
 use super::Detector;
@@ -59,6 +60,16 @@ pub struct Resolved {
     pub detector: Detector,
     /// `None` before the first training.
     pub model: Option<Rc<Model>>,
+    /// What people have said; read when a line is flagged.
+    pub(super) feedback: OnceCell<Rc<Feedback>>,
+}
+
+impl Resolved {
+    /// With the detector's active model.
+    pub fn new(detector: Detector) -> Self {
+        let model = detector.model();
+        Resolved { detector, model, feedback: OnceCell::new() }
+    }
 }
 
 thread_local! {
@@ -86,8 +97,7 @@ pub fn resolve(name: &str, check: impl FnOnce(&Detector)) -> Rc<Resolved> {
     {
         let detector = Detector::get(name);
         check(&detector);
-        let model = detector.model();
-        let resolved = Rc::new(Resolved { detector, model });
+        let resolved = Rc::new(Resolved::new(detector));
         LAST.with_borrow_mut(|last| {
             last.retain(|(seen, resolved)| Some(seen) == sight.as_ref() && resolved.detector.name != name);
             if let Some(sight) = sight.filter(|_| last.len() < KEPT) {

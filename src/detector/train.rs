@@ -74,6 +74,7 @@ pub(super) fn learn(
     if let Some(model) = attempt(|| detector.model()).ok().flatten() {
         trainer.know(model.templates());
     }
+    trainer.mark(detector.marked_templates());
     if let Some(since) = since {
         trainer.sessions().begin(since.into());
     }

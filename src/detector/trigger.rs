@@ -24,14 +24,18 @@ thread_local! {
     static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::new(Scratch::new(Session::watch()));
 }
 
-/// Judges a line; a NULL message is judged by its level alone.
+/// Judges a line, by the model and what people have said; a NULL message is judged by its level alone.
 pub(super) fn judge(resolved: &Resolved, line: &Line, mode: Mode) -> Judgement {
+    let judgement = judge_by_model(resolved, line, mode);
+    if judgement.is_anomaly { resolved.after_feedback(judgement, line) } else { judgement }
+}
+
+/// What the model says, before what people have said.
+pub(super) fn judge_by_model(resolved: &Resolved, line: &Line, mode: Mode) -> Judgement {
     let options = &resolved.detector.options;
     let (message, level) = (line.judged.as_deref(), line.level.as_deref());
     match (&resolved.model, line.as_judged()) {
-        (Some(model), Some(line)) => {
-            SCRATCH.with_borrow_mut(|scratch| model.judge(&line, mode, scratch)).or_raise()
-        }
+        (Some(model), Some(line)) => with_scratch(|scratch| model.judge(&line, mode, scratch)).or_raise(),
         (Some(_), None) => {
             let mut judgement = logintel_core::detect::untrained(options, level, "");
             if !judgement.is_anomaly {
@@ -41,6 +45,11 @@ pub(super) fn judge(resolved: &Resolved, line: &Line, mode: Mode) -> Judgement {
         }
         (None, _) => logintel_core::detect::untrained(options, level, message.unwrap_or_default()),
     }
+}
+
+/// Lends the buffers that lines are judged in.
+pub(super) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    SCRATCH.with_borrow_mut(work)
 }
 
 /// `score_rows('detector')`, AFTER INSERT FOR EACH STATEMENT with a transition table: judges the rows of the

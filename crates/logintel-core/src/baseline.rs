@@ -25,6 +25,7 @@ use crate::dbscan::{CoreRows, Dbscan};
 use crate::distinct::{Distinct, DistinctRows};
 use crate::error::{Error, Result};
 use crate::line::Line;
+use crate::marks::Marks;
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
 use crate::rates::{RateLog, RateModel};
@@ -33,7 +34,7 @@ use crate::session::{MAX_SESSION_TEMPLATES, SessionLog, SessionModel};
 use crate::severity::is_error;
 use crate::sparse::{CsrMatrix, SparseRef, SparseVec};
 use crate::table::HASHER;
-use crate::template::{Mined, Miner, Templates};
+use crate::template::{Mined, Miner, Scratch as TemplateScratch, Template as MinedTemplate, Templates};
 use crate::tfidf::TfidfModel;
 use crate::tokenize::Tokenizer;
 use crate::vectorizer::{Coverage, Scratch, Vectorizer};
@@ -179,11 +180,13 @@ pub struct Trainer {
     counts: TermCounts,
     /// Distinct masked messages in order of first occurrence, until [`Self::mine`] makes templates of them.
     templates: Vec<Template>,
-    /// Of each, rows that the level alone flags, and the folds it occurs in.
+    /// Of each, rows that pass or are flagged whatever a model says, and the folds it occurs in.
     seen: Vec<Seen>,
     table: HashTable<u32>,
     /// Templates of an earlier training.
     known: Option<Templates>,
+    /// Templates that a person has marked.
+    marked: Vec<String>,
     text_bytes: u64,
     max_bytes: u64,
     rows: u64,
@@ -195,8 +198,23 @@ pub struct Trainer {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
+    /// Rows that the level alone flags.
     error_rows: u64,
+    /// Rows that pass because a person has marked them.
+    marked_rows: u64,
     folds: u16,
+}
+
+impl Seen {
+    /// All of a message's rows pass.
+    fn mark(&mut self, rows: u64) {
+        (self.error_rows, self.marked_rows) = (0, rows);
+    }
+
+    /// How many of a template's rows only a model can judge.
+    fn open_rows(&self, template: &Template) -> u64 {
+        template.rows - self.error_rows - self.marked_rows
+    }
 }
 
 impl Trainer {
@@ -212,6 +230,7 @@ impl Trainer {
             seen: Vec::new(),
             table: HashTable::new(),
             known: None,
+            marked: Vec::new(),
             text_bytes: 0,
             max_bytes,
             rows: 0,
@@ -230,6 +249,11 @@ impl Trainer {
     /// Lets lines keep the templates of an earlier training, where they still fit.
     pub fn know(&mut self, templates: Templates) {
         self.known = Some(templates);
+    }
+
+    /// Lets the rows of templates that a person has marked count as ordinary, and their templates keep their texts.
+    pub fn mark(&mut self, templates: Vec<String>) {
+        self.marked = templates;
     }
 
     /// Where the sessions of the rows are told.
@@ -295,7 +319,8 @@ impl Trainer {
     /// # Errors
     /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` and the watch return.
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
-        let template_of = self.mine(control)?;
+        let marks = marks(&self.options, std::mem::take(&mut self.marked), control)?;
+        let template_of = self.mine(&marks, control)?;
         let template_of = |message: u32| template_of.get(message as usize).copied();
         let sessions = std::mem::take(&mut self.sessions).learn(&self.options, template_of, control)?;
         let rates = std::mem::take(&mut self.rates).learn(self.templates.len(), template_of, control)?;
@@ -347,7 +372,10 @@ impl Trainer {
         match self.options.preset {
             Preset::Default => self.calibrate(&mut baseline, control)?,
             Preset::Seed => {
-                let noise = share(baseline.summary.noise_rows, self.rows);
+                let noise = baseline.templates.iter().zip(&self.seen);
+                let noise = noise.filter(|(template, _)| baseline.labels[template.vector as usize].is_none());
+                let marked: u64 = noise.map(|(_, seen)| seen.marked_rows).sum();
+                let noise = share(baseline.summary.noise_rows - marked, self.rows);
                 (baseline.summary.flagged_share, baseline.summary.flagged_by_content) = (noise, noise);
             }
         }
@@ -355,12 +383,22 @@ impl Trainer {
     }
 
     /// Makes templates of the masked messages, in order of first occurrence; gives the template of each message.
-    fn mine(&mut self, control: &dyn Control) -> Result<Vec<u32>> {
+    fn mine(&mut self, marks: &Marks, control: &dyn Control) -> Result<Vec<u32>> {
+        let (mut scratch, mut steps) = (TemplateScratch::default(), Steps::over_bytes(control));
         if !mines(&self.options) {
+            for (message, seen) in self.templates.iter().zip(&mut self.seen) {
+                steps.pass(1 + message.text.len())?;
+                if marks.find(&message.text, None, &mut scratch).is_some() {
+                    seen.mark(message.rows);
+                }
+            }
             return Ok((0..self.templates.len() as u32).collect());
         }
         let mut miner = Miner::new(kinds(&self.options), self.max_bytes);
-        if let Some(known) = self.known.take() {
+        if self.known.is_some() || !marks.texts().is_empty() {
+            let nothing = || Templates { kinds: kinds(&self.options), ..Templates::default() };
+            let mut known = self.known.take().unwrap_or_else(nothing);
+            known.list.extend(marks.texts().iter().map(|text| MinedTemplate { text: text.clone(), rows: 0 }));
             miner = miner.know(known, control)?;
         }
         let messages = std::mem::take(&mut self.templates);
@@ -372,7 +410,8 @@ impl Trainer {
         let seen = std::mem::take(&mut self.seen);
         let mut place = vec![u32::MAX; templates.list.len()];
         let mut of = Vec::with_capacity(messages.len());
-        for ((message, seen), number) in messages.into_iter().zip(seen).zip(numbers) {
+        for ((message, mut seen), number) in messages.into_iter().zip(seen).zip(numbers) {
+            steps.pass(1 + message.text.len())?;
             let template = number.and_then(|number| found[number as usize]);
             // A message that nothing fits is a template of itself.
             let mut own = u32::MAX;
@@ -380,13 +419,19 @@ impl Trainer {
             if *at == u32::MAX {
                 *at = self.templates.len() as u32;
                 let text = template.map(|template| templates.list[template as usize].text.clone());
-                self.templates.push(Template { text: text.unwrap_or(message.text), rows: 0, vector: 0 });
+                let text = text.unwrap_or_else(|| message.text.clone());
+                self.templates.push(Template { text, rows: 0, vector: 0 });
                 self.seen.push(Seen::default());
             }
             of.push(*at);
             let at = *at as usize;
+            let known = template.map(|_| self.templates[at].text.as_str());
+            if marks.find(&message.text, known, &mut scratch).is_some() {
+                seen.mark(message.rows);
+            }
             self.templates[at].rows += message.rows;
             self.seen[at].error_rows += seen.error_rows;
+            self.seen[at].marked_rows += seen.marked_rows;
             self.seen[at].folds |= seen.folds;
         }
         Ok(of)
@@ -434,10 +479,12 @@ impl Trainer {
         let mut seen_elsewhere = 0;
         let mut held: Vec<Vec<usize>> = vec![Vec::new(); FOLDS as usize];
         for (at, (template, seen)) in baseline.templates.iter().zip(&self.seen).enumerate() {
-            let ordinary = template.rows - seen.error_rows;
+            // What a person has marked passes, and so is not strange at all.
+            seen_elsewhere += seen.marked_rows;
+            let open = seen.open_rows(template);
             if seen.folds.count_ones() > 1 {
-                seen_elsewhere += ordinary;
-            } else if ordinary > 0 {
+                seen_elsewhere += open;
+            } else if open > 0 {
                 held[seen.folds.trailing_zeros() as usize].push(at);
             }
         }
@@ -457,7 +504,7 @@ impl Trainer {
         let flagged = |(template, seen): (&Template, &Seen)| {
             let noise = baseline.labels[template.vector as usize].is_none();
             let strange = if noise { noise_strangeness(template.rows) } else { 0.0 };
-            if strange > baseline.threshold { template.rows } else { seen.error_rows }
+            if strange > baseline.threshold { template.rows - seen.marked_rows } else { seen.error_rows }
         };
         let flagged: u64 = baseline.templates.iter().zip(&self.seen).map(flagged).sum();
         baseline.summary.flagged_share = share(flagged, self.rows);
@@ -472,6 +519,15 @@ impl Trainer {
 /// meant as it is.
 pub(crate) fn mines(options: &DetectorOptions) -> bool {
     options.preset == Preset::Default && options.vectorizer.masks != Masks::None
+}
+
+/// Marked templates in terms of a detector's options.
+pub(crate) fn marks(
+    options: &DetectorOptions,
+    templates: Vec<String>,
+    control: &dyn Control,
+) -> Result<Marks> {
+    Marks::new(templates, mines(options).then(|| kinds(options)), control)
 }
 
 /// Names of the user's masks.
@@ -591,7 +647,7 @@ impl Folds {
         for group in held.chunks(step) {
             control.poll()?;
             let template = &baseline.templates[group[0]];
-            let rows: u64 = group.iter().map(|&at| baseline.templates[at].rows - seen[at].error_rows).sum();
+            let rows: u64 = group.iter().map(|&at| seen[at].open_rows(&baseline.templates[at])).sum();
             let (known, known_squared, unseen) =
                 self.split(baseline, baseline.vectors.row(template.vector as usize), only);
             let nearest = index

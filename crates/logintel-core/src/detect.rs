@@ -120,6 +120,14 @@ impl Scratch {
             core: NeighborScratch::default(),
         }
     }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        self.text.watch()
+    }
+
+    pub(crate) fn template(&mut self) -> &mut TemplateScratch {
+        &mut self.template
+    }
 }
 
 /// A line against the templates of training.
@@ -235,6 +243,11 @@ impl Detector {
     /// The text of a template of training.
     pub fn template(&self, number: u32) -> Option<&str> {
         self.baseline.templates.get(number as usize).map(|template| template.text.as_str())
+    }
+
+    /// How it was trained.
+    pub fn options(&self) -> &DetectorOptions {
+        &self.baseline.options
     }
 
     /// What judges whole sessions; `None` where training saw none.
@@ -363,7 +376,7 @@ impl Detector {
         !spared && level.is_some_and(|level| error_level(options, level))
     }
 
-    /// The template of a masked message, if training saw it.
+    /// Number of the template of a masked message, if training saw it.
     fn find(&self, masked: &str, scratch: &mut Scratch) -> Option<u32> {
         match &self.templates {
             Lookup::ByText(table) => {
@@ -372,6 +385,11 @@ impl Detector {
             }
             Lookup::Mined(matcher) => matcher.find(masked, &mut scratch.template),
         }
+    }
+
+    /// The template of a masked message, if training saw it.
+    pub(crate) fn known(&self, masked: &str, scratch: &mut Scratch) -> Option<&str> {
+        self.find(masked, scratch).map(|at| self.baseline.templates[at as usize].text.as_str())
     }
 
     /// What is vectorised of a masked message.

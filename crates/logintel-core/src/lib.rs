@@ -30,6 +30,7 @@
 //! | [`dbscan`] | which rows are dense together, at one distance |
 //! | [`hdbscan`] | which rows are dense together, at whatever distance suits them |
 //! | [`template`] | which lines were written by one statement of a program |
+//! | [`marks`] | which templates has a person said are ordinary |
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
 //! | `calibration` | from which strangeness on is a row flagged |
@@ -39,6 +40,7 @@
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
 //! | [`drift`] | how far has what comes in moved from what training saw, and may a newer model take over |
+//! | [`feedback`] | what people say about it |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 
@@ -54,12 +56,14 @@ pub mod detect;
 pub mod distinct;
 pub mod drift;
 pub mod error;
+pub mod feedback;
 pub mod hdbscan;
 pub mod incident;
 pub mod limits;
 pub mod line;
 pub mod literal;
 mod lookup;
+pub mod marks;
 pub mod mask;
 pub mod neighbors;
 pub mod ngram;

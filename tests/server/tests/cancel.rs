@@ -12,7 +12,7 @@ const POINTS: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(8);
 
 /// What is cancelled: a name, what is done before, the statement.
-const WORK: [(&str, &str, &str); 19] = [
+const WORK: [(&str, &str, &str); 20] = [
     (
         "tfidf_fit",
         "",
@@ -92,6 +92,7 @@ const WORK: [(&str, &str, &str); 19] = [
     ),
     ("train", "", "SELECT logintel.train('app')"),
     ("score_history", "", "SELECT logintel.score_history('app')"),
+    ("compare_models", "", "SELECT count(*) FROM logintel.compare_models('app', 1, 1)"),
 ];
 
 /// Runs the statement and cancels it after a while: how long it then took to end, if it had not ended before.

@@ -274,6 +274,95 @@ fn an_activated_version_holds_from_the_next_statement_on() {
 }
 
 #[test]
+fn a_mark_holds_from_the_next_statement_on() {
+    let db = watched(Cluster::shared(), "concurrency_marks");
+    let mut admin = db.client();
+    let anomalies = "SELECT count(*) FROM logintel.anomalies";
+    let mark = |text: &str| {
+        format!(
+            "SELECT logintel.mark_normal(min(anomaly_id)) FROM logintel.anomalies WHERE message LIKE '{text}%'"
+        )
+    };
+    for table in ["app_log", "other_log"] {
+        let mut open = db.client();
+        let prepared = open
+            .prepare(&format!("INSERT INTO {table} (ts, level, message) VALUES (now(), 'ERROR', $1)"))
+            .unwrap();
+        let mut flagged = |message: &str| {
+            let before = open.count(anomalies);
+            open.execute(&prepared, &[&message]).unwrap();
+            open.count(anomalies) - before
+        };
+        let (door, gate) = (format!("door of {table} number 7 is open"), format!("gate of {table} is shut"));
+        assert_eq!((flagged(&door), flagged(&gate)), (1, 1));
+        admin.ask(&mark("door"));
+        assert_eq!((flagged(&door), flagged(&gate)), (0, 1));
+        assert_eq!(flagged(&door.replace('7', "8")), 0);
+        admin.ask(&mark("gate"));
+        assert_eq!((flagged(&door), flagged(&gate)), (0, 0));
+        // A model that is activated is overruled by the same marks, in the same statements.
+        let detector = table.trim_end_matches("_log");
+        admin.ask(&format!("SELECT logintel.train('{detector}')"));
+        assert_eq!((flagged(&door), flagged(&gate)), (0, 0));
+        admin.ask("SELECT logintel.unmark_normal(detector, template) FROM logintel.normal_templates WHERE template LIKE 'gate%'");
+        assert_eq!((flagged(&door), flagged(&gate)), (0, 1));
+        admin.ask("DELETE FROM logintel.anomalies");
+    }
+    assert_eq!(admin.ask("SELECT count(*) FROM logintel.scoring_failures"), "0");
+
+    // Repeatable read: what the transaction saw first, to its end, whether it had asked for marks or not.
+    admin.ask("INSERT INTO app_log (ts, level, message) VALUES (now(), 'ERROR', 'lamp 1 is out'), (now(), 'ERROR', 'fan 1 is out')");
+    let lamp = "SELECT is_anomaly FROM logintel.detect('app', 'lamp 2 is out', 'ERROR')";
+    let fan = "SELECT is_anomaly FROM logintel.detect('app', 'fan 2 is out', 'ERROR')";
+    let mut open = db.client();
+    open.ask("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    assert_eq!(open.ask("SELECT is_anomaly FROM logintel.detect('app', 'user 7 logged in', 'INFO')"), "f");
+    admin.ask(&mark("lamp"));
+    assert_eq!(open.ask(lamp), "t");
+    open.ask("COMMIT");
+    assert_eq!(open.ask(lamp), "f");
+    open.ask("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    assert_eq!((open.ask(lamp), open.ask(fan)), ("f".into(), "t".into()));
+    admin.ask(&mark("fan"));
+    assert_eq!((open.ask(lamp), open.ask(fan)), ("f".into(), "t".into()));
+    open.ask("COMMIT");
+    assert_eq!((open.ask(lamp), open.ask(fan)), ("f".into(), "f".into()));
+}
+
+#[test]
+fn marks_made_at_the_same_time_all_hold() {
+    let db = watched(Cluster::shared(), "concurrency_marking");
+    let db = &db;
+    db.execute("INSERT INTO app_log (ts, level, message) SELECT now(), 'ERROR', repeat('x', i) || ' gave up' FROM generate_series(1, 60) AS i");
+    let mut open = db.client();
+    let flagged = "SELECT count(*) FROM generate_series(1, 60) AS i, logintel.detect('app', repeat('x', i) || ' gave up', 'ERROR') AS d WHERE d.is_anomaly";
+    assert_eq!(open.count(flagged), 60);
+    thread::scope(|scope| {
+        for client in 0..6 {
+            scope.spawn(move || {
+                let mut session = db.client();
+                for round in 1..=10 {
+                    session.ask(&format!(
+                        "SELECT logintel.mark_normal(anomaly_id) FROM logintel.anomalies WHERE length(message) = {} + length(' gave up')",
+                        client * 10 + round
+                    ));
+                }
+            });
+        }
+        // Those that are done hold meanwhile, and stay.
+        let mut left = 60;
+        eventually("all are marked", || {
+            let now = open.count(flagged);
+            assert!(now <= left, "{now} after {left}");
+            left = now;
+            (left == 0).then_some(())
+        });
+    });
+    assert_eq!(db.client().count("SELECT count(*) FROM logintel.normal_templates"), 60);
+    assert_eq!(db.cluster().log_lines(&["deadlock detected"]), 0);
+}
+
+#[test]
 fn maintenance_calls_wait_for_each_other() {
     let db = watched(Cluster::shared(), "concurrency_maintenance");
     let db = &db;

@@ -107,6 +107,18 @@ fn everything(encoding: &str) {
     assert_eq!(superuser.count("SELECT count(*) FROM logintel.scoring_failures"), 0);
     assert_eq!(session.count(&format!("SELECT logintel.score_history({detector})")), 203);
     assert_eq!(session.count(&format!("SELECT count(message || template || coalesce(component, '')) FROM logintel.log_timeline({detector})")), 203);
+    // What is marked is found again.
+    let is_flagged = format!("SELECT (logintel.detect({detector}, {strange}, 'ERROR')).is_anomaly");
+    assert_eq!(session.ask(&is_flagged), "t");
+    session.ask("SELECT logintel.mark_normal(min(anomaly_id)) FROM logintel.anomalies");
+    assert_eq!(session.ask(&is_flagged), "f");
+    assert_eq!(
+        session.ask(&format!(
+            "SELECT bool_and(logintel.unmark_normal({detector}, template)) FROM logintel.normal_templates"
+        )),
+        "t"
+    );
+    assert_eq!(session.ask(&is_flagged), "t");
 
     // Names of columns and keys of jsonb.
     let odd = text_of;

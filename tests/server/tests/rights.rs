@@ -73,6 +73,7 @@ fn who_may_do_what() {
         ("SELECT * FROM logintel.models", 'r'),
         ("SELECT * FROM logintel.anomalies", 'r'),
         ("SELECT * FROM logintel.incidents", 'r'),
+        ("SELECT * FROM logintel.normal_templates", 'r'),
         ("SELECT * FROM logintel.logs", 'r'),
         ("SELECT * FROM logintel.scoring_errors", 'r'),
         ("SELECT * FROM logintel.drift, logintel.retrainings", 'r'),
@@ -90,12 +91,18 @@ fn who_may_do_what() {
         ("SELECT logintel.log_embed('app', 'x')", 'o'),
         ("SELECT * FROM logintel.log_timeline('app') LIMIT 1", 'o'),
         ("SELECT * FROM logintel.measure_drift('app') LIMIT 1", 'o'),
+        ("SELECT * FROM logintel.compare_models('app', 1, 1)", 'o'),
+        ("SELECT logintel.mark_normal(1)", 'o'),
+        ("SELECT logintel.mark_incident_normal(2)", 'o'),
+        ("SELECT logintel.unmark_normal('app', 'x')", 'o'),
         ("SELECT logintel.train('app')", 'o'),
         ("SELECT logintel.activate_model('app', 1)", 'o'),
         ("SELECT logintel.score_history('app')", 'o'),
         ("SELECT logintel.alter_detector('app', '{}')", 'o'),
         ("SELECT logintel.unwatch('app')", 'o'),
         ("SELECT logintel.drop_detector('app')", 'o'),
+        ("SELECT logintel.mark_normal(4)", 'a'),
+        ("SELECT logintel.mark_incident_normal(1)", 'a'),
         ("CALL logintel.run_maintenance()", 'a'),
         ("SELECT * FROM logintel.worker_state()", 'a'),
         ("SELECT * FROM logintel.model_versions", 'a'),
@@ -106,6 +113,7 @@ fn who_may_do_what() {
         ("DELETE FROM logintel.incidents", 's'),
         ("DELETE FROM logintel.drift", 's'),
         ("UPDATE logintel.retrainings SET attempted_at = '-infinity'", 's'),
+        ("DELETE FROM logintel.normal_templates", 's'),
         ("UPDATE logintel.model_versions SET artifact = ''", 's'),
         ("INSERT INTO logintel.logs (message, is_anomaly) VALUES ('m', false)", 's'),
         ("INSERT INTO logintel.logs (message, recorded_at) VALUES ('m', now() - interval '1 day')", 's'),
@@ -170,7 +178,8 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) FROM logintel.incident_timeline_v WHERE detector = 'app'),
                 (SELECT count(*) > 0 FROM logintel.cluster_summary_v WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.component_health_v WHERE detector = 'app'),
-                (SELECT count(*) FROM logintel.scoring_errors WHERE detector = 'app')",
+                (SELECT count(*) FROM logintel.scoring_errors WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app')",
     )
 }
 
@@ -178,7 +187,12 @@ fn seen(db: &Database, role: &str) -> String {
 fn copies_are_shown_to_those_who_may_read_the_log() {
     let db = database("rights_copies");
     db.execute("INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 1, '22007', 'a secret')");
-    let (nothing, all) = ("0|0|0|0|f|0|0", "3|1|1|1|t|1|1");
+    db.client_as("r_owner").ask("SELECT logintel.mark_normal(1)");
+    assert_eq!(
+        db.client().ask("SELECT detector, template, marked_by FROM logintel.normal_templates"),
+        "app|secret <*>|r_owner"
+    );
+    let (nothing, all) = ("0|0|0|0|f|0|0|0", "3|1|1|1|t|1|1|1");
     let is_seen = |expected: [&str; 4]| {
         let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
         for (role, expected) in roles.iter().zip(expected) {
@@ -233,9 +247,15 @@ fn a_detector_needs_the_rights_of_its_owner() {
         }
     }
     // Others' detectors: neither changed nor fed.
-    for call in
-        ["train('app')", "watch('app')", "drop_detector('app')", "alter_detector('app', new_name => 'x')"]
-    {
+    for call in [
+        "train('app')",
+        "watch('app')",
+        "drop_detector('app')",
+        "alter_detector('app', new_name => 'x')",
+        "mark_normal(1)",
+        "mark_incident_normal(2)",
+        "unmark_normal('app', 'x')",
+    ] {
         let (state, message) = mallory.refusal(&format!("SELECT logintel.{call}"));
         assert_eq!((state.as_str(), message.as_str()), (DENIED, "must be owner of detector \"app\""));
     }

@@ -76,6 +76,11 @@ impl Alarm {
         matches!(self.trouble, Trouble::Spike { .. })
     }
 
+    /// Whether it is a template's.
+    pub fn is_of_template(&self) -> bool {
+        matches!(self.key, Key::Template(_) | Key::Unseen(_))
+    }
+
     /// What broke its record, in place of a template; `None` where it is a template.
     pub fn subject(&self, model: &RateModel) -> Option<String> {
         let what = match self.trouble {
