@@ -9,7 +9,8 @@
 //! Calibration is cross-conformal (Vovk 2015): rows fall into [`FOLDS`] folds by a hash of their number; a row
 //! whose template occurs in other folds too is not strange at all, any other is measured against a model
 //! without its fold. The threshold is the quantile of these measures that lets `false_alarm_rate` of them pass
-//! it, as near to flagging exactly what was never seen as history's standard error allows.
+//! it, as near to flagging exactly what was never seen as history's standard error allows. Each profile has one of its own
+//! ([`crate::profile`]).
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -17,8 +18,8 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use crate::artifact::{Artifact, corrupt};
-use crate::calibration::{share, splitmix, thin, threshold};
-use crate::config::{DetectorOptions, Preset, SeverityOverride};
+use crate::calibration::{Calibration, share, splitmix};
+use crate::config::{Column, DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Control, Steps, Watch};
 use crate::counts::TermCounts;
 use crate::dbscan::{CoreRows, Dbscan};
@@ -27,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::line::Line;
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
+use crate::profile::{Choice, ENOUGH_BEYOND, Key, Profile, REST, SEEN_ELSEWHERE, Tally};
 use crate::scale::{ColumnScale, StandardScaler, scale};
 use crate::session::{MAX_SESSION_TEMPLATES, SessionLog, SessionModel};
 use crate::severity::is_error;
@@ -101,10 +103,9 @@ pub struct Baseline {
     pub scales: Vec<ColumnScale>,
     /// Mean of the vectors of all rows that are not noise, for the seed's preset.
     pub centroid: Option<(Vec<u32>, Vec<f32>)>,
-    /// Strangeness of held-back ordinary rows, ascending, and how many rows have it.
-    pub calibration: Vec<(f64, u64)>,
-    /// Strangeness above which a row is flagged.
-    pub threshold: f64,
+    /// How strange held-back ordinary rows are, and what else is ordinary for some lines alone. The first is that of all
+    /// lines that no other decides.
+    pub profiles: Vec<Profile>,
     /// Figures.
     pub summary: Summary,
     /// Whole sessions; `None` where history had none.
@@ -131,8 +132,10 @@ impl Artifact for Baseline {
         if self.labels.iter().flatten().any(|&label| label >= self.summary.clusters) {
             return Err(corrupt::<Self>("a label without cluster"));
         }
-        let ascending = self.calibration.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        if self.threshold.is_nan() || !ascending || self.calibration.iter().any(|(value, _)| value.is_nan()) {
+        if self.profiles.first().is_none_or(|first| !first.is_rest())
+            || self.profiles[1..].iter().any(Profile::is_rest)
+            || !self.profiles.iter().all(|profile| profile.is_valid(self.templates.len()))
+        {
             return Err(corrupt::<Self>("the calibration is out of order"));
         }
         if let Some(sessions) = &self.sessions {
@@ -171,8 +174,8 @@ pub struct Trainer {
     counts: TermCounts,
     /// Distinct masked messages in order of first occurrence, until [`Self::mine`] makes templates of them.
     templates: Vec<Template>,
-    /// Of each, rows that the level alone flags, and the folds it occurs in.
-    seen: Vec<Seen>,
+    /// Where and how often each occurs.
+    tally: Tally,
     table: HashTable<u32>,
     /// Templates of an earlier training.
     known: Option<Templates>,
@@ -182,12 +185,6 @@ pub struct Trainer {
     overflow_rows: u64,
     error_rows: u64,
     sessions: SessionLog,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    error_rows: u64,
-    folds: u16,
 }
 
 impl Trainer {
@@ -200,7 +197,7 @@ impl Trainer {
             options: options.clone(),
             counts: TermCounts::new(&options.vectorizer, max_bytes, watch)?,
             templates: Vec::new(),
-            seen: Vec::new(),
+            tally: Tally::new(profile_columns(options)),
             table: HashTable::new(),
             known: None,
             text_bytes: 0,
@@ -236,7 +233,7 @@ impl Trainer {
         let masked = masked_head(&tokenizer, line.message, &self.counts.watch())?;
         let masked = &*masked;
         let error = line.level.is_some_and(|level| overrides(&self.options, level));
-        let fold = 1u16 << (splitmix(self.rows) % u64::from(FOLDS));
+        let fold = (splitmix(self.rows) % u64::from(FOLDS)) as u32;
         self.rows += 1;
         self.error_rows += u64::from(error);
         let hash = HASHER.hash_one(masked);
@@ -248,8 +245,8 @@ impl Trainer {
             return Ok(None);
         };
         self.templates[at].rows += 1;
-        self.seen[at].error_rows += u64::from(error);
-        self.seen[at].folds |= fold;
+        self.tally.add(at as u32, line, fold, error);
+        self.check_memory()?;
         Ok(Some(at as u32))
     }
 
@@ -259,18 +256,19 @@ impl Trainer {
             return Ok(None);
         }
         self.text_bytes += masked.len() as u64 + 64;
-        if self.text_bytes > self.max_bytes / 4 {
-            return Err(Error::Memory {
-                what: "the templates",
-                needed: self.text_bytes * 4,
-                allowed: self.max_bytes,
-            });
-        }
+        self.check_memory()?;
         self.templates.push(Template { text: masked.to_owned(), rows: 0, vector: 0 });
-        self.seen.push(Seen::default());
         let templates = &self.templates;
         self.table.insert_unique(hash, at as u32, |&i| HASHER.hash_one(templates[i as usize].text.as_str()));
         Ok(Some(at))
+    }
+
+    fn check_memory(&self) -> Result<()> {
+        let needed = (self.text_bytes + self.tally.bytes()) * 4;
+        if needed > self.max_bytes {
+            return Err(Error::Memory { what: "the templates", needed, allowed: self.max_bytes });
+        }
+        Ok(())
     }
 
     /// Learns what is ordinary.
@@ -279,6 +277,9 @@ impl Trainer {
     /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` and the watch return.
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
         let template_of = self.mine(control)?;
+        let Choice { keys, of_group } =
+            self.tally.profiles(ENOUGH_BEYOND / self.options.false_alarm_rate, control)?;
+        self.tally.renumber(&template_of, &of_group, control)?;
         let template_of = |message: u32| template_of.get(message as usize).copied();
         let sessions = std::mem::take(&mut self.sessions).learn(&self.options, template_of, control)?;
         let model = self.fit(control)?;
@@ -320,14 +321,17 @@ impl Trainer {
             core,
             scales,
             centroid,
-            calibration: Vec::new(),
-            threshold: 0.0,
+            profiles: Vec::new(),
             summary,
             sessions,
         };
         match self.options.preset {
-            Preset::Default => self.calibrate(&mut baseline, control)?,
-            Preset::Seed => baseline.summary.flagged_share = share(baseline.summary.noise_rows, self.rows),
+            Preset::Default => self.calibrate(&mut baseline, keys, control)?,
+            Preset::Seed => {
+                let flagged_share = share(baseline.summary.noise_rows, self.rows);
+                baseline.summary.flagged_share = flagged_share;
+                baseline.profiles.push(Profile { rows: self.rows, flagged_share, ..Profile::default() });
+            }
         }
         Ok(baseline)
     }
@@ -347,10 +351,9 @@ impl Trainer {
             numbers.push(miner.add(&message.text, message.rows, control)?);
         }
         let Mined { templates, of: found } = miner.finish(control)?;
-        let seen = std::mem::take(&mut self.seen);
         let mut place = vec![u32::MAX; templates.list.len()];
         let mut of = Vec::with_capacity(messages.len());
-        for ((message, seen), number) in messages.into_iter().zip(seen).zip(numbers) {
+        for (message, number) in messages.into_iter().zip(numbers) {
             let template = number.and_then(|number| found[number as usize]);
             // A message that nothing fits is a template of itself.
             let mut own = u32::MAX;
@@ -359,13 +362,9 @@ impl Trainer {
                 *at = self.templates.len() as u32;
                 let text = template.map(|template| templates.list[template as usize].text.clone());
                 self.templates.push(Template { text: text.unwrap_or(message.text), rows: 0, vector: 0 });
-                self.seen.push(Seen::default());
             }
             of.push(*at);
-            let at = *at as usize;
-            self.templates[at].rows += message.rows;
-            self.seen[at].error_rows += seen.error_rows;
-            self.seen[at].folds |= seen.folds;
+            self.templates[*at as usize].rows += message.rows;
         }
         Ok(of)
     }
@@ -406,42 +405,97 @@ impl Trainer {
         Ok(rows)
     }
 
-    /// Measures held-back ordinary rows and sets the threshold.
-    fn calibrate(&self, baseline: &mut Baseline, control: &dyn Control) -> Result<()> {
-        let mut measured: Vec<(f64, u64)> = Vec::new();
-        let mut seen_elsewhere = 0;
+    /// Measures held-back ordinary rows and sets the thresholds.
+    fn calibrate(&self, baseline: &mut Baseline, keys: Vec<Key>, control: &dyn Control) -> Result<()> {
+        let strange = self.measure(baseline, control)?;
+        let mut steps = Steps::new(control);
+        let mut all = Vec::new();
+        let mut measured = vec![Vec::new(); keys.len()];
+        let mut profiles: Vec<Profile> =
+            keys.into_iter().map(|key| Profile { key, ..Profile::default() }).collect();
+        for cell in self.tally.cells() {
+            steps.pass(1)?;
+            let (profile, value) = (&mut profiles[cell.group as usize], strange[cell.message as usize]);
+            profile.rows += cell.rows;
+            all.push((value, cell.ordinary()));
+            // A model without the only fold of the profile that has the template knows it from elsewhere, if at all.
+            let is_new = !profile.is_rest() && cell.folds.count_ones() == 1;
+            let value = if is_new { value.max(SEEN_ELSEWHERE) } else { value };
+            measured[cell.group as usize].push((value, cell.ordinary()));
+            if !profile.is_rest() {
+                profile.templates.push(cell.message);
+            }
+        }
+        let rate = self.options.false_alarm_rate;
+        let all = Calibration::new(all, rate, SEEN_ONCE);
+        baseline.summary.calibration_rows = all.rows();
+        let is_enough = |calibration: &Calibration| calibration.rows() as f64 * rate >= 1.0;
+        for (profile, measured) in profiles.iter_mut().zip(measured) {
+            profile.templates.sort_unstable();
+            profile.calibration = Calibration::new(measured, rate, SEEN_ONCE);
+            if !is_enough(&profile.calibration) {
+                profile.calibration = all.clone();
+            }
+            // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
+            if !is_enough(&profile.calibration) {
+                profile.calibration.threshold = SEEN_ONCE;
+            }
+        }
+        // Templates that are no profile's own are in the rest.
+        profiles[REST as usize].rows += self.overflow_rows;
+        let mut flagged = vec![0u64; profiles.len()];
+        for cell in self.tally.cells() {
+            steps.pass(1)?;
+            let template = &baseline.templates[cell.message as usize];
+            let noise = baseline.labels[template.vector as usize].is_none();
+            let strange = if noise { noise_strangeness(template.rows) } else { 0.0 };
+            let is_beyond = strange > profiles[cell.group as usize].calibration.threshold;
+            flagged[cell.group as usize] += if is_beyond { cell.rows } else { cell.error_rows };
+        }
+        for (profile, &flagged) in profiles.iter_mut().zip(&flagged) {
+            profile.flagged_share = share(flagged, profile.rows);
+        }
+        baseline.summary.flagged_share = share(flagged.iter().sum(), self.rows);
+        baseline.profiles = profiles;
+        Ok(())
+    }
+
+    /// How strange the held-back rows of each template are.
+    fn measure(&self, baseline: &Baseline, control: &dyn Control) -> Result<Vec<f64>> {
+        let mut strange = vec![0.0; baseline.templates.len()];
+        let mut seen = vec![Seen::default(); baseline.templates.len()];
+        let mut steps = Steps::new(control);
+        for cell in self.tally.cells() {
+            steps.pass(1)?;
+            let seen = &mut seen[cell.message as usize];
+            seen.ordinary += cell.ordinary();
+            seen.folds |= cell.folds;
+        }
         let mut held: Vec<Vec<usize>> = vec![Vec::new(); FOLDS as usize];
-        for (at, (template, seen)) in baseline.templates.iter().zip(&self.seen).enumerate() {
-            let ordinary = template.rows - seen.error_rows;
-            if seen.folds.count_ones() > 1 {
-                seen_elsewhere += ordinary;
-            } else if ordinary > 0 {
+        for (at, seen) in seen.iter().enumerate() {
+            if seen.folds.count_ones() == 1 && seen.ordinary > 0 {
                 held[seen.folds.trailing_zeros() as usize].push(at);
             }
         }
-        measured.push((0.0, seen_elsewhere));
-        let folds = Folds::new(baseline, &self.seen, control)?;
+        let folds = Folds::new(baseline, &seen, control)?;
         for (fold, held) in held.iter().enumerate() {
             control.progress("calibration", fold as u64, u64::from(FOLDS));
-            folds.measure(baseline, fold, held, &self.seen, &mut measured, control)?;
+            folds.measure(baseline, fold, held, &mut strange, control)?;
         }
-        measured.retain(|&(_, rows)| rows > 0);
-        measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        baseline.summary.calibration_rows = measured.iter().map(|(_, rows)| rows).sum();
-        let rate = self.options.false_alarm_rate;
-        // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
-        let is_enough = baseline.summary.calibration_rows as f64 * rate >= 1.0;
-        baseline.threshold = if is_enough { threshold(&measured, rate, SEEN_ONCE) } else { SEEN_ONCE };
-        let flagged = |(template, seen): (&Template, &Seen)| {
-            let noise = baseline.labels[template.vector as usize].is_none();
-            let strange = if noise { noise_strangeness(template.rows) } else { 0.0 };
-            if strange > baseline.threshold { template.rows } else { seen.error_rows }
-        };
-        let flagged: u64 = baseline.templates.iter().zip(&self.seen).map(flagged).sum();
-        baseline.summary.flagged_share = share(flagged, self.rows);
-        baseline.calibration = thin(&measured);
-        Ok(())
+        Ok(strange)
     }
+}
+
+/// Where a template occurs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    ordinary: u64,
+    folds: u16,
+}
+
+/// Columns that profiles are made of: the prototype had none.
+pub(crate) fn profile_columns(options: &DetectorOptions) -> &[Column] {
+    if options.preset == Preset::Seed { &[] } else { &options.profiles }
 }
 
 /// Whether lines are told apart by mined templates: the prototype had none, and where nothing is masked a message is
@@ -546,8 +600,7 @@ impl Folds {
         baseline: &Baseline,
         fold: usize,
         held: &[usize],
-        seen: &[Seen],
-        measured: &mut Vec<(f64, u64)>,
+        strange: &mut [f64],
         control: &dyn Control,
     ) -> Result<()> {
         if held.is_empty() {
@@ -567,13 +620,13 @@ impl Folds {
         for group in held.chunks(step) {
             control.poll()?;
             let template = &baseline.templates[group[0]];
-            let rows: u64 = group.iter().map(|&at| baseline.templates[at].rows - seen[at].error_rows).sum();
             let (known, known_squared, unseen) =
                 self.split(baseline, baseline.vectors.row(template.vector as usize), only);
             let nearest = index
                 .nearest(known.as_ref(), &mut scratch)?
                 .map_or(1.0, |Neighbor { distance, .. }| distance);
-            measured.push((SEEN_ONCE + extended_distance(nearest, known_squared, unseen), rows));
+            let distance = extended_distance(nearest, known_squared, unseen);
+            group.iter().for_each(|&at| strange[at] = SEEN_ONCE + distance);
         }
         Ok(())
     }
@@ -617,6 +670,11 @@ pub struct Cluster<'a> {
 }
 
 impl Baseline {
+    /// Strangeness above which a line is flagged that no profile but the first decides.
+    pub fn threshold(&self) -> f64 {
+        self.profiles.first().map_or(0.0, |rest| rest.calibration.threshold)
+    }
+
     /// The clusters, by number.
     pub fn clusters(&self) -> Vec<Cluster<'_>> {
         let mut clusters: Vec<(Cluster<'_>, u64)> = (0..self.summary.clusters)

@@ -4,6 +4,50 @@
 /// Most distinct values of the calibration kept.
 const MAX_CALIBRATION: usize = 4096;
 
+/// How strange held-back ordinary rows of one kind are: what their scores and their limit follow from.
+#[derive(Debug, Clone, Default, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Calibration {
+    /// Strangeness, ascending, and how many rows have it.
+    values: Vec<(f64, u64)>,
+    rows: u64,
+    /// Strangeness above which a row is flagged.
+    pub threshold: f64,
+}
+
+impl Calibration {
+    /// From the strangeness of rows, in any order, and how many have it: see [`threshold`].
+    pub(crate) fn new(mut measured: Vec<(f64, u64)>, rate: f64, natural: f64) -> Self {
+        measured.retain(|&(_, rows)| rows > 0);
+        measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let rows = measured.iter().map(|(_, rows)| rows).sum();
+        Calibration { threshold: threshold(&measured, rate, natural), values: thin(&measured), rows }
+    }
+
+    /// Ordinary rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Share of them that is less strange, within `0..=1`.
+    pub fn score(&self, value: f64) -> f64 {
+        share_below(&self.values, self.rows, value)
+    }
+
+    /// Bytes held beside the value itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.len() * 16
+    }
+
+    /// What the rest of the code relies on.
+    pub(crate) fn is_valid(&self) -> bool {
+        let rows = self.values.iter().try_fold(0u64, |sum, (_, rows)| sum.checked_add(*rows));
+        !self.threshold.is_nan()
+            && self.values.windows(2).all(|pair| pair[0].0 < pair[1].0)
+            && self.values.iter().all(|(value, _)| !value.is_nan())
+            && rows == Some(self.rows)
+    }
+}
+
 /// A part of a whole that may be nothing.
 pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }

@@ -32,7 +32,8 @@
 //! | [`template`] | which lines were written by one statement of a program |
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
-//! | `calibration` | from which strangeness on is a row flagged |
+//! | [`calibration`] | from which strangeness on is a row flagged |
+//! | [`profile`] | what is ordinary for one component, one level, one source |
 //! | [`reason`] | what can be strange about a line or a session |
 //! | [`session`] | which whole sessions are ordinary, and how strange is one |
 //! | [`baseline`] | what is ordinary, learnt from history |
@@ -43,7 +44,7 @@
 pub mod accumulate;
 pub mod artifact;
 pub mod baseline;
-mod calibration;
+pub mod calibration;
 pub mod config;
 pub mod control;
 pub mod counts;
@@ -63,6 +64,7 @@ pub mod ngram;
 pub mod options;
 pub mod pattern;
 pub mod pool;
+pub mod profile;
 pub mod reason;
 pub mod scale;
 pub mod session;

@@ -1,0 +1,339 @@
+//! Profiles: a baseline of its own for a component, a level, a source.
+//!
+//! One limit for a whole log lets its chattiest component decide: where one in sixty lines of the kernel is new,
+//! a new line of the mailer must be stranger than those to be flagged, though the mailer never says anything new.
+//! So the rows of history fall into profiles, each calibrated on its own rows alone (Mondrian conformal prediction,
+//! Vovk, Lindsay, Nouretdinov and Gammerman 2003): the rate that was asked for holds in each of them, and a score
+//! says the same in each.
+//!
+//! Every line is decided by exactly one profile, or the rates of several would add up. It is the first of these that has
+//! rows enough: the values of all columns together; the value of the first column; of the second; …; the rest. What
+//! decides a row of training decides an equal line later, and a profile's rows are those that it decides. So
+//! the rows of a component's profile are those whose level is too rare there for one that is closer.
+//!
+//! Beside its limit a profile knows its templates. A template that others write and this profile never did is
+//! strange to it, less so than one that nobody ever wrote ([`SEEN_ELSEWHERE`]). Held-back rows are measured by the
+//! same rule, so that such lines are flagged where they are within the rate, and nowhere else.
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+
+use crate::calibration::Calibration;
+use crate::config::Column;
+use crate::control::{Control, Steps};
+use crate::error::Result;
+use crate::line::Line;
+use crate::table::HASHER;
+
+/// Most profiles of a model; the most frequent ones, where history would make more.
+pub const MAX_PROFILES: usize = 1000;
+/// Rows that a profile's calibration must let pass its limit at the rate that is asked for. So many tell the limit to a third:
+/// a count of ten has a standard deviation of three.
+pub const ENOUGH_BEYOND: f64 = 10.0;
+/// Most bytes of a value that are looked at, as many as an anomaly keeps of it.
+pub const MAX_VALUE: usize = 256;
+/// Most combinations of values in history. Columns with more tell no kinds of lines, and there are no profiles: some that
+/// leave out the values that came late would be calibrated on other rows than they decide.
+const MAX_GROUPS: usize = 1 << 16;
+/// Most pairs of a message and such a combination, likewise.
+const MAX_CELLS: usize = 1 << 20;
+/// Strangeness of a template that training saw, but never in the profile; of one seen in it, it is none.
+pub(crate) const SEEN_ELSEWHERE: f64 = 0.5;
+/// The number of the profile of all lines that have no other.
+pub(crate) const REST: u32 = 0;
+
+/// The values that bring a line into a profile.
+pub type Key = Vec<(Column, String)>;
+
+/// What is ordinary for the lines that a profile decides.
+#[derive(Debug, Clone, Default, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Profile {
+    /// The values of its lines; none for the rest.
+    pub key: Key,
+    /// Rows of training that it decides.
+    pub rows: u64,
+    /// Share of these that the model itself would flag.
+    pub flagged_share: f64,
+    /// How strange they are when held back. Where the rest has too few rows, how strange all of history is.
+    pub calibration: Calibration,
+    /// Templates that occur in its rows, ascending; of the rest none are kept.
+    pub templates: Vec<u32>,
+}
+
+impl Profile {
+    /// Whether this is the one of all lines that have no other.
+    pub fn is_rest(&self) -> bool {
+        self.key.is_empty()
+    }
+
+    /// Strangeness of a template of training for being of other profiles alone.
+    pub(crate) fn strangeness_of(&self, template: u32) -> f64 {
+        let is_own = self.is_rest() || self.templates.binary_search(&template).is_ok();
+        if is_own { 0.0 } else { SEEN_ELSEWHERE }
+    }
+
+    /// What the rest of the code relies on, where there are so many templates.
+    pub(crate) fn is_valid(&self, templates: usize) -> bool {
+        self.calibration.is_valid()
+            && self.templates.is_sorted_by(|a, b| a < b)
+            && self.templates.last().is_none_or(|&last| (last as usize) < templates)
+    }
+
+    /// Estimated bytes in use.
+    pub(crate) fn bytes(&self) -> usize {
+        let key: usize = self.key.iter().map(|(_, value)| value.len() + 32).sum();
+        128 + key + self.templates.len() * 4 + self.calibration.bytes()
+    }
+}
+
+/// As `component=kernel, level=INFO`; nothing for the rest.
+impl std::fmt::Display for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, (column, value)) in self.key.iter().enumerate() {
+            write!(f, "{}{column}={value}", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// The part of a value that is looked at.
+fn head(value: &str) -> &str {
+    &value[..value.floor_char_boundary(MAX_VALUE)]
+}
+
+/// The columns of possible profiles, those that decide first in front.
+fn stages(columns: &[Column]) -> Vec<Vec<Column>> {
+    let all = (columns.len() > 1).then(|| columns.to_vec());
+    all.into_iter().chain(columns.iter().map(|&column| vec![column])).collect()
+}
+
+/// Hash of the values of a line in some columns; `None` if it has not all of them.
+fn hash(columns: &[Column], line: &Line<'_>) -> Option<u64> {
+    columns.iter().try_fold(columns.len() as u64, |hash, &column| {
+        Some(HASHER.hash_one((hash, column as u8, head(line.value(column)?))))
+    })
+}
+
+/// Finds the profile that decides a line.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    stages: Vec<Vec<Column>>,
+    /// Numbers of profiles, by the hash of their values.
+    table: HashTable<u32>,
+}
+
+impl Finder {
+    pub fn new(columns: &[Column], profiles: &[Profile]) -> Self {
+        let mut table = HashTable::with_capacity(profiles.len());
+        let hash_of = |&at: &u32| {
+            let key = &profiles[at as usize].key;
+            let columns: Vec<Column> = key.iter().map(|(column, _)| *column).collect();
+            hash(&columns, &line_of(key)).unwrap_or_default()
+        };
+        for at in (0..profiles.len() as u32).filter(|&at| at != REST) {
+            table.insert_unique(hash_of(&at), at, hash_of);
+        }
+        let stages = if table.is_empty() { Vec::new() } else { stages(columns) };
+        Finder { stages, table }
+    }
+
+    /// The number of the profile that decides a line.
+    #[inline]
+    pub fn find(&self, profiles: &[Profile], line: &Line<'_>) -> u32 {
+        let of_stage = |columns: &Vec<Column>| {
+            let same = |&at: &u32| {
+                let key = &profiles[at as usize].key;
+                let has = |(column, value): &(Column, String)| line.value(*column).map(head) == Some(value);
+                key.len() == columns.len() && key.iter().all(has)
+            };
+            self.table.find(hash(columns, line)?, same).copied()
+        };
+        self.stages.iter().find_map(of_stage).unwrap_or(REST)
+    }
+}
+
+/// A line that has the values of a key.
+fn line_of(key: &Key) -> Line<'_> {
+    let value = |column| key.iter().find(|(other, _)| *other == column).map(|(_, value)| value.as_str());
+    Line {
+        component: value(Column::Component),
+        level: value(Column::Level),
+        source: value(Column::Source),
+        ..Line::default()
+    }
+}
+
+/// Rows of one message, later of one template, and one group, later of one profile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub message: u32,
+    pub group: u32,
+    pub rows: u64,
+    /// Rows that the level alone flags.
+    pub error_rows: u64,
+    /// Folds of the calibration that it occurs in, as bits.
+    pub folds: u16,
+}
+
+impl Cell {
+    /// Rows that tell what is ordinary.
+    pub fn ordinary(&self) -> u64 {
+        self.rows - self.error_rows
+    }
+}
+
+/// Counts rows by message and by the values of their columns.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    columns: Vec<Column>,
+    /// Values of each group, in order of first occurrence. The first has none, and is that of rows that are not told apart.
+    groups: Vec<Vec<Option<String>>>,
+    group_table: HashTable<u32>,
+    cells: Vec<Cell>,
+    table: HashTable<u32>,
+    /// Whether there are more groups or cells than there may be.
+    is_full: bool,
+    bytes: u64,
+}
+
+impl Tally {
+    pub fn new(columns: &[Column]) -> Self {
+        Tally {
+            columns: columns.to_vec(),
+            groups: vec![vec![None; columns.len()]],
+            group_table: HashTable::new(),
+            cells: Vec::new(),
+            table: HashTable::new(),
+            is_full: false,
+            bytes: 0,
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Counts a row of a message in a fold.
+    pub fn add(&mut self, message: u32, line: &Line<'_>, fold: u32, is_error: bool) {
+        let group = self.group(line);
+        let cell = Cell { message, group, rows: 1, error_rows: u64::from(is_error), folds: 1 << fold };
+        self.merge(cell);
+    }
+
+    fn group(&mut self, line: &Line<'_>) -> u32 {
+        let values = |at: usize| line.value(self.columns[at]).map(head);
+        if self.is_full || (0..self.columns.len()).all(|at| values(at).is_none()) {
+            return 0;
+        }
+        let hash = (0..self.columns.len()).fold(0, |hash, at| HASHER.hash_one((hash, values(at))));
+        let same = |&group: &u32| {
+            let group = &self.groups[group as usize];
+            (0..group.len()).all(|at| group[at].as_deref() == values(at))
+        };
+        if let Some(&group) = self.group_table.find(hash, same) {
+            return group;
+        }
+        if self.groups.len() >= MAX_GROUPS || self.cells.len() >= MAX_CELLS {
+            self.is_full = true;
+            return 0;
+        }
+        let group: Vec<Option<String>> =
+            (0..self.columns.len()).map(|at| values(at).map(str::to_owned)).collect();
+        self.bytes += group.iter().map(|value| 32 + value.as_ref().map_or(0, String::len) as u64).sum::<u64>();
+        let number = self.groups.len() as u32;
+        self.groups.push(group);
+        let groups = &self.groups;
+        self.group_table.insert_unique(hash, number, |&group| {
+            groups[group as usize].iter().fold(0, |hash, value| HASHER.hash_one((hash, value.as_deref())))
+        });
+        number
+    }
+
+    /// Adds the rows of a cell to those of the same message and group.
+    fn merge(&mut self, cell: Cell) {
+        let hash = |cell: &Cell| HASHER.hash_one((cell.message, cell.group));
+        let same = |&at: &u32| {
+            let other = &self.cells[at as usize];
+            (other.message, other.group) == (cell.message, cell.group)
+        };
+        if let Some(&at) = self.table.find(hash(&cell), same) {
+            let held = &mut self.cells[at as usize];
+            held.rows += cell.rows;
+            held.error_rows += cell.error_rows;
+            held.folds |= cell.folds;
+            return;
+        }
+        let at = self.cells.len() as u32;
+        self.cells.push(cell);
+        self.bytes += 64;
+        let cells = &self.cells;
+        self.table.insert_unique(hash(&cell), at, |&at| hash(&cells[at as usize]));
+    }
+
+    /// The profiles that history makes, the rest first, where so many ordinary rows are enough for one.
+    pub fn profiles(&self, enough: f64, control: &dyn Control) -> Result<Choice> {
+        let mut steps = Steps::new(control);
+        let mut ordinary = vec![0u64; self.groups.len()];
+        for cell in &self.cells {
+            steps.pass(1)?;
+            ordinary[cell.group as usize] += cell.ordinary();
+        }
+        let mut choice = Choice { keys: vec![Key::new()], of_group: vec![REST; self.groups.len()] };
+        let stages = if self.is_full { Vec::new() } else { stages(&self.columns) };
+        for columns in stages {
+            let places: Vec<usize> =
+                columns.iter().filter_map(|column| self.columns.iter().position(|other| other == column)).collect();
+            let values = |group: usize| -> Option<Vec<&str>> {
+                places.iter().map(|&at| self.groups[group][at].as_deref()).collect()
+            };
+            let mut rows: BTreeMap<Vec<&str>, (u64, Vec<usize>)> = BTreeMap::new();
+            for group in (0..self.groups.len()).filter(|&group| choice.of_group[group] == REST) {
+                steps.pass(1)?;
+                let Some(values) = values(group) else { continue };
+                let (sum, groups) = rows.entry(values).or_default();
+                *sum += ordinary[group];
+                groups.push(group);
+            }
+            let mut rows: Vec<_> = rows.into_iter().filter(|(_, (sum, _))| *sum as f64 >= enough).collect();
+            // Stable: of equally frequent ones, the first by value.
+            rows.sort_by_key(|(_, (sum, _))| std::cmp::Reverse(*sum));
+            rows.truncate(MAX_PROFILES - choice.keys.len());
+            for (values, (_, groups)) in rows {
+                let number = choice.keys.len() as u32;
+                choice.keys.push(columns.iter().copied().zip(values.into_iter().map(str::to_owned)).collect());
+                groups.into_iter().for_each(|group| choice.of_group[group] = number);
+            }
+        }
+        Ok(choice)
+    }
+
+    /// Gives each cell the number of its template in place of its message's, and of its profile in place of its group's.
+    pub fn renumber(&mut self, template_of: &[u32], profile_of: &[u32], control: &dyn Control) -> Result<()> {
+        let mut steps = Steps::new(control);
+        self.table.clear();
+        for mut cell in std::mem::take(&mut self.cells) {
+            steps.pass(1)?;
+            cell.message = template_of[cell.message as usize];
+            cell.group = profile_of[cell.group as usize];
+            self.merge(cell);
+        }
+        Ok(())
+    }
+
+    /// The cells.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+}
+
+/// Which profile decides which group.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// Of each profile.
+    pub keys: Vec<Key>,
+    /// Of each group.
+    pub of_group: Vec<u32>,
+}
