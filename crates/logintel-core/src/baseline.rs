@@ -136,7 +136,7 @@ impl Artifact for Baseline {
             || self.profiles[1..].iter().any(Profile::is_rest)
             || !self.profiles.iter().all(|profile| profile.is_valid(self.templates.len()))
         {
-            return Err(corrupt::<Self>("the calibration is out of order"));
+            return Err(corrupt::<Self>("the profiles are out of order"));
         }
         if let Some(sessions) = &self.sessions {
             sessions.check().map_err(corrupt::<Self>)?;
@@ -405,58 +405,58 @@ impl Trainer {
         Ok(rows)
     }
 
-    /// Measures held-back ordinary rows and sets the thresholds.
+    /// Measures held-back ordinary rows and calibrates the profiles.
     fn calibrate(&self, baseline: &mut Baseline, keys: Vec<Key>, control: &dyn Control) -> Result<()> {
         let strange = self.measure(baseline, control)?;
-        let mut steps = Steps::new(control);
-        let mut all = Vec::new();
-        let mut measured = vec![Vec::new(); keys.len()];
         let mut profiles: Vec<Profile> =
             keys.into_iter().map(|key| Profile { key, ..Profile::default() }).collect();
+        let (mut all, mut measured) = (Vec::new(), vec![Vec::new(); profiles.len()]);
+        let mut steps = Steps::new(control);
         for cell in self.tally.cells() {
             steps.pass(1)?;
-            let (profile, value) = (&mut profiles[cell.group as usize], strange[cell.message as usize]);
-            profile.rows += cell.rows;
+            let (profile, mut value) = (&mut profiles[cell.group as usize], strange[cell.message as usize]);
             all.push((value, cell.ordinary()));
-            // A model without the only fold of the profile that has the template knows it from elsewhere, if at all.
-            let is_new = !profile.is_rest() && cell.folds.count_ones() == 1;
-            let value = if is_new { value.max(SEEN_ELSEWHERE) } else { value };
-            measured[cell.group as usize].push((value, cell.ordinary()));
             if !profile.is_rest() {
                 profile.templates.push(cell.message);
+                // Without its only fold the profile does not know the template; others may.
+                value = value.max(if in_one_fold(cell.folds) { SEEN_ELSEWHERE } else { 0.0 });
             }
+            profile.rows += cell.rows;
+            measured[cell.group as usize].push((value, cell.ordinary()));
         }
+        // Rows whose template was not kept.
+        profiles[REST as usize].rows += self.overflow_rows;
         let rate = self.options.false_alarm_rate;
-        let all = Calibration::new(all, rate, SEEN_ONCE);
-        baseline.summary.calibration_rows = all.rows();
         let is_enough = |calibration: &Calibration| calibration.rows() as f64 * rate >= 1.0;
+        let mut all = Calibration::new(all, rate, SEEN_ONCE);
+        if !is_enough(&all) {
+            // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
+            all.threshold = SEEN_ONCE;
+        }
         for (profile, measured) in profiles.iter_mut().zip(measured) {
             profile.templates.sort_unstable();
-            profile.calibration = Calibration::new(measured, rate, SEEN_ONCE);
-            if !is_enough(&profile.calibration) {
-                profile.calibration = all.clone();
-            }
-            // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
-            if !is_enough(&profile.calibration) {
-                profile.calibration.threshold = SEEN_ONCE;
-            }
+            let own = Calibration::new(measured, rate, SEEN_ONCE);
+            profile.calibration = if is_enough(&own) { own } else { all.clone() };
         }
-        // Templates that are no profile's own are in the rest.
-        profiles[REST as usize].rows += self.overflow_rows;
-        let mut flagged = vec![0u64; profiles.len()];
+        baseline.summary.calibration_rows = all.rows();
+        baseline.profiles = profiles;
+        self.count_flagged(baseline, control)
+    }
+
+    /// Which of its own rows the model would flag.
+    fn count_flagged(&self, baseline: &mut Baseline, control: &dyn Control) -> Result<()> {
+        let mut flagged = vec![0u64; baseline.profiles.len()];
+        let mut steps = Steps::new(control);
         for cell in self.tally.cells() {
             steps.pass(1)?;
-            let template = &baseline.templates[cell.message as usize];
-            let noise = baseline.labels[template.vector as usize].is_none();
-            let strange = if noise { noise_strangeness(template.rows) } else { 0.0 };
-            let is_beyond = strange > profiles[cell.group as usize].calibration.threshold;
+            let threshold = baseline.profiles[cell.group as usize].calibration.threshold;
+            let is_beyond = baseline.strangeness_of(cell.message) > threshold;
             flagged[cell.group as usize] += if is_beyond { cell.rows } else { cell.error_rows };
         }
-        for (profile, &flagged) in profiles.iter_mut().zip(&flagged) {
+        for (profile, &flagged) in baseline.profiles.iter_mut().zip(&flagged) {
             profile.flagged_share = share(flagged, profile.rows);
         }
         baseline.summary.flagged_share = share(flagged.iter().sum(), self.rows);
-        baseline.profiles = profiles;
         Ok(())
     }
 
@@ -473,7 +473,7 @@ impl Trainer {
         }
         let mut held: Vec<Vec<usize>> = vec![Vec::new(); FOLDS as usize];
         for (at, seen) in seen.iter().enumerate() {
-            if seen.folds.count_ones() == 1 && seen.ordinary > 0 {
+            if in_one_fold(seen.folds) && seen.ordinary > 0 {
                 held[seen.folds.trailing_zeros() as usize].push(at);
             }
         }
@@ -518,9 +518,9 @@ fn overrides(options: &DetectorOptions, level: &str) -> bool {
     }
 }
 
-/// Strangeness of a template of training that is in no cluster.
-pub(crate) fn noise_strangeness(rows: u64) -> f64 {
-    if rows <= 1 { SEEN_ONCE } else { 0.0 }
+/// Whether folds, as bits, are one alone.
+fn in_one_fold(folds: u16) -> bool {
+    folds.is_power_of_two()
 }
 
 /// Weighted mean of the rows that are not noise.
@@ -626,7 +626,9 @@ impl Folds {
                 .nearest(known.as_ref(), &mut scratch)?
                 .map_or(1.0, |Neighbor { distance, .. }| distance);
             let distance = extended_distance(nearest, known_squared, unseen);
-            group.iter().for_each(|&at| strange[at] = SEEN_ONCE + distance);
+            for &at in group {
+                strange[at] = SEEN_ONCE + distance;
+            }
         }
         Ok(())
     }
@@ -673,6 +675,13 @@ impl Baseline {
     /// Strangeness above which a line is flagged that no profile but the first decides.
     pub fn threshold(&self) -> f64 {
         self.profiles.first().map_or(0.0, |rest| rest.calibration.threshold)
+    }
+
+    /// Strangeness of a template of training, wherever it occurs.
+    pub(crate) fn strangeness_of(&self, template: u32) -> f64 {
+        let template = &self.templates[template as usize];
+        let is_alone = self.labels[template.vector as usize].is_none() && template.rows <= 1;
+        if is_alone { SEEN_ONCE } else { 0.0 }
     }
 
     /// The clusters, by number.

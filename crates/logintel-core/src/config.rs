@@ -241,8 +241,7 @@ fn rate(name: &str, value: &Value) -> Result<f64> {
 }
 
 fn profiles(name: &str, value: &Value) -> Result<Vec<Column>> {
-    let known =
-        [("component", Column::Component), ("level", Column::Level), ("source", Column::Source)];
+    let known = [("component", Column::Component), ("level", Column::Level), ("source", Column::Source)];
     let given = value
         .as_array()
         .ok_or_else(|| invalid(name, "it must be a list of \"component\", \"level\", \"source\""))?;

@@ -6,8 +6,8 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use crate::baseline::{
-    Baseline, SEEN_ONCE, extended_distance, kinds, masked_head, mines, noise_strangeness, profile_columns,
-    to_cluster_space, unseen_part, unseen_squared,
+    Baseline, SEEN_ONCE, extended_distance, kinds, masked_head, mines, profile_columns, to_cluster_space,
+    unseen_part, unseen_squared,
 };
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Control, Steps, Watch};
@@ -161,16 +161,7 @@ impl Detector {
         let profiles = Finder::new(profile_columns(&baseline.options), &baseline.profiles);
         let sessions = baseline.sessions.take();
         let sessions = sessions.map(|model| SessionDetector::new(model, &watch)).transpose()?;
-        Ok(Detector {
-            baseline,
-            vectorizer,
-            templates,
-            representative,
-            index,
-            core,
-            profiles,
-            sessions,
-        })
+        Ok(Detector { baseline, vectorizer, templates, representative, index, core, profiles, sessions })
     }
 
     /// The templates, for a later training to keep; none where they were not mined.
@@ -229,9 +220,7 @@ impl Detector {
             Preset::Seed => self.judge_as_seed(&masked, level, mode, scratch),
             Preset::Default => match self.find(&masked, scratch) {
                 Some(at) => Ok(self.judge_known(at, level, self.profile(line))),
-                None => {
-                    self.judge_unknown(&self.alone(&masked, scratch), level, self.profile(line), scratch)
-                }
+                None => self.judge_unknown(&self.alone(&masked, scratch), level, self.profile(line), scratch),
             },
         }
     }
@@ -279,8 +268,7 @@ impl Detector {
     fn judge_known(&self, at: u32, level: Option<&str>, profile: &Profile) -> Judgement {
         let template = &self.baseline.templates[at as usize];
         let cluster = self.baseline.labels[template.vector as usize];
-        let alone = if cluster.is_none() { noise_strangeness(template.rows) } else { 0.0 };
-        let strange = profile.strangeness_of(at).max(alone);
+        let strange = profile.strangeness_of(at).max(self.baseline.strangeness_of(at));
         let rare = strange > profile.calibration.threshold;
         let error = self.error_applies(level, cluster.is_some() && !rare);
         let reason = match (error, rare) {

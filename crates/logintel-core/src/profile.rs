@@ -218,6 +218,8 @@ impl Tally {
 
     /// Counts a row of a message in a fold.
     pub fn add(&mut self, message: u32, line: &Line<'_>, fold: u32, is_error: bool) {
+        // Of group 0 there are at most as many cells as messages.
+        self.is_full |= self.cells.len() >= MAX_CELLS;
         let group = self.group(line);
         let cell = Cell { message, group, rows: 1, error_rows: u64::from(is_error), folds: 1 << fold };
         self.merge(cell);
@@ -236,13 +238,14 @@ impl Tally {
         if let Some(&group) = self.group_table.find(hash, same) {
             return group;
         }
-        if self.groups.len() >= MAX_GROUPS || self.cells.len() >= MAX_CELLS {
+        if self.groups.len() >= MAX_GROUPS {
             self.is_full = true;
             return 0;
         }
         let group: Vec<Option<String>> =
             (0..self.columns.len()).map(|at| values(at).map(str::to_owned)).collect();
-        self.bytes += group.iter().map(|value| 32 + value.as_ref().map_or(0, String::len) as u64).sum::<u64>();
+        self.bytes +=
+            group.iter().map(|value| 32 + value.as_ref().map_or(0, String::len) as u64).sum::<u64>();
         let number = self.groups.len() as u32;
         self.groups.push(group);
         let groups = &self.groups;
@@ -284,30 +287,37 @@ impl Tally {
         let mut choice = Choice { keys: vec![Key::new()], of_group: vec![REST; self.groups.len()] };
         let stages = if self.is_full { Vec::new() } else { stages(&self.columns) };
         for columns in stages {
-            let places: Vec<usize> =
-                columns.iter().filter_map(|column| self.columns.iter().position(|other| other == column)).collect();
-            let values = |group: usize| -> Option<Vec<&str>> {
-                places.iter().map(|&at| self.groups[group][at].as_deref()).collect()
-            };
-            let mut rows: BTreeMap<Vec<&str>, (u64, Vec<usize>)> = BTreeMap::new();
-            for group in (0..self.groups.len()).filter(|&group| choice.of_group[group] == REST) {
+            let mut found: BTreeMap<Vec<&str>, (u64, Vec<usize>)> = BTreeMap::new();
+            for (group, &rows) in ordinary.iter().enumerate() {
                 steps.pass(1)?;
-                let Some(values) = values(group) else { continue };
-                let (sum, groups) = rows.entry(values).or_default();
-                *sum += ordinary[group];
-                groups.push(group);
+                let values = columns.iter().map(|&column| self.value(group, column)).collect();
+                if let (REST, Some(values)) = (choice.of_group[group], values) {
+                    let (sum, groups) = found.entry(values).or_default();
+                    *sum += rows;
+                    groups.push(group);
+                }
             }
-            let mut rows: Vec<_> = rows.into_iter().filter(|(_, (sum, _))| *sum as f64 >= enough).collect();
+            let mut found: Vec<_> = found.into_iter().filter(|(_, (sum, _))| *sum as f64 >= enough).collect();
             // Stable: of equally frequent ones, the first by value.
-            rows.sort_by_key(|(_, (sum, _))| std::cmp::Reverse(*sum));
-            rows.truncate(MAX_PROFILES - choice.keys.len());
-            for (values, (_, groups)) in rows {
+            found.sort_by_key(|(_, (sum, _))| std::cmp::Reverse(*sum));
+            found.truncate(MAX_PROFILES - choice.keys.len());
+            for (values, (_, groups)) in found {
                 let number = choice.keys.len() as u32;
-                choice.keys.push(columns.iter().copied().zip(values.into_iter().map(str::to_owned)).collect());
-                groups.into_iter().for_each(|group| choice.of_group[group] = number);
+                for group in groups {
+                    choice.of_group[group] = number;
+                }
+                choice
+                    .keys
+                    .push(columns.iter().copied().zip(values.into_iter().map(str::to_owned)).collect());
             }
         }
         Ok(choice)
+    }
+
+    /// The value of a group in one of the columns.
+    fn value(&self, group: usize, column: Column) -> Option<&str> {
+        let at = self.columns.iter().position(|&other| other == column)?;
+        self.groups[group][at].as_deref()
     }
 
     /// Gives each cell the number of its template in place of its message's, and of its profile in place of its group's.
@@ -336,4 +346,145 @@ pub(crate) struct Choice {
     pub keys: Vec<Key>,
     /// Of each group.
     pub of_group: Vec<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::baseline::{Baseline, Trainer};
+    use crate::config::DetectorOptions;
+    use crate::control::{Unattended, Watch};
+
+    const ALL: [Column; 3] = [Column::Component, Column::Level, Column::Source];
+
+    fn line<'a>([component, level, source]: [Option<&'a str>; 3]) -> Line<'a> {
+        Line { message: "message", component, level, source, ..Line::default() }
+    }
+
+    fn trained(columns: &[Column], lines: &[Line<'_>]) -> Baseline {
+        // Twenty rows are enough.
+        let options = DetectorOptions {
+            profiles: columns.to_vec(),
+            false_alarm_rate: 0.5,
+            ..DetectorOptions::default()
+        };
+        let mut trainer = Trainer::new(&options, u64::MAX, Watch::default()).unwrap();
+        for line in lines {
+            trainer.add(line).unwrap();
+        }
+        trainer.finish(&Unattended).unwrap()
+    }
+
+    fn names(baseline: &Baseline) -> Vec<(String, u64)> {
+        baseline.profiles.iter().map(|profile| (profile.to_string(), profile.rows)).collect()
+    }
+
+    fn of(count: usize, values: [Option<&'static str>; 3]) -> impl Iterator<Item = Line<'static>> {
+        std::iter::repeat_n(line(values), count)
+    }
+
+    #[test]
+    fn the_closest_profile_with_rows_enough_decides() {
+        let lines: Vec<Line<'_>> = of(20, [Some("a"), Some("info"), None])
+            .chain(of(19, [Some("a"), Some("warn"), None]))
+            .chain(of(1, [Some("a"), None, None]))
+            .chain(of(10, [Some("b"), Some("info"), None]))
+            .chain(of(10, [Some("c"), Some("info"), None]))
+            .chain(of(19, [Some("d"), Some("debug"), None]))
+            .collect();
+        let baseline = trained(&[Column::Component, Column::Level], &lines);
+        let expected = [("", 19), ("component=a, level=info", 20), ("component=a", 20), ("level=info", 20)];
+        assert_eq!(names(&baseline), expected.map(|(name, rows)| (name.to_owned(), rows)));
+        let finder = Finder::new(&[Column::Component, Column::Level], &baseline.profiles);
+        for (values, expected) in [
+            ([Some("a"), Some("info"), None], 1),
+            ([Some("a"), Some("fatal"), Some("x")], 2),
+            ([Some("a"), None, None], 2),
+            ([Some("z"), Some("info"), None], 3),
+            ([Some("d"), Some("debug"), None], 0),
+            ([Some("info"), Some("a"), None], 0),
+            ([None, None, Some("a")], 0),
+        ] {
+            assert_eq!(finder.find(&baseline.profiles, &line(values)), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_columns_decides_and_none_make_no_profiles() {
+        let lines: Vec<Line<'_>> = of(15, [Some("a"), Some("info"), None])
+            .chain(of(10, [Some("b"), Some("info"), None]))
+            .chain(of(10, [Some("a"), Some("warn"), None]))
+            .collect();
+        let by = |columns: &[Column]| {
+            names(&trained(columns, &lines)).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(by(&[Column::Component, Column::Level]), ["", "component=a"]);
+        assert_eq!(by(&[Column::Level, Column::Component]), ["", "level=info"]);
+        assert_eq!(by(&[Column::Level]), ["", "level=info"]);
+        assert_eq!(by(&[Column::Source]), [""]);
+        assert_eq!(by(&[]), [""]);
+    }
+
+    #[test]
+    fn values_are_compared_as_far_as_an_anomaly_keeps_them() {
+        let long = "é".repeat(MAX_VALUE);
+        let lines = vec![line([Some(&long), None, None]); 20];
+        let baseline = trained(&[Column::Component], &lines);
+        assert_eq!(baseline.profiles[1].key, [(Column::Component, "é".repeat(MAX_VALUE / 2))]);
+        let finder = Finder::new(&[Column::Component], &baseline.profiles);
+        let other = format!("{long}x");
+        assert_eq!(finder.find(&baseline.profiles, &line([Some(&other), None, None])), 1);
+    }
+
+    #[test]
+    fn columns_with_too_many_values_make_no_profiles() {
+        let count = |values: usize| {
+            let mut tally = Tally::new(&[Column::Component, Column::Source]);
+            for number in 0..values {
+                tally.add(0, &line([Some("a"), None, Some(&number.to_string())]), 0, false);
+            }
+            (tally.profiles(20.0, &Unattended).unwrap().keys.len(), tally.cells().len())
+        };
+        assert_eq!(count(MAX_GROUPS - 1), (2, MAX_GROUPS - 1));
+        assert_eq!(count(MAX_GROUPS + 5), (1, MAX_GROUPS));
+    }
+
+    #[test]
+    fn the_most_frequent_are_kept() {
+        let mut tally = Tally::new(&[Column::Component]);
+        for number in 0..2 * MAX_PROFILES {
+            for _ in 0..1 + number % 2 {
+                tally.add(0, &line([Some(&format!("{number:04}")), None, None]), 0, false);
+            }
+        }
+        let Choice { keys, of_group } = tally.profiles(1.0, &Unattended).unwrap();
+        assert_eq!(keys.len(), MAX_PROFILES);
+        let last = (Column::Component, format!("{:04}", 2 * MAX_PROFILES - 3));
+        assert_eq!(keys[MAX_PROFILES - 1], [last]);
+        // Group 0 is that of rows without values.
+        assert_eq!((of_group[1], of_group[2]), (REST, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn each_row_is_counted_where_it_is_judged(
+            rows in prop::collection::vec(prop::array::uniform3(prop::option::weighted(0.8, "[ab]")), 1..200),
+            columns in prop::sample::subsequence(ALL.to_vec(), 0..=3).prop_shuffle(),
+        ) {
+            let lines: Vec<Line<'_>> =
+                rows.iter().map(|row| line(row.each_ref().map(|value| value.as_deref()))).collect();
+            let baseline = trained(&columns, &lines);
+            let finder = Finder::new(&columns, &baseline.profiles);
+            let mut counted = vec![0; baseline.profiles.len()];
+            for line in &lines {
+                counted[finder.find(&baseline.profiles, line) as usize] += 1;
+            }
+            let kept: Vec<u64> = baseline.profiles.iter().map(|profile| profile.rows).collect();
+            prop_assert_eq!(&counted, &kept);
+            prop_assert!(kept[1..].iter().all(|&rows| rows >= 20), "{:?}", kept);
+            prop_assert_eq!(trained(&columns, &lines), baseline);
+        }
+    }
 }

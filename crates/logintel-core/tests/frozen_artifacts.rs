@@ -47,7 +47,7 @@ fn tfidf_answers(model: TfidfModel) -> Value {
 }
 
 fn detector_answers(baseline: Baseline) -> Value {
-    let threshold = baseline.threshold;
+    let threshold = baseline.threshold();
     let (detector, mut scratch) =
         (Detector::new(baseline, Watch::default()).unwrap(), Scratch::new(Watch::default()));
     let mut judge = |line: &&str| {

@@ -137,6 +137,13 @@ pub struct SessionSummary {
     pub flagged_share: f64,
 }
 
+impl SessionSummary {
+    /// Sessions that the threshold was calibrated on.
+    pub fn ordinary_sessions(&self) -> u64 {
+        self.training_sessions - self.set_aside_sessions
+    }
+}
+
 /// What sessions are ordinary.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct SessionModel {
