@@ -32,8 +32,8 @@ fn line((component, level, message): &Row) -> Line<'_> {
     Line { component: Some(component), ..Line::new(message, Some(level)) }
 }
 
-/// One row in twenty of `chatty` and of `odd` is as nobody wrote it before, and so is one in 500 of the others. `quiet` writes six messages,
-/// `mixed` those of `quiet` at another level, one in 50 of them as a warning that its other rows are not.
+/// One row in twenty of `chatty` and of `odd` is as nobody wrote it before, and so is one in 500 of `quiet` and `mixed`. Each
+/// has six messages of its own else, `odd` one; the warnings of `mixed`, one in 50 of its rows, are those of `quiet`.
 fn row(random: &mut Random) -> Row {
     let known = random.below(6);
     let message = match known {
@@ -83,44 +83,47 @@ fn judge(detector: &Detector, row: &Row) -> Judgement {
     detector.judge(&line(row), Mode::Live, &mut Scratch::new(Watch::default())).unwrap()
 }
 
-/// Share of the rows of a component that are flagged, and that score above 0.99.
-fn shares(detector: &Detector, rows: &[Row], component: &str) -> (f64, f64) {
-    let mut scratch = Scratch::new(Watch::default());
-    let judged: Vec<Judgement> = rows
-        .iter()
-        .filter(|row| row.0 == component)
-        .map(|row| detector.judge(&line(row), Mode::Live, &mut scratch).unwrap())
-        .collect();
-    let share = |is: &dyn Fn(&Judgement) -> bool| {
-        judged.iter().filter(|judgement| is(judgement)).count() as f64 / judged.len() as f64
-    };
-    (share(&|judgement| judgement.is_anomaly), share(&|judgement| judgement.score > 0.99))
+/// Shares of the rows of each component that are flagged, and that score above 0.99, over several histories and what came after each.
+fn shares<const N: usize>(components: [&str; N], profiles: &[Column]) -> [(f64, f64); N] {
+    let mut counts = [(0, 0, 0); N];
+    for seed in 0..6 {
+        let baseline = trained(&rows(2 * seed, 40_000), profiles);
+        let detector = Detector::new(baseline, Watch::default()).unwrap();
+        let mut scratch = Scratch::new(Watch::default());
+        for row in rows(2 * seed + 1, 40_000) {
+            let Some(at) = components.iter().position(|&component| component == row.0) else { continue };
+            let found = detector.judge(&line(&row), Mode::Live, &mut scratch).unwrap();
+            counts[at].0 += u32::from(found.is_anomaly);
+            counts[at].1 += u32::from(found.score > 0.99);
+            counts[at].2 += 1;
+        }
+    }
+    counts.map(|(flagged, high, rows)| {
+        (f64::from(flagged) / f64::from(rows), f64::from(high) / f64::from(rows))
+    })
 }
 
 const BOTH: [Column; 2] = [Column::Component, Column::Level];
 
 #[test]
 fn the_rate_holds_in_each_profile() {
-    let (history, later) = (rows(1, 40_000), rows(2, 40_000));
-    let detector = Detector::new(trained(&history, &BOTH), Watch::default()).unwrap();
-    // 1 % is asked for. Calibration and test each count some 100 rows or more beyond it: a standard deviation of a tenth of the rate each.
-    for component in ["chatty", "odd"] {
-        let (flagged, high) = shares(&detector, &later, component);
+    // 1 % is asked for, and somewhat less comes: the model that judges has seen a fold more than those that calibrate it.
+    // Of the rarest of these 300 rows are expected, give or take 17, and the limits differ by a standard error of 17 again.
+    for (component, (flagged, high)) in ["chatty", "odd"].iter().zip(shares(["chatty", "odd"], &BOTH)) {
         println!("{component}: {flagged:.4} flagged, {high:.4} above 0.99");
-        assert!((0.006..=0.014).contains(&flagged), "{component}: {flagged}");
-        assert!((0.006..=0.014).contains(&high), "{component}: {high}");
+        assert!((0.0075..=0.0115).contains(&flagged), "{component}: {flagged}");
+        assert!((0.0065..=0.0115).contains(&high), "{component}: {high}");
     }
-    // Fewer are strange at all: 0.2 %.
-    for component in ["quiet", "mixed"] {
-        let (flagged, high) = shares(&detector, &later, component);
+    // Here 0.2 % are strange at all, and all of those are flagged.
+    for (component, (flagged, high)) in ["quiet", "mixed"].iter().zip(shares(["quiet", "mixed"], &BOTH)) {
         println!("{component}: {flagged:.4} flagged, {high:.4} above 0.99");
-        assert!((0.0005..=0.004).contains(&flagged), "{component}: {flagged}");
-        assert!(high <= 0.014, "{component}: {high}");
+        assert!((0.0015..=0.0025).contains(&flagged), "{component}: {flagged}");
+        assert!(high <= flagged, "{component}: {high}");
     }
     // One baseline for all lets the chatty ones decide: they are flagged too often, and new lines of the quiet ones too rarely.
-    let detector = Detector::new(trained(&history, &[]), Watch::default()).unwrap();
-    assert!(shares(&detector, &later, "chatty").0 > 0.014);
-    assert!(shares(&detector, &later, "quiet").0 < 0.001);
+    let [chatty, quiet] = shares(["chatty", "quiet"], &[]);
+    println!("without profiles: chatty {chatty:?}, quiet {quiet:?}");
+    assert!(chatty.0 > 0.0125 && quiet.0 < 0.0012, "{chatty:?}, {quiet:?}");
 }
 
 #[test]
