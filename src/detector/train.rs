@@ -61,7 +61,7 @@ fn warn_of_little(detector: &Detector, baseline: &Baseline) {
     );
     if let Some(sessions) = &baseline.sessions {
         warn_if(
-            sessions.summary.ordinary_sessions(),
+            sessions.calibration.rows(),
             "sessions",
             options.session_false_alarm_rate,
             "session false alarm rate",
@@ -229,8 +229,8 @@ fn store(
             arg(baseline.threshold()),
             arg(summary.flagged_share),
             arg(sessions.map(|sessions| sessions.summary.training_sessions as i64)),
-            arg(sessions.map(|sessions| sessions.summary.ordinary_sessions() as i64)),
-            arg(sessions.map(|sessions| sessions.threshold)),
+            arg(sessions.map(|sessions| sessions.calibration.rows() as i64)),
+            arg(sessions.map(|sessions| sessions.calibration.threshold)),
             arg(sessions.map(|sessions| sessions.summary.flagged_share)),
             arg(Jsonb(detector.json.clone())),
             arg(bytes),

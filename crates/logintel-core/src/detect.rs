@@ -505,7 +505,7 @@ impl Detector {
             weight: Some(limit),
             contribution: None,
             seen: None,
-            detail: format!("the distance is {distance:.3}, the limit{of} {limit:.3}"),
+            detail: format!("the distance is {distance:.3}, the limit {limit:.3}{of}"),
         }
     }
 

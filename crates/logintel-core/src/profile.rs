@@ -359,7 +359,7 @@ mod tests {
 
     const ALL: [Column; 3] = [Column::Component, Column::Level, Column::Source];
 
-    fn line<'a>([component, level, source]: [Option<&'a str>; 3]) -> Line<'a> {
+    fn line([component, level, source]: [Option<&str>; 3]) -> Line<'_> {
         Line { message: "message", component, level, source, ..Line::default() }
     }
 
@@ -455,7 +455,7 @@ mod tests {
     fn the_most_frequent_are_kept() {
         let mut tally = Tally::new(&[Column::Component]);
         for number in 0..2 * MAX_PROFILES {
-            for _ in 0..1 + number % 2 {
+            for _ in 0..=(number % 2) {
                 tally.add(0, &line([Some(&format!("{number:04}")), None, None]), 0, false);
             }
         }

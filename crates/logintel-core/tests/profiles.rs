@@ -151,7 +151,7 @@ fn what_only_others_write_is_strange() {
         "{}",
         detail("rule")
     );
-    assert_eq!(detail("threshold"), "the distance is 0.000, the limit of component=mixed, level=INFO 0.000");
+    assert_eq!(detail("threshold"), "the distance is 0.000, the limit 0.000 of component=mixed, level=INFO");
 }
 
 #[test]
