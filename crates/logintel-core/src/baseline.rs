@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::line::Line;
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
-use crate::profile::{Choice, ENOUGH_BEYOND, Key, Profile, REST, SEEN_ELSEWHERE, Tally};
+use crate::profile::{Choice, ENOUGH_BEYOND, Occurrences, Profile, REST, Tally};
 use crate::scale::{ColumnScale, StandardScaler, scale};
 use crate::session::{MAX_SESSION_TEMPLATES, SessionLog, SessionModel};
 use crate::severity::is_error;
@@ -277,9 +277,7 @@ impl Trainer {
     /// Those of [`TermCounts::finish`], [`Error::Memory`], and what `control` and the watch return.
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
         let template_of = self.mine(control)?;
-        let Choice { keys, of_group } =
-            self.tally.profiles(ENOUGH_BEYOND / self.options.false_alarm_rate, control)?;
-        self.tally.renumber(&template_of, &of_group, control)?;
+        self.tally.renumber(&template_of, control)?;
         let template_of = |message: u32| template_of.get(message as usize).copied();
         let sessions = std::mem::take(&mut self.sessions).learn(&self.options, template_of, control)?;
         let model = self.fit(control)?;
@@ -326,7 +324,7 @@ impl Trainer {
             sessions,
         };
         match self.options.preset {
-            Preset::Default => self.calibrate(&mut baseline, keys, control)?,
+            Preset::Default => self.calibrate(&mut baseline, control)?,
             Preset::Seed => {
                 let flagged_share = share(baseline.summary.noise_rows, self.rows);
                 baseline.summary.flagged_share = flagged_share;
@@ -406,53 +404,60 @@ impl Trainer {
     }
 
     /// Measures held-back ordinary rows and calibrates the profiles.
-    fn calibrate(&self, baseline: &mut Baseline, keys: Vec<Key>, control: &dyn Control) -> Result<()> {
+    fn calibrate(&self, baseline: &mut Baseline, control: &dyn Control) -> Result<()> {
+        let rate = self.options.false_alarm_rate;
+        let choice = self.tally.profiles(ENOUGH_BEYOND / rate, control)?;
+        let occurrences = Occurrences::new(&self.tally, &choice, control)?;
         let strange = self.measure(baseline, control)?;
-        let mut profiles: Vec<Profile> =
-            keys.into_iter().map(|key| Profile { key, ..Profile::default() }).collect();
-        let (mut all, mut measured) = (Vec::new(), vec![Vec::new(); profiles.len()]);
+        // Of each profile, the rows that it decides, and all that have its values.
+        let mut own = vec![Vec::new(); choice.keys.len()];
+        let mut all = own.clone();
         let mut steps = Steps::new(control);
         for cell in self.tally.cells() {
             steps.pass(1)?;
-            let (profile, mut value) = (&mut profiles[cell.group as usize], strange[cell.message as usize]);
-            all.push((value, cell.ordinary()));
-            if !profile.is_rest() {
-                profile.templates.push(cell.message);
-                // Without its only fold the profile does not know the template; others may.
-                value = value.max(if in_one_fold(cell.folds) { SEEN_ELSEWHERE } else { 0.0 });
+            for profile in choice.of(cell) {
+                let elsewhere = occurrences.strangeness_of(profile, cell.message);
+                let measured = (strange[cell.message as usize].max(elsewhere), cell.ordinary());
+                all[profile as usize].push(measured);
+                if profile == choice.deciding(cell) {
+                    own[profile as usize].push(measured);
+                }
             }
-            profile.rows += cell.rows;
-            measured[cell.group as usize].push((value, cell.ordinary()));
         }
-        // Rows whose template was not kept.
-        profiles[REST as usize].rows += self.overflow_rows;
-        let rate = self.options.false_alarm_rate;
-        let is_enough = |calibration: &Calibration| calibration.rows() as f64 * rate >= 1.0;
-        let mut all = Calibration::new(all, rate, SEEN_ONCE);
-        if !is_enough(&all) {
-            // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
-            all.threshold = SEEN_ONCE;
+        for (at, (own, all)) in own.into_iter().zip(all).enumerate() {
+            let all = Calibration::new(all, rate, SEEN_ONCE);
+            if at == REST as usize {
+                baseline.summary.calibration_rows = all.rows();
+            }
+            let own = Calibration::new(own, rate, SEEN_ONCE);
+            let is_enough = |calibration: &Calibration| calibration.rows() as f64 * rate >= 1.0;
+            let mut calibration = if is_enough(&own) { own } else { all };
+            if !is_enough(&calibration) {
+                // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
+                calibration.threshold = SEEN_ONCE;
+            }
+            let templates = occurrences.templates(at as u32);
+            let key = choice.keys[at].clone();
+            baseline.profiles.push(Profile { key, calibration, templates, ..Profile::default() });
         }
-        for (profile, measured) in profiles.iter_mut().zip(measured) {
-            profile.templates.sort_unstable();
-            let own = Calibration::new(measured, rate, SEEN_ONCE);
-            profile.calibration = if is_enough(&own) { own } else { all.clone() };
-        }
-        baseline.summary.calibration_rows = all.rows();
-        baseline.profiles = profiles;
-        self.count_flagged(baseline, control)
+        self.count_flagged(baseline, &choice, control)
     }
 
     /// Which of its own rows the model would flag.
-    fn count_flagged(&self, baseline: &mut Baseline, control: &dyn Control) -> Result<()> {
+    fn count_flagged(&self, baseline: &mut Baseline, choice: &Choice, control: &dyn Control) -> Result<()> {
         let mut flagged = vec![0u64; baseline.profiles.len()];
         let mut steps = Steps::new(control);
         for cell in self.tally.cells() {
             steps.pass(1)?;
-            let threshold = baseline.profiles[cell.group as usize].calibration.threshold;
-            let is_beyond = baseline.strangeness_of(cell.message) > threshold;
-            flagged[cell.group as usize] += if is_beyond { cell.rows } else { cell.error_rows };
+            let strange = baseline.strangeness_of(cell.message);
+            let at = choice.deciding(cell) as usize;
+            let profile = &mut baseline.profiles[at];
+            profile.rows += cell.rows;
+            let is_beyond = strange > profile.calibration.threshold;
+            flagged[at] += if is_beyond { cell.rows } else { cell.error_rows };
         }
+        // Rows whose template was not kept.
+        baseline.profiles[REST as usize].rows += self.overflow_rows;
         for (profile, &flagged) in baseline.profiles.iter_mut().zip(&flagged) {
             profile.flagged_share = share(flagged, profile.rows);
         }
@@ -473,7 +478,7 @@ impl Trainer {
         }
         let mut held: Vec<Vec<usize>> = vec![Vec::new(); FOLDS as usize];
         for (at, seen) in seen.iter().enumerate() {
-            if in_one_fold(seen.folds) && seen.ordinary > 0 {
+            if seen.folds.is_power_of_two() && seen.ordinary > 0 {
                 held[seen.folds.trailing_zeros() as usize].push(at);
             }
         }
@@ -516,11 +521,6 @@ fn overrides(options: &DetectorOptions, level: &str) -> bool {
         (Preset::Seed, SeverityOverride::Always) => level.to_uppercase() == "ERROR",
         (Preset::Default, SeverityOverride::Always) => is_error(level),
     }
-}
-
-/// Whether folds, as bits, are one alone.
-fn in_one_fold(folds: u16) -> bool {
-    folds.is_power_of_two()
 }
 
 /// Weighted mean of the rows that are not noise.

@@ -6,10 +6,11 @@
 //! Vovk, Lindsay, Nouretdinov and Gammerman 2003): the rate that was asked for holds in each of them, and a score
 //! says the same in each.
 //!
-//! Every line is decided by exactly one profile, or the rates of several would add up. It is the first of these that has
-//! rows enough: the values of all columns together; the value of the first column; of the second; …; the rest. What
-//! decides a row of training decides an equal line later, and a profile's rows are those that it decides. So
-//! the rows of a component's profile are those whose level is too rare there for one that is closer.
+//! Every line is decided by exactly one profile, or the rates of several would add up. It is the first of these whose values
+//! history has in rows enough: those of all columns together; that of the first column; of the second; …; the rest. What
+//! decides a row of training decides an equal line later, and it is the rows that a profile decides that calibrate it: the
+//! limit of a component is that of its rows at rare levels, where frequent levels have profiles of their own. Where
+//! those are too few, all rows with its values stand for them.
 //!
 //! Beside its limit a profile knows its templates. A template that others write and this profile never did is
 //! strange to it, less so than one that nobody ever wrote ([`SEEN_ELSEWHERE`]). Held-back rows are measured by the
@@ -25,6 +26,7 @@ use crate::config::Column;
 use crate::control::{Control, Steps};
 use crate::error::Result;
 use crate::line::Line;
+use crate::sort::sort_watched;
 use crate::table::HASHER;
 
 /// Most profiles of a model; the most frequent ones, where history would make more.
@@ -56,9 +58,9 @@ pub struct Profile {
     pub rows: u64,
     /// Share of these that the model itself would flag.
     pub flagged_share: f64,
-    /// How strange they are when held back. Where the rest has too few rows, how strange all of history is.
+    /// How strange they are when held back; where they are too few, how strange all rows with its values are.
     pub calibration: Calibration,
-    /// Templates that occur in its rows, ascending; of the rest none are kept.
+    /// Templates that occur with its values, ascending; of the rest none are kept.
     pub templates: Vec<u32>,
 }
 
@@ -165,7 +167,7 @@ fn line_of(key: &Key) -> Line<'_> {
     }
 }
 
-/// Rows of one message, later of one template, and one group, later of one profile.
+/// Rows of one message, later of one template, and one group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub message: u32,
@@ -271,7 +273,8 @@ impl Tally {
         }
         let at = self.cells.len() as u32;
         self.cells.push(cell);
-        self.bytes += 64;
+        // With its places in four profiles, while these are calibrated.
+        self.bytes += 256;
         let cells = &self.cells;
         self.table.insert_unique(hash(&cell), at, |&at| hash(&cells[at as usize]));
     }
@@ -284,14 +287,14 @@ impl Tally {
             steps.pass(1)?;
             ordinary[cell.group as usize] += cell.ordinary();
         }
-        let mut choice = Choice { keys: vec![Key::new()], of_group: vec![REST; self.groups.len()] };
+        let mut choice = Choice { keys: vec![Key::new()], of_group: vec![Vec::new(); self.groups.len()] };
         let stages = if self.is_full { Vec::new() } else { stages(&self.columns) };
         for columns in stages {
             let mut found: BTreeMap<Vec<&str>, (u64, Vec<usize>)> = BTreeMap::new();
             for (group, &rows) in ordinary.iter().enumerate() {
                 steps.pass(1)?;
                 let values = columns.iter().map(|&column| self.value(group, column)).collect();
-                if let (REST, Some(values)) = (choice.of_group[group], values) {
+                if let Some(values) = values {
                     let (sum, groups) = found.entry(values).or_default();
                     *sum += rows;
                     groups.push(group);
@@ -304,7 +307,7 @@ impl Tally {
             for (values, (_, groups)) in found {
                 let number = choice.keys.len() as u32;
                 for group in groups {
-                    choice.of_group[group] = number;
+                    choice.of_group[group].push(number);
                 }
                 choice
                     .keys
@@ -320,14 +323,13 @@ impl Tally {
         self.groups[group][at].as_deref()
     }
 
-    /// Gives each cell the number of its template in place of its message's, and of its profile in place of its group's.
-    pub fn renumber(&mut self, template_of: &[u32], profile_of: &[u32], control: &dyn Control) -> Result<()> {
+    /// Gives each cell the number of its template in place of its message's.
+    pub fn renumber(&mut self, template_of: &[u32], control: &dyn Control) -> Result<()> {
         let mut steps = Steps::new(control);
         self.table.clear();
         for mut cell in std::mem::take(&mut self.cells) {
             steps.pass(1)?;
             cell.message = template_of[cell.message as usize];
-            cell.group = profile_of[cell.group as usize];
             self.merge(cell);
         }
         Ok(())
@@ -339,13 +341,65 @@ impl Tally {
     }
 }
 
-/// Which profile decides which group.
-#[derive(Debug)]
+/// Which groups have a profile's values.
+#[derive(Debug, Default)]
 pub(crate) struct Choice {
     /// Of each profile.
     pub keys: Vec<Key>,
-    /// Of each group.
-    pub of_group: Vec<u32>,
+    /// Profiles of each group, the one that decides in front.
+    of_group: Vec<Vec<u32>>,
+}
+
+impl Choice {
+    /// The profiles whose values a cell has, the one that decides in front and the rest at the end.
+    pub fn of(&self, cell: &Cell) -> impl Iterator<Item = u32> {
+        self.of_group[cell.group as usize].iter().copied().chain(std::iter::once(REST))
+    }
+
+    /// The one that decides.
+    pub fn deciding(&self, cell: &Cell) -> u32 {
+        self.of_group[cell.group as usize].first().copied().unwrap_or(REST)
+    }
+}
+
+/// The templates of each profile but the rest, and the folds that each occurs in there.
+#[derive(Debug)]
+pub(crate) struct Occurrences(Vec<Vec<(u32, u16)>>);
+
+impl Occurrences {
+    pub fn new(tally: &Tally, choice: &Choice, control: &dyn Control) -> Result<Self> {
+        let mut steps = Steps::new(control);
+        let mut all = Vec::new();
+        for cell in tally.cells() {
+            steps.pass(1)?;
+            let profiles = choice.of(cell).filter(|&profile| profile != REST);
+            all.extend(profiles.map(|profile| (profile, cell.message, cell.folds)));
+        }
+        sort_watched(&mut all, Ord::cmp, control)?;
+        let mut occurrences: Vec<Vec<(u32, u16)>> = vec![Vec::new(); choice.keys.len()];
+        for (profile, template, folds) in all {
+            steps.pass(1)?;
+            let templates = &mut occurrences[profile as usize];
+            match templates.last_mut() {
+                Some(last) if last.0 == template => last.1 |= folds,
+                _ => templates.push((template, folds)),
+            }
+        }
+        Ok(Occurrences(occurrences))
+    }
+
+    /// Templates of a profile, ascending.
+    pub fn templates(&self, profile: u32) -> Vec<u32> {
+        self.0[profile as usize].iter().map(|&(template, _)| template).collect()
+    }
+
+    /// Strangeness of held-back rows of a template for being of other profiles alone: a model without the only fold in
+    /// which this profile has it knows it from others, if at all.
+    pub fn strangeness_of(&self, profile: u32, template: u32) -> f64 {
+        let templates = &self.0[profile as usize];
+        let folds = templates.binary_search_by_key(&template, |&(other, _)| other).map(|at| templates[at].1);
+        if folds.is_ok_and(u16::is_power_of_two) { SEEN_ELSEWHERE } else { 0.0 }
+    }
 }
 
 #[cfg(test)]
@@ -417,14 +471,33 @@ mod tests {
             .chain(of(10, [Some("b"), Some("info"), None]))
             .chain(of(10, [Some("a"), Some("warn"), None]))
             .collect();
-        let by = |columns: &[Column]| {
-            names(&trained(columns, &lines)).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        let by = |columns: &[Column]| -> Vec<(String, u64)> { names(&trained(columns, &lines)) };
+        let named = |expected: &[(&str, u64)]| -> Vec<(String, u64)> {
+            expected.iter().map(|&(name, rows)| (name.to_owned(), rows)).collect()
         };
-        assert_eq!(by(&[Column::Component, Column::Level]), ["", "component=a"]);
-        assert_eq!(by(&[Column::Level, Column::Component]), ["", "level=info"]);
-        assert_eq!(by(&[Column::Level]), ["", "level=info"]);
-        assert_eq!(by(&[Column::Source]), [""]);
-        assert_eq!(by(&[]), [""]);
+        let (component, level) = (Column::Component, Column::Level);
+        assert_eq!(by(&[component, level]), named(&[("", 0), ("component=a", 25), ("level=info", 10)]));
+        assert_eq!(by(&[level, component]), named(&[("", 0), ("level=info", 25), ("component=a", 10)]));
+        assert_eq!(by(&[level]), named(&[("", 10), ("level=info", 25)]));
+        assert_eq!(by(&[Column::Source]), named(&[("", 35)]));
+        assert_eq!(by(&[]), named(&[("", 35)]));
+    }
+
+    #[test]
+    fn a_profile_knows_all_rows_with_its_values() {
+        let known = Line { message: "only as info", ..line([Some("a"), Some("info"), None]) };
+        let lines: Vec<Line<'_>> = std::iter::repeat_n(known, 40)
+            .chain(of(1, [Some("a"), Some("warn"), None]))
+            .chain(of(10, [Some("b"), Some("warn"), None]))
+            .collect();
+        let baseline = trained(&[Column::Component, Column::Level], &lines);
+        let expected = [("", 10), ("component=a, level=info", 40), ("component=a", 1), ("level=info", 0)];
+        assert_eq!(names(&baseline), expected.map(|(name, rows)| (name.to_owned(), rows)));
+        let templates: Vec<&[u32]> = baseline.profiles.iter().map(|profile| &profile.templates[..]).collect();
+        assert_eq!(templates, [&[][..], &[0], &[0, 1], &[0]]);
+        // One row, or none, tells nothing of the rate of two.
+        let rows: Vec<u64> = baseline.profiles.iter().map(|profile| profile.calibration.rows()).collect();
+        assert_eq!(rows, [10, 40, 41, 40]);
     }
 
     #[test]
@@ -464,7 +537,7 @@ mod tests {
         let last = (Column::Component, format!("{:04}", 2 * MAX_PROFILES - 3));
         assert_eq!(keys[MAX_PROFILES - 1], [last]);
         // Group 0 is that of rows without values.
-        assert_eq!((of_group[1], of_group[2]), (REST, 1));
+        assert_eq!(of_group[..3], [vec![], vec![], vec![1]]);
     }
 
     proptest! {
@@ -483,7 +556,15 @@ mod tests {
             }
             let kept: Vec<u64> = baseline.profiles.iter().map(|profile| profile.rows).collect();
             prop_assert_eq!(&counted, &kept);
-            prop_assert!(kept[1..].iter().all(|&rows| rows >= 20), "{:?}", kept);
+            // Values have a profile if they are those of twenty rows.
+            for columns in stages(&columns) {
+                let of = |line: &Line<'_>| columns.iter().map(|&column| Some((column, line.value(column)?.to_owned()))).collect();
+                let keys: Vec<Option<Key>> = lines.iter().map(of).collect();
+                for key in keys.iter().flatten() {
+                    let rows = keys.iter().filter(|other| other.as_ref() == Some(key)).count();
+                    prop_assert_eq!(baseline.profiles.iter().any(|profile| profile.key == *key), rows >= 20);
+                }
+            }
             prop_assert_eq!(trained(&columns, &lines), baseline);
         }
     }
