@@ -112,13 +112,13 @@ CREATE TABLE logintel.model_profiles (
     PRIMARY KEY (detector, version, profile_id),
     FOREIGN KEY (detector, version) REFERENCES logintel.model_versions ON UPDATE CASCADE ON DELETE CASCADE
 );
-COMMENT ON TABLE logintel.model_profiles IS 'Profiles of each model: the components, levels and sources with a limit of their own; at most 1000. Every row of training belongs to one.';
+COMMENT ON TABLE logintel.model_profiles IS 'Profiles of each model: the components, levels and sources with a limit of their own; at most 1000. One decides each row.';
 COMMENT ON COLUMN logintel.model_profiles.detector IS 'Detector';
 COMMENT ON COLUMN logintel.model_profiles.version IS 'Version of its model';
 COMMENT ON COLUMN logintel.model_profiles.profile_id IS 'Number of the profile in that version; 0 is that of all rows without another';
 COMMENT ON COLUMN logintel.model_profiles.profile IS 'The values of its rows, such as {"component": "kernel", "level": "INFO"}, each cut at 256 bytes; {} for number 0';
-COMMENT ON COLUMN logintel.model_profiles.rows IS 'Rows of training that it decides: those of no profile with more of these values';
-COMMENT ON COLUMN logintel.model_profiles.calibration_rows IS 'Ordinary rows that its limit was calibrated on; all of history for number 0 where it has too few itself';
+COMMENT ON COLUMN logintel.model_profiles.rows IS 'Rows of training that it decides: those with its values that no profile before it decides';
+COMMENT ON COLUMN logintel.model_profiles.calibration_rows IS 'Ordinary rows that its limit was calibrated on: those that it decides, or where they are too few, all with its values';
 COMMENT ON COLUMN logintel.model_profiles.threshold IS 'Strangeness above which its rows are flagged';
 COMMENT ON COLUMN logintel.model_profiles.flagged_share IS 'Share of its own training rows that the model would flag';
 
