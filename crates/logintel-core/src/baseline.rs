@@ -425,11 +425,11 @@ impl Trainer {
             }
         }
         for (at, (own, all)) in own.into_iter().zip(all).enumerate() {
-            let all = Calibration::new(all, rate, SEEN_ONCE);
+            let all = Calibration::new(all, rate, SEEN_ONCE, control)?;
             if at == REST as usize {
                 baseline.summary.calibration_rows = all.rows();
             }
-            let own = Calibration::new(own, rate, SEEN_ONCE);
+            let own = Calibration::new(own, rate, SEEN_ONCE, control)?;
             let is_enough = |calibration: &Calibration| calibration.rows() as f64 * rate >= 1.0;
             let mut calibration = if is_enough(&own) { own } else { all };
             if !is_enough(&calibration) {

@@ -1,6 +1,10 @@
 //! From the strangeness of ordinary history to a threshold and to scores: the quantiles of conformal prediction
 //! (Vovk, Gammerman and Shafer, *Algorithmic Learning in a Random World*, 2005) over weighted values.
 
+use crate::control::Control;
+use crate::error::Result;
+use crate::sort::sort_watched;
+
 /// Most distinct values of the calibration kept.
 const MAX_CALIBRATION: usize = 4096;
 
@@ -16,11 +20,19 @@ pub struct Calibration {
 
 impl Calibration {
     /// From the strangeness of rows, in any order, and how many have it: see [`threshold`].
-    pub(crate) fn new(mut measured: Vec<(f64, u64)>, rate: f64, natural: f64) -> Self {
+    ///
+    /// # Errors
+    /// What `control` returns.
+    pub(crate) fn new(
+        mut measured: Vec<(f64, u64)>,
+        rate: f64,
+        natural: f64,
+        control: &dyn Control,
+    ) -> Result<Self> {
         measured.retain(|&(_, rows)| rows > 0);
-        measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        sort_watched(&mut measured, |a, b| a.0.total_cmp(&b.0), control)?;
         let rows = measured.iter().map(|(_, rows)| rows).sum();
-        Calibration { threshold: threshold(&measured, rate, natural), values: thin(&measured), rows }
+        Ok(Calibration { threshold: threshold(&measured, rate, natural), values: thin(&measured), rows })
     }
 
     /// Ordinary rows.
@@ -111,10 +123,13 @@ fn share_below(calibration: &[(f64, u64)], total: u64, value: f64) -> f64 {
 mod tests {
     #![allow(clippy::float_cmp, reason = "these values are exact")]
     use super::*;
+    use crate::control::Unattended;
 
     #[test]
     fn a_score_is_the_share_that_is_less_strange() {
-        let calibration = Calibration::new(vec![(3.0, 1), (1.0, 4), (2.0, 0), (1.0, 2), (0.0, 3)], 0.1, 1.0);
+        let calibration =
+            Calibration::new(vec![(3.0, 1), (1.0, 4), (2.0, 0), (1.0, 2), (0.0, 3)], 0.1, 1.0, &Unattended)
+                .unwrap();
         assert_eq!(calibration.values, [(0.0, 3), (1.0, 6), (3.0, 1)]);
         assert_eq!(calibration.rows(), 10);
         let scores = [0.0, 0.5, 1.0, 3.0, 9.0].map(|value| calibration.score(value));
@@ -125,7 +140,9 @@ mod tests {
 
     #[test]
     fn what_is_out_of_order_is_not_valid() {
-        let calibration = Calibration::new((0..5000_u32).map(|n| (f64::from(n), 2)).collect(), 0.01, 1.0);
+        let calibration =
+            Calibration::new((0..5000_u32).map(|n| (f64::from(n), 2)).collect(), 0.01, 1.0, &Unattended)
+                .unwrap();
         assert!(calibration.is_valid() && calibration.values.len() <= MAX_CALIBRATION);
         assert_eq!(calibration.rows(), 10_000);
         let damaged = |damage: &dyn Fn(&mut Calibration)| {

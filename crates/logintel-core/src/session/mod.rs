@@ -446,7 +446,7 @@ fn calibrate(
 ) -> Result<()> {
     let detector = SessionDetector::new(model.clone(), control)?;
     let measured = detector.measure(ordinary, control)?;
-    model.calibration = Calibration::new(measured.clone(), rate, telling(APART));
+    model.calibration = Calibration::new(measured.clone(), rate, telling(APART), control)?;
     let threshold = model.calibration.threshold;
     let beyond = |measured: &[(f64, u64)]| -> u64 {
         measured.iter().filter(|(value, _)| *value > threshold).map(|(_, sessions)| sessions).sum()
