@@ -148,7 +148,7 @@ $rights$;
 REVOKE ALL ON FUNCTION logintel.log_embed(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION logintel.log_embed(text, text) TO logintel_reader;
 
-GRANT SELECT ON logintel.detectors, logintel.models, logintel.anomalies, logintel.incidents, logintel.normal_templates, logintel.logs,
+GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, logintel.anomalies, logintel.incidents, logintel.normal_templates, logintel.logs,
     logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
     logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
@@ -156,7 +156,11 @@ GRANT SELECT ON logintel.model_versions, logintel.model_clusters, logintel.scori
     logintel.incident_summary, logintel.incident_timeline, logintel.cluster_summary, logintel.component_health
     TO logintel_admin;
 
--- A copied message is shown to those who may read the log that it comes from.
+-- What was copied from a log is shown to those who may read the log that it comes from.
+ALTER TABLE logintel.model_profiles ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readable ON logintel.model_profiles FOR SELECT TO logintel_reader
+    USING (detector IN (SELECT logintel.readable_detectors(current_user)));
+COMMENT ON POLICY readable ON logintel.model_profiles IS 'who may read the log may read what was copied from it';
 ALTER TABLE logintel.anomalies ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON logintel.anomalies FOR SELECT TO logintel_reader
     USING (detector IN (SELECT logintel.readable_detectors(current_user)));

@@ -46,12 +46,17 @@ CREATE TABLE logintel.model_versions (
     since           timestamptz,
     until           timestamptz,
     training_rows   bigint NOT NULL,
+    calibration_rows bigint NOT NULL,
     vocabulary_size int NOT NULL,
     templates       int NOT NULL,
     clusters        int NOT NULL,
     noise_rows      bigint NOT NULL,
     threshold       float8 NOT NULL,
     flagged_share   float8 NOT NULL,
+    training_sessions bigint,
+    calibration_sessions bigint,
+    session_threshold float8,
+    session_flagged_share float8,
     kept_aside      text,
     options         jsonb NOT NULL,
     artifact        bytea NOT NULL,
@@ -67,12 +72,17 @@ COMMENT ON COLUMN logintel.model_versions.trained_at IS 'When it was trained';
 COMMENT ON COLUMN logintel.model_versions.since IS 'Beginning of the history it was trained on; NULL is open';
 COMMENT ON COLUMN logintel.model_versions.until IS 'End of that history, not included; NULL is open';
 COMMENT ON COLUMN logintel.model_versions.training_rows IS 'Rows it was trained on';
+COMMENT ON COLUMN logintel.model_versions.calibration_rows IS 'Ordinary rows that its limits were calibrated on; 0 in the seed''s preset';
 COMMENT ON COLUMN logintel.model_versions.vocabulary_size IS 'Terms of its vocabulary';
 COMMENT ON COLUMN logintel.model_versions.templates IS 'Distinct messages without what varies';
 COMMENT ON COLUMN logintel.model_versions.clusters IS 'Clusters of ordinary rows';
 COMMENT ON COLUMN logintel.model_versions.noise_rows IS 'Rows of training in no cluster';
-COMMENT ON COLUMN logintel.model_versions.threshold IS 'Strangeness above which a row is flagged';
+COMMENT ON COLUMN logintel.model_versions.threshold IS 'Strangeness above which a row is flagged that no profile decides';
 COMMENT ON COLUMN logintel.model_versions.flagged_share IS 'Share of its own training rows that it would flag';
+COMMENT ON COLUMN logintel.model_versions.training_sessions IS 'Sessions it was trained on; NULL without a session column';
+COMMENT ON COLUMN logintel.model_versions.calibration_sessions IS 'Ordinary sessions that their limit was calibrated on';
+COMMENT ON COLUMN logintel.model_versions.session_threshold IS 'Strangeness above which a session is flagged';
+COMMENT ON COLUMN logintel.model_versions.session_flagged_share IS 'Share of its own training sessions that it would flag';
 COMMENT ON COLUMN logintel.model_versions.kept_aside IS 'Why maintenance trained it and did not activate it; NULL for all others, and once somebody has activated it';
 COMMENT ON COLUMN logintel.model_versions.options IS 'Options it was trained with';
 COMMENT ON COLUMN logintel.model_versions.artifact IS 'The model, checksummed';
@@ -94,6 +104,28 @@ COMMENT ON COLUMN logintel.model_clusters.cluster_id IS 'Number of the cluster i
 COMMENT ON COLUMN logintel.model_clusters.rows IS 'Rows of training in the cluster';
 COMMENT ON COLUMN logintel.model_clusters.templates IS 'Templates in the cluster';
 COMMENT ON COLUMN logintel.model_clusters.template IS 'Its most frequent template';
+
+CREATE TABLE logintel.model_profiles (
+    detector         text NOT NULL,
+    version          int NOT NULL,
+    profile_id       int NOT NULL,
+    profile          jsonb NOT NULL,
+    rows             bigint NOT NULL,
+    calibration_rows bigint NOT NULL,
+    threshold        float8 NOT NULL,
+    flagged_share    float8 NOT NULL,
+    PRIMARY KEY (detector, version, profile_id),
+    FOREIGN KEY (detector, version) REFERENCES logintel.model_versions ON UPDATE CASCADE ON DELETE CASCADE
+);
+COMMENT ON TABLE logintel.model_profiles IS 'Profiles of each model: the components, levels and sources with a limit of their own; at most 1000. One decides each row.';
+COMMENT ON COLUMN logintel.model_profiles.detector IS 'Detector';
+COMMENT ON COLUMN logintel.model_profiles.version IS 'Version of its model';
+COMMENT ON COLUMN logintel.model_profiles.profile_id IS 'Number of the profile in that version; 0 is that of all rows without another';
+COMMENT ON COLUMN logintel.model_profiles.profile IS 'The values of its rows, such as {"component": "kernel", "level": "INFO"}, each cut at 256 bytes; {} for number 0';
+COMMENT ON COLUMN logintel.model_profiles.rows IS 'Rows of training that it decides: those with its values that no profile before it decides';
+COMMENT ON COLUMN logintel.model_profiles.calibration_rows IS 'Ordinary rows that its limit was calibrated on: those that it decides, or where they are too few, all with its values';
+COMMENT ON COLUMN logintel.model_profiles.threshold IS 'Strangeness above which its rows are flagged';
+COMMENT ON COLUMN logintel.model_profiles.flagged_share IS 'Share of its own training rows that the model would flag';
 
 CREATE TABLE logintel.retrainings (
     detector     text PRIMARY KEY REFERENCES logintel.detectors ON UPDATE CASCADE ON DELETE CASCADE,
@@ -324,8 +356,9 @@ $dump$;
 
 CREATE VIEW logintel.models AS
 SELECT m.detector, m.version, m.version = d.active_version AS is_active, m.trained_at, m.since, m.until, m.training_rows,
-       m.vocabulary_size, m.templates, m.clusters, m.noise_rows, m.threshold, m.flagged_share,
-       m.kept_aside, octet_length(m.artifact) AS artifact_bytes, m.options
+       m.calibration_rows, m.vocabulary_size, m.templates, m.clusters, m.noise_rows, m.threshold, m.flagged_share,
+       m.training_sessions, m.calibration_sessions, m.session_threshold, m.session_flagged_share, m.kept_aside,
+       octet_length(m.artifact) AS artifact_bytes, m.options
 FROM logintel.model_versions AS m JOIN logintel.detectors AS d ON d.name = m.detector;
 COMMENT ON VIEW logintel.models IS 'Trained models, all versions of all detectors';
 COMMENT ON COLUMN logintel.models.detector IS 'Detector';
@@ -335,12 +368,17 @@ COMMENT ON COLUMN logintel.models.trained_at IS 'When it was trained';
 COMMENT ON COLUMN logintel.models.since IS 'Beginning of the history it was trained on; NULL is open';
 COMMENT ON COLUMN logintel.models.until IS 'End of that history, not included; NULL is open';
 COMMENT ON COLUMN logintel.models.training_rows IS 'Rows it was trained on';
+COMMENT ON COLUMN logintel.models.calibration_rows IS 'Ordinary rows that its limits were calibrated on; 0 in the seed''s preset';
 COMMENT ON COLUMN logintel.models.vocabulary_size IS 'Terms of its vocabulary';
 COMMENT ON COLUMN logintel.models.templates IS 'Distinct messages without what varies';
 COMMENT ON COLUMN logintel.models.clusters IS 'Clusters of ordinary rows';
 COMMENT ON COLUMN logintel.models.noise_rows IS 'Rows of training in no cluster';
-COMMENT ON COLUMN logintel.models.threshold IS 'Strangeness above which a row is flagged';
+COMMENT ON COLUMN logintel.models.threshold IS 'Strangeness above which a row is flagged that no profile decides';
 COMMENT ON COLUMN logintel.models.flagged_share IS 'Share of its own training rows that it would flag';
+COMMENT ON COLUMN logintel.models.training_sessions IS 'Sessions it was trained on; NULL without a session column';
+COMMENT ON COLUMN logintel.models.calibration_sessions IS 'Ordinary sessions that their limit was calibrated on';
+COMMENT ON COLUMN logintel.models.session_threshold IS 'Strangeness above which a session is flagged';
+COMMENT ON COLUMN logintel.models.session_flagged_share IS 'Share of its own training sessions that it would flag';
 COMMENT ON COLUMN logintel.models.kept_aside IS 'Why maintenance trained it and did not activate it; NULL for all others, and once somebody has activated it';
 COMMENT ON COLUMN logintel.models.artifact_bytes IS 'Size of the model';
 COMMENT ON COLUMN logintel.models.options IS 'Options it was trained with';

@@ -1,8 +1,10 @@
 //! Training: history becomes a model.
 use logintel_core::artifact;
 use logintel_core::baseline::{Baseline, MAX_MESSAGES, Trainer};
+use logintel_core::config::Preset;
 use logintel_core::control::Control;
 use logintel_core::line::Line;
+use logintel_core::profile::Profile;
 use pgrx::PgRelation;
 use pgrx::prelude::*;
 
@@ -34,19 +36,39 @@ fn train(
     security::require_owner(&detector.name, detector.owner);
     let _progress = Progress::begin("train");
     let baseline = learn(&detector, since, until);
-    if baseline.summary.calibration_rows < (1.0 / detector.options.false_alarm_rate).ceil() as u64
-        && baseline.options.preset == logintel_core::config::Preset::Default
-    {
-        warn(
-            format!(
-                "detector \"{}\" learnt from {} ordinary rows, too few for a false alarm rate of {}",
-                detector.name, baseline.summary.calibration_rows, detector.options.false_alarm_rate
-            ),
-            "Until it is trained on more history, every template that it never saw is flagged.",
-        );
-    }
+    warn_of_little(&detector, &baseline);
     warn_of_overflow(&detector, &baseline);
     store(&detector, &baseline, since, until, activate.unwrap_or(true))
+}
+
+/// Says that history is too short for the rates that are asked for.
+fn warn_of_little(detector: &Detector, baseline: &Baseline) {
+    let options = &baseline.options;
+    if options.preset == Preset::Seed {
+        return;
+    }
+    let warn_if = |seen: u64, what: &str, rate: f64, name: &str, until: &str| {
+        if (seen as f64) * rate < 1.0 {
+            let too_few = format!("learnt from {seen} ordinary {what}, too few for a {name} of {rate}");
+            warn(format!("detector \"{}\" {too_few}", detector.name), until);
+        }
+    };
+    warn_if(
+        baseline.summary.calibration_rows,
+        "rows",
+        options.false_alarm_rate,
+        "false alarm rate",
+        "Until it is trained on more history, every template that it never saw is flagged.",
+    );
+    if let Some(sessions) = &baseline.sessions {
+        warn_if(
+            sessions.calibration.rows(),
+            "sessions",
+            options.session_false_alarm_rate,
+            "session false alarm rate",
+            "Until it is trained on more history, every session is flagged that differs from all others by more than what one in 50 has.",
+        );
+    }
 }
 
 /// Says that rows have no template.
@@ -85,12 +107,13 @@ pub(super) fn learn(
         let (message, level, session) = (text(detector.judged()), text(Part::Level), text(Part::Session));
         let (component, source) = (text(Part::Component), text(Part::Source));
         let has_sessions = detector.part(Part::Session).is_some();
-        // The order decides how clusters are numbered: it must not depend on the plan.
+        // The order decides how clusters are numbered and which rows are held back together: it must not depend on the plan.
         let sql = format!(
             "SELECT m, v, s, t, c, h \
              FROM (SELECT {message} AS m, {level} AS v, {session} AS s, {} AS t, {component} AS c, {source} AS h \
                    FROM {} AS l) AS r \
-             WHERE m IS NOT NULL AND {} ORDER BY t, m COLLATE \"C\", v COLLATE \"C\"",
+             WHERE m IS NOT NULL AND {} \
+             ORDER BY t, m COLLATE \"C\", v COLLATE \"C\", c COLLATE \"C\", h COLLATE \"C\"",
             detector.time_sql(&columns),
             qualified(&relation),
             range_sql("t"),
@@ -188,29 +211,37 @@ pub(super) fn store(
         &[text_arg(&detector.name)],
     );
     let summary = &baseline.summary;
+    let sessions = baseline.sessions.as_ref();
     let [since, until] = range_args(since, until);
     let rows = spi.write(
-        "INSERT INTO logintel.model_versions (detector, version, since, until, training_rows, vocabulary_size, templates, \
-             clusters, noise_rows, threshold, flagged_share, options, artifact) \
-         SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 \
+        "INSERT INTO logintel.model_versions (detector, version, since, until, training_rows, calibration_rows, vocabulary_size, \
+             templates, clusters, noise_rows, threshold, flagged_share, training_sessions, calibration_sessions, \
+             session_threshold, session_flagged_share, options, artifact) \
+         SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 \
          FROM logintel.model_versions WHERE detector = $1 RETURNING version",
         &[
             text_arg(&detector.name),
             since,
             until,
             arg(summary.training_rows as i64),
+            arg(summary.calibration_rows as i64),
             arg(baseline.model.len() as i32),
             arg(baseline.templates.len() as i32),
             arg(summary.clusters as i32),
             arg(summary.noise_rows as i64),
-            arg(baseline.threshold),
+            arg(baseline.threshold()),
             arg(summary.flagged_share),
+            arg(sessions.map(|sessions| sessions.summary.training_sessions as i64)),
+            arg(sessions.map(|sessions| sessions.calibration.rows() as i64)),
+            arg(sessions.map(|sessions| sessions.calibration.threshold)),
+            arg(sessions.map(|sessions| sessions.summary.flagged_share)),
             arg(Jsonb(detector.json.clone())),
             arg(bytes),
         ],
     );
     let version: i32 = rows.must(0, 1);
     store_clusters(&spi, detector, version, baseline);
+    store_profiles(&spi, detector, version, baseline);
     if activate {
         spi.write(
             "UPDATE logintel.detectors SET active_version = $2 WHERE name = $1",
@@ -243,6 +274,31 @@ fn store_clusters(spi: &Connection, detector: &Detector, version: i32, baseline:
             arg(clusters.iter().map(|cluster| cluster.rows as i64).collect::<Vec<_>>()),
             arg(clusters.iter().map(|cluster| cluster.templates as i32).collect::<Vec<_>>()),
             arg(clusters.iter().map(|cluster| Text(cluster.template.to_owned())).collect::<Vec<_>>()),
+        ],
+    );
+}
+
+/// What each profile decides, for people.
+fn store_profiles(spi: &Connection, detector: &Detector, version: i32, baseline: &Baseline) {
+    let profiles = &baseline.profiles;
+    let values = |profile: &Profile| {
+        let pairs = profile.key.iter().map(|(column, value)| (column.to_string(), value.as_str().into()));
+        Jsonb(serde_json::Value::Object(pairs.collect()))
+    };
+    spi.write(
+        "INSERT INTO logintel.model_profiles \
+             (detector, version, profile_id, profile, rows, calibration_rows, threshold, flagged_share) \
+         SELECT $1, $2, number - 1, profile, rows, calibration_rows, threshold, flagged_share \
+         FROM unnest($3, $4, $5, $6, $7) \
+             WITH ORDINALITY AS p (profile, rows, calibration_rows, threshold, flagged_share, number)",
+        &[
+            text_arg(&detector.name),
+            arg(version),
+            arg(profiles.iter().map(values).collect::<Vec<_>>()),
+            arg(profiles.iter().map(|profile| profile.rows as i64).collect::<Vec<_>>()),
+            arg(profiles.iter().map(|profile| profile.calibration.rows() as i64).collect::<Vec<_>>()),
+            arg(profiles.iter().map(|profile| profile.calibration.threshold).collect::<Vec<_>>()),
+            arg(profiles.iter().map(|profile| profile.flagged_share).collect::<Vec<_>>()),
         ],
     );
 }

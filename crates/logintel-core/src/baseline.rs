@@ -9,7 +9,8 @@
 //! Calibration is cross-conformal (Vovk 2015): rows fall into [`FOLDS`] folds by a hash of their number; a row
 //! whose template occurs in other folds too is not strange at all, any other is measured against a model
 //! without its fold. The threshold is the quantile of these measures that lets `false_alarm_rate` of them pass
-//! it, as near to flagging exactly what was never seen as history's standard error allows.
+//! it, as near to flagging exactly what was never seen as history's standard error allows. Each profile has one of its own
+//! ([`crate::profile`]).
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -17,8 +18,8 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use crate::artifact::{Artifact, corrupt};
-use crate::calibration::{share, splitmix, thin, threshold};
-use crate::config::{DetectorOptions, Preset, SeverityOverride};
+use crate::calibration::{Calibration, share, splitmix};
+use crate::config::{Column, DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Control, Steps, Watch};
 use crate::counts::TermCounts;
 use crate::dbscan::{CoreRows, Dbscan};
@@ -28,6 +29,7 @@ use crate::line::Line;
 use crate::marks::Marks;
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
+use crate::profile::{Cell, Choice, ENOUGH_BEYOND, Occurrences, Profile, REST, Tally};
 use crate::rates::{RateLog, RateModel};
 use crate::scale::{ColumnScale, StandardScaler, scale};
 use crate::session::{MAX_SESSION_TEMPLATES, SessionLog, SessionModel};
@@ -105,10 +107,9 @@ pub struct Baseline {
     pub scales: Vec<ColumnScale>,
     /// Mean of the vectors of all rows that are not noise, for the seed's preset.
     pub centroid: Option<(Vec<u32>, Vec<f32>)>,
-    /// Strangeness of held-back ordinary rows, ascending, and how many rows have it.
-    pub calibration: Vec<(f64, u64)>,
-    /// Strangeness above which a row is flagged.
-    pub threshold: f64,
+    /// How strange held-back ordinary rows are, and what else is ordinary for some lines alone. The first is that of all
+    /// lines that no other decides.
+    pub profiles: Vec<Profile>,
     /// Figures.
     pub summary: Summary,
     /// Whole sessions; `None` where history had none.
@@ -137,9 +138,11 @@ impl Artifact for Baseline {
         if self.labels.iter().flatten().any(|&label| label >= self.summary.clusters) {
             return Err(corrupt::<Self>("a label without cluster"));
         }
-        let ascending = self.calibration.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        if self.threshold.is_nan() || !ascending || self.calibration.iter().any(|(value, _)| value.is_nan()) {
-            return Err(corrupt::<Self>("the calibration is out of order"));
+        if self.profiles.first().is_none_or(|first| !first.is_rest())
+            || self.profiles[1..].iter().any(Profile::is_rest)
+            || !self.profiles.iter().all(|profile| profile.is_valid(self.templates.len()))
+        {
+            return Err(corrupt::<Self>("the profiles are out of order"));
         }
         if let Some(sessions) = &self.sessions {
             sessions.check().map_err(corrupt::<Self>)?;
@@ -180,8 +183,8 @@ pub struct Trainer {
     counts: TermCounts,
     /// Distinct masked messages in order of first occurrence, until [`Self::mine`] makes templates of them.
     templates: Vec<Template>,
-    /// Of each, rows that pass or are flagged whatever a model says, and the folds it occurs in.
-    seen: Vec<Seen>,
+    /// Where and how often each occurs.
+    tally: Tally,
     table: HashTable<u32>,
     /// Templates of an earlier training.
     known: Option<Templates>,
@@ -196,27 +199,6 @@ pub struct Trainer {
     rates: RateLog,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    /// Rows that the level alone flags.
-    error_rows: u64,
-    /// Rows that pass because a person has marked them.
-    marked_rows: u64,
-    folds: u16,
-}
-
-impl Seen {
-    /// All of a message's rows pass.
-    fn mark(&mut self, rows: u64) {
-        (self.error_rows, self.marked_rows) = (0, rows);
-    }
-
-    /// How many of a template's rows only a model can judge.
-    fn open_rows(&self, template: &Template) -> u64 {
-        template.rows - self.error_rows - self.marked_rows
-    }
-}
-
 impl Trainer {
     /// No rows yet; at most `max_bytes` are used. `watch` may stop the work on one row, however long.
     ///
@@ -227,7 +209,7 @@ impl Trainer {
             options: options.clone(),
             counts: TermCounts::new(&options.vectorizer, max_bytes, watch)?,
             templates: Vec::new(),
-            seen: Vec::new(),
+            tally: Tally::new(profile_columns(options)),
             table: HashTable::new(),
             known: None,
             marked: Vec::new(),
@@ -277,7 +259,7 @@ impl Trainer {
 
     fn count(&mut self, masked: &str, line: &Line<'_>) -> Result<Option<u32>> {
         let error = line.level.is_some_and(|level| overrides(&self.options, level));
-        let fold = 1u16 << (splitmix(self.rows) % u64::from(FOLDS));
+        let fold = (splitmix(self.rows) % u64::from(FOLDS)) as u32;
         self.rows += 1;
         self.error_rows += u64::from(error);
         let hash = HASHER.hash_one(masked);
@@ -289,8 +271,8 @@ impl Trainer {
             return Ok(None);
         };
         self.templates[at].rows += 1;
-        self.seen[at].error_rows += u64::from(error);
-        self.seen[at].folds |= fold;
+        self.tally.add(at as u32, line, fold, error);
+        self.check_memory()?;
         Ok(Some(at as u32))
     }
 
@@ -300,18 +282,19 @@ impl Trainer {
             return Ok(None);
         }
         self.text_bytes += masked.len() as u64 + 64;
-        if self.text_bytes > self.max_bytes / 4 {
-            return Err(Error::Memory {
-                what: "the templates",
-                needed: self.text_bytes * 4,
-                allowed: self.max_bytes,
-            });
-        }
+        self.check_memory()?;
         self.templates.push(Template { text: masked.to_owned(), rows: 0, vector: 0 });
-        self.seen.push(Seen::default());
         let templates = &self.templates;
         self.table.insert_unique(hash, at as u32, |&i| HASHER.hash_one(templates[i as usize].text.as_str()));
         Ok(Some(at))
+    }
+
+    fn check_memory(&self) -> Result<()> {
+        let needed = (self.text_bytes + self.tally.bytes()) * 4;
+        if needed > self.max_bytes {
+            return Err(Error::Memory { what: "the templates", needed, allowed: self.max_bytes });
+        }
+        Ok(())
     }
 
     /// Learns what is ordinary.
@@ -321,6 +304,7 @@ impl Trainer {
     pub fn finish(mut self, control: &dyn Control) -> Result<Baseline> {
         let marks = marks(&self.options, std::mem::take(&mut self.marked), control)?;
         let template_of = self.mine(&marks, control)?;
+        self.tally.renumber(&template_of, control)?;
         let template_of = |message: u32| template_of.get(message as usize).copied();
         let sessions = std::mem::take(&mut self.sessions).learn(&self.options, template_of, control)?;
         let rates = std::mem::take(&mut self.rates).learn(self.templates.len(), template_of, control)?;
@@ -363,8 +347,7 @@ impl Trainer {
             core,
             scales,
             centroid,
-            calibration: Vec::new(),
-            threshold: 0.0,
+            profiles: Vec::new(),
             summary,
             sessions,
             rates,
@@ -372,11 +355,11 @@ impl Trainer {
         match self.options.preset {
             Preset::Default => self.calibrate(&mut baseline, control)?,
             Preset::Seed => {
-                let noise = baseline.templates.iter().zip(&self.seen);
-                let noise = noise.filter(|(template, _)| baseline.labels[template.vector as usize].is_none());
-                let marked: u64 = noise.map(|(_, seen)| seen.marked_rows).sum();
-                let noise = share(baseline.summary.noise_rows - marked, self.rows);
-                (baseline.summary.flagged_share, baseline.summary.flagged_by_content) = (noise, noise);
+                let noise = baseline.summary.noise_rows - self.marked_noise(&baseline);
+                let flagged_share = share(noise, self.rows);
+                (baseline.summary.flagged_share, baseline.summary.flagged_by_content) =
+                    (flagged_share, flagged_share);
+                baseline.profiles.push(Profile { rows: self.rows, flagged_share, ..Profile::default() });
             }
         }
         Ok(baseline)
@@ -386,12 +369,12 @@ impl Trainer {
     fn mine(&mut self, marks: &Marks, control: &dyn Control) -> Result<Vec<u32>> {
         let (mut scratch, mut steps) = (TemplateScratch::default(), Steps::over_bytes(control));
         if !mines(&self.options) {
-            for (message, seen) in self.templates.iter().zip(&mut self.seen) {
+            let mut marked = Vec::with_capacity(self.templates.len());
+            for message in &self.templates {
                 steps.pass(1 + message.text.len())?;
-                if marks.find(&message.text, None, &mut scratch).is_some() {
-                    seen.mark(message.rows);
-                }
+                marked.push(marks.find(&message.text, None, &mut scratch).is_some());
             }
+            self.tally.mark(&marked);
             return Ok((0..self.templates.len() as u32).collect());
         }
         let mut miner = Miner::new(kinds(&self.options), self.max_bytes);
@@ -407,10 +390,10 @@ impl Trainer {
             numbers.push(miner.add(&message.text, message.rows, control)?);
         }
         let Mined { templates, of: found } = miner.finish(control)?;
-        let seen = std::mem::take(&mut self.seen);
         let mut place = vec![u32::MAX; templates.list.len()];
         let mut of = Vec::with_capacity(messages.len());
-        for ((message, mut seen), number) in messages.into_iter().zip(seen).zip(numbers) {
+        let mut marked = Vec::with_capacity(messages.len());
+        for (message, number) in messages.into_iter().zip(numbers) {
             steps.pass(1 + message.text.len())?;
             let template = number.and_then(|number| found[number as usize]);
             // A message that nothing fits is a template of itself.
@@ -421,20 +404,23 @@ impl Trainer {
                 let text = template.map(|template| templates.list[template as usize].text.clone());
                 let text = text.unwrap_or_else(|| message.text.clone());
                 self.templates.push(Template { text, rows: 0, vector: 0 });
-                self.seen.push(Seen::default());
             }
             of.push(*at);
             let at = *at as usize;
             let known = template.map(|_| self.templates[at].text.as_str());
-            if marks.find(&message.text, known, &mut scratch).is_some() {
-                seen.mark(message.rows);
-            }
+            marked.push(marks.find(&message.text, known, &mut scratch).is_some());
             self.templates[at].rows += message.rows;
-            self.seen[at].error_rows += seen.error_rows;
-            self.seen[at].marked_rows += seen.marked_rows;
-            self.seen[at].folds |= seen.folds;
         }
+        self.tally.mark(&marked);
         Ok(of)
+    }
+
+    /// Rows in no cluster that pass because a person has marked them.
+    fn marked_noise(&self, baseline: &Baseline) -> u64 {
+        let is_noise = |cell: &&Cell| {
+            baseline.labels[baseline.templates[cell.message as usize].vector as usize].is_none()
+        };
+        self.tally.cells().iter().filter(is_noise).map(|cell| cell.marked_rows).sum()
     }
 
     /// Counts every template as often as it occurred.
@@ -473,46 +459,110 @@ impl Trainer {
         Ok(rows)
     }
 
-    /// Measures held-back ordinary rows and sets the threshold.
+    /// Measures held-back ordinary rows and calibrates the profiles.
     fn calibrate(&self, baseline: &mut Baseline, control: &dyn Control) -> Result<()> {
-        let mut measured: Vec<(f64, u64)> = Vec::new();
-        let mut seen_elsewhere = 0;
+        let rate = self.options.false_alarm_rate;
+        let choice = self.tally.profiles(ENOUGH_BEYOND / rate, control)?;
+        let occurrences = Occurrences::new(&self.tally, &choice, control)?;
+        let strange = self.measure(baseline, control)?;
+        // Of each profile, the rows that it decides, and all that have its values.
+        let mut own = vec![Vec::new(); choice.keys.len()];
+        let mut all = own.clone();
+        let mut steps = Steps::new(control);
+        for cell in self.tally.cells() {
+            steps.pass(1)?;
+            for profile in choice.of(cell) {
+                let elsewhere = occurrences.strangeness_of(profile, cell.message);
+                // What a person has marked passes, and so is not strange at all.
+                let marked = (0.0, cell.marked_rows);
+                let measured = (strange[cell.message as usize].max(elsewhere), cell.open_rows());
+                all[profile as usize].extend([marked, measured]);
+                if profile == choice.deciding(cell) {
+                    own[profile as usize].extend([marked, measured]);
+                }
+            }
+        }
+        for (at, (own, all)) in own.into_iter().zip(all).enumerate() {
+            let all = Calibration::new(all, rate, SEEN_ONCE, control)?;
+            if at == REST as usize {
+                baseline.summary.calibration_rows = all.rows();
+            }
+            let own = Calibration::new(own, rate, SEEN_ONCE, control)?;
+            let is_enough = |calibration: &Calibration| calibration.rows() as f64 * rate >= 1.0;
+            let mut calibration = if is_enough(&own) { own } else { all };
+            if !is_enough(&calibration) {
+                // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
+                calibration.threshold = SEEN_ONCE;
+            }
+            let templates = occurrences.templates(at as u32);
+            let key = choice.keys[at].clone();
+            baseline.profiles.push(Profile { key, calibration, templates, ..Profile::default() });
+        }
+        self.count_flagged(baseline, &choice, control)
+    }
+
+    /// Which of its own rows the model would flag.
+    fn count_flagged(&self, baseline: &mut Baseline, choice: &Choice, control: &dyn Control) -> Result<()> {
+        let mut flagged = vec![0u64; baseline.profiles.len()];
+        let mut by_content = 0;
+        let mut steps = Steps::new(control);
+        for cell in self.tally.cells() {
+            steps.pass(1)?;
+            let strange = baseline.strangeness_of(cell.message);
+            let at = choice.deciding(cell) as usize;
+            let profile = &mut baseline.profiles[at];
+            profile.rows += cell.rows;
+            let is_beyond = strange > profile.calibration.threshold;
+            flagged[at] += if is_beyond { cell.rows - cell.marked_rows } else { cell.error_rows };
+            by_content += if is_beyond { cell.open_rows() } else { 0 };
+        }
+        // Rows whose template was not kept.
+        baseline.profiles[REST as usize].rows += self.overflow_rows;
+        for (profile, &flagged) in baseline.profiles.iter_mut().zip(&flagged) {
+            profile.flagged_share = share(flagged, profile.rows);
+        }
+        baseline.summary.flagged_share = share(flagged.iter().sum(), self.rows);
+        baseline.summary.flagged_by_content = share(by_content, self.rows - self.error_rows);
+        Ok(())
+    }
+
+    /// How strange the held-back rows of each template are.
+    fn measure(&self, baseline: &Baseline, control: &dyn Control) -> Result<Vec<f64>> {
+        let mut strange = vec![0.0; baseline.templates.len()];
+        let mut seen = vec![Seen::default(); baseline.templates.len()];
+        let mut steps = Steps::new(control);
+        for cell in self.tally.cells() {
+            steps.pass(1)?;
+            let seen = &mut seen[cell.message as usize];
+            seen.open_rows += cell.open_rows();
+            seen.folds |= cell.folds;
+        }
         let mut held: Vec<Vec<usize>> = vec![Vec::new(); FOLDS as usize];
-        for (at, (template, seen)) in baseline.templates.iter().zip(&self.seen).enumerate() {
-            // What a person has marked passes, and so is not strange at all.
-            seen_elsewhere += seen.marked_rows;
-            let open = seen.open_rows(template);
-            if seen.folds.count_ones() > 1 {
-                seen_elsewhere += open;
-            } else if open > 0 {
+        for (at, seen) in seen.iter().enumerate() {
+            if seen.folds.is_power_of_two() && seen.open_rows > 0 {
                 held[seen.folds.trailing_zeros() as usize].push(at);
             }
         }
-        measured.push((0.0, seen_elsewhere));
-        let folds = Folds::new(baseline, &self.seen, control)?;
+        let folds = Folds::new(baseline, &seen, control)?;
         for (fold, held) in held.iter().enumerate() {
             control.progress("calibration", fold as u64, u64::from(FOLDS));
-            folds.measure(baseline, fold, held, &self.seen, &mut measured, control)?;
+            folds.measure(baseline, fold, held, &mut strange, control)?;
         }
-        measured.retain(|&(_, rows)| rows > 0);
-        measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        baseline.summary.calibration_rows = measured.iter().map(|(_, rows)| rows).sum();
-        let rate = self.options.false_alarm_rate;
-        // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
-        let is_enough = baseline.summary.calibration_rows as f64 * rate >= 1.0;
-        baseline.threshold = if is_enough { threshold(&measured, rate, SEEN_ONCE) } else { SEEN_ONCE };
-        let flagged = |(template, seen): (&Template, &Seen)| {
-            let noise = baseline.labels[template.vector as usize].is_none();
-            let strange = if noise { noise_strangeness(template.rows) } else { 0.0 };
-            if strange > baseline.threshold { template.rows - seen.marked_rows } else { seen.error_rows }
-        };
-        let flagged: u64 = baseline.templates.iter().zip(&self.seen).map(flagged).sum();
-        baseline.summary.flagged_share = share(flagged, self.rows);
-        baseline.summary.flagged_by_content =
-            share(flagged.saturating_sub(self.error_rows), self.rows - self.error_rows);
-        baseline.calibration = thin(&measured);
-        Ok(())
+        Ok(strange)
     }
+}
+
+/// Where a template occurs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// Rows that only a model can judge.
+    open_rows: u64,
+    folds: u16,
+}
+
+/// Columns that profiles are made of: the prototype had none.
+pub(crate) fn profile_columns(options: &DetectorOptions) -> &[Column] {
+    if options.preset == Preset::Seed { &[] } else { &options.profiles }
 }
 
 /// Whether lines are told apart by mined templates: the prototype had none, and where nothing is masked a message is
@@ -542,11 +592,6 @@ fn overrides(options: &DetectorOptions, level: &str) -> bool {
         (Preset::Seed, SeverityOverride::Always) => level.to_uppercase() == "ERROR",
         (Preset::Default, SeverityOverride::Always) => is_error(level),
     }
-}
-
-/// Strangeness of a template of training that is in no cluster.
-pub(crate) fn noise_strangeness(rows: u64) -> f64 {
-    if rows <= 1 { SEEN_ONCE } else { 0.0 }
 }
 
 /// Weighted mean of the rows that are not noise.
@@ -626,8 +671,7 @@ impl Folds {
         baseline: &Baseline,
         fold: usize,
         held: &[usize],
-        seen: &[Seen],
-        measured: &mut Vec<(f64, u64)>,
+        strange: &mut [f64],
         control: &dyn Control,
     ) -> Result<()> {
         if held.is_empty() {
@@ -647,13 +691,15 @@ impl Folds {
         for group in held.chunks(step) {
             control.poll()?;
             let template = &baseline.templates[group[0]];
-            let rows: u64 = group.iter().map(|&at| seen[at].open_rows(&baseline.templates[at])).sum();
             let (known, known_squared, unseen) =
                 self.split(baseline, baseline.vectors.row(template.vector as usize), only);
             let nearest = index
                 .nearest(known.as_ref(), &mut scratch)?
                 .map_or(1.0, |Neighbor { distance, .. }| distance);
-            measured.push((SEEN_ONCE + extended_distance(nearest, known_squared, unseen), rows));
+            let distance = extended_distance(nearest, known_squared, unseen);
+            for &at in group {
+                strange[at] = SEEN_ONCE + distance;
+            }
         }
         Ok(())
     }
@@ -697,6 +743,18 @@ pub struct Cluster<'a> {
 }
 
 impl Baseline {
+    /// Strangeness above which a line is flagged that no profile but the first decides.
+    pub fn threshold(&self) -> f64 {
+        self.profiles.first().map_or(0.0, |rest| rest.calibration.threshold)
+    }
+
+    /// Strangeness of a template of training, wherever it occurs.
+    pub(crate) fn strangeness_of(&self, template: u32) -> f64 {
+        let template = &self.templates[template as usize];
+        let is_alone = self.labels[template.vector as usize].is_none() && template.rows <= 1;
+        if is_alone { SEEN_ONCE } else { 0.0 }
+    }
+
     /// The clusters, by number.
     pub fn clusters(&self) -> Vec<Cluster<'_>> {
         let mut clusters: Vec<(Cluster<'_>, u64)> = (0..self.summary.clusters)

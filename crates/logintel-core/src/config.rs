@@ -33,6 +33,27 @@ pub enum SeverityOverride {
     Never,
 }
 
+/// A column of logs whose values may get a baseline of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Column {
+    /// The part of the system that wrote the line.
+    Component,
+    /// How grave its writer thinks it is.
+    Level,
+    /// Where the part runs.
+    Source,
+}
+
+impl std::fmt::Display for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Column::Component => "component",
+            Column::Level => "level",
+            Column::Source => "source",
+        })
+    }
+}
+
 /// Which system's rules hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Preset {
@@ -66,8 +87,8 @@ pub struct DetectorOptions {
     pub session_false_alarm_rate: f64,
     /// When a level alone makes a row an anomaly.
     pub severity_override: SeverityOverride,
-    /// Columns whose values get a baseline of their own.
-    pub profiles: Vec<String>,
+    /// Columns whose values get a baseline of their own, each once.
+    pub profiles: Vec<Column>,
     /// Whether too many lines, or too few, are anomalies too.
     pub rates: bool,
     /// How incidents close.
@@ -101,7 +122,7 @@ impl Default for DetectorOptions {
             false_alarm_rate: 0.01,
             session_false_alarm_rate: 0.001,
             severity_override: SeverityOverride::Always,
-            profiles: vec!["component".into(), "level".into()],
+            profiles: vec![Column::Component, Column::Level],
             rates: true,
             window: Window::Session(10 * MINUTE),
             lateness: MINUTE,
@@ -236,15 +257,19 @@ fn rate(name: &str, value: &Value) -> Result<f64> {
     number(name, value, 0.000_001, 0.5)
 }
 
-fn profiles(name: &str, value: &Value) -> Result<Vec<String>> {
-    let columns = value
+fn profiles(name: &str, value: &Value) -> Result<Vec<Column>> {
+    let known = [("component", Column::Component), ("level", Column::Level), ("source", Column::Source)];
+    let given = value
         .as_array()
         .ok_or_else(|| invalid(name, "it must be a list of \"component\", \"level\", \"source\""))?;
-    let columns = columns.iter().map(|column| {
-        one_of(name, column, &[("component", "component"), ("level", "level"), ("source", "source")])
-            .map(str::to_owned)
-    });
-    columns.collect()
+    let mut columns = Vec::new();
+    for column in given {
+        let column = one_of(name, column, &known)?;
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    Ok(columns)
 }
 
 fn duration(
@@ -288,6 +313,14 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_profiles_are_listed_once_in_their_order() {
+        assert_eq!(parse(&json!({})).unwrap().profiles, [Column::Component, Column::Level]);
+        let given = json!({"profiles": ["source", "level", "source"]});
+        assert_eq!(parse(&given).unwrap().profiles, [Column::Source, Column::Level]);
+        assert_eq!(parse(&json!({"profiles": []})).unwrap().profiles, []);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (json, words) in [
             (json!({"windoww": 1}), "unknown option \"windoww\""),
@@ -302,6 +335,8 @@ mod tests {
             (json!({"vectorizer": {"min_df": -1}}), "\"vectorizer.min_df\""),
             (json!({"vectorizer": {"min_dff": 1}}), "unknown option \"vectorizer.min_dff\""),
             (json!({"vectorizer": 1}), "\"vectorizer\""),
+            (json!({"profiles": "level"}), "\"profiles\""),
+            (json!({"profiles": ["message"]}), "\"profiles\""),
             (json!([1]), "JSON object"),
         ] {
             assert!(parse(&json).unwrap_err().to_string().contains(words), "{json}");

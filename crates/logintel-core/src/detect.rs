@@ -6,16 +6,16 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use crate::baseline::{
-    Baseline, SEEN_ONCE, extended_distance, kinds, masked_head, mines, noise_strangeness, to_cluster_space,
+    Baseline, SEEN_ONCE, extended_distance, kinds, masked_head, mines, profile_columns, to_cluster_space,
     unseen_part, unseen_squared,
 };
-use crate::calibration::share_below;
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
 use crate::control::{Control, Steps, Watch};
 use crate::dbscan::CoreIndex;
 use crate::error::Result;
 use crate::line::Line;
 use crate::neighbors::{Index, Scratch as NeighborScratch};
+use crate::profile::{Finder, Profile};
 use crate::rates::RateModel;
 pub use crate::reason::Reason;
 use crate::session::SessionDetector;
@@ -30,7 +30,7 @@ use crate::vectorizer::{Coverage, Scratch as TextScratch, Vectorizer};
 pub struct Judgement {
     /// Whether it is flagged.
     pub is_anomaly: bool,
-    /// Share of held-back ordinary history that is less strange, within `0..=1`.
+    /// Share of held-back ordinary history that is less strange, within `0..=1`: of the rows of the line's profile.
     pub score: f64,
     /// The strongest reason.
     pub reason: Reason,
@@ -90,7 +90,7 @@ pub struct Detector {
     representative: Vec<u32>,
     index: Index<'static>,
     core: CoreIndex,
-    calibration_rows: u64,
+    profiles: Finder,
     sessions: Option<SessionDetector>,
 }
 
@@ -173,19 +173,10 @@ impl Detector {
         }
         let index = Index::new(Cow::Owned(std::mem::take(&mut baseline.vectors)), &watch)?;
         let core = CoreIndex::new(baseline.core.clone(), &watch)?;
-        let calibration_rows = baseline.calibration.iter().map(|(_, rows)| rows).sum();
+        let profiles = Finder::new(profile_columns(&baseline.options), &baseline.profiles);
         let sessions = baseline.sessions.take();
         let sessions = sessions.map(|model| SessionDetector::new(model, &watch)).transpose()?;
-        Ok(Detector {
-            baseline,
-            vectorizer,
-            templates,
-            representative,
-            index,
-            core,
-            calibration_rows,
-            sessions,
-        })
+        Ok(Detector { baseline, vectorizer, templates, representative, index, core, profiles, sessions })
     }
 
     /// The templates, for a later training to keep; none where they were not mined.
@@ -232,7 +223,8 @@ impl Detector {
         // The text, and what its look-up table keeps of it.
         let text: usize = self.baseline.templates.iter().map(|template| 3 * template.text.len() + 128).sum();
         let sessions = self.sessions.as_ref().map_or(0, SessionDetector::bytes);
-        self.vectorizer.bytes() + text + self.index.rows().matrix().indices.len() * 32 + sessions
+        let profiles: usize = self.baseline.profiles.iter().map(Profile::bytes).sum();
+        self.vectorizer.bytes() + text + profiles + self.index.rows().matrix().indices.len() * 32 + sessions
     }
 
     /// How often things happen in history; `None` where it had no times.
@@ -275,17 +267,28 @@ impl Detector {
         match self.baseline.options.preset {
             Preset::Seed => self.judge_as_seed(&masked, level, mode, scratch),
             Preset::Default => match self.find(&masked, scratch) {
-                Some(at) => Ok(self.judge_known(at, level)),
-                None => self.judge_unknown(&self.alone(&masked, scratch), level, scratch),
+                Some(at) => Ok(self.judge_known(at, level, self.profile(line))),
+                None => self.judge_unknown(&self.alone(&masked, scratch), level, self.profile(line), scratch),
             },
         }
     }
 
+    /// The profile that decides a line.
+    fn profile(&self, line: &Line<'_>) -> &Profile {
+        &self.baseline.profiles[self.profiles.find(&self.baseline.profiles, line) as usize]
+    }
+
     /// A line whose template training did not see.
-    fn judge_unknown(&self, text: &str, level: Option<&str>, scratch: &mut Scratch) -> Result<Judgement> {
+    fn judge_unknown(
+        &self,
+        text: &str,
+        level: Option<&str>,
+        profile: &Profile,
+        scratch: &mut Scratch,
+    ) -> Result<Judgement> {
         let measure = self.measure(text, scratch)?;
         let strange = SEEN_ONCE + measure.distance;
-        let threshold = self.baseline.threshold;
+        let threshold = profile.calibration.threshold;
         let error = self.error_applies(level, measure.cluster.is_some() && strange <= threshold);
         let unusual = strange > threshold && measure.distance > 0.0;
         let reason = if error {
@@ -301,7 +304,7 @@ impl Detector {
         };
         Ok(Judgement {
             is_anomaly: error || unusual,
-            score: if measure.distance > 0.0 { self.score(strange) } else { 0.0 },
+            score: if measure.distance > 0.0 { profile.calibration.score(strange) } else { 0.0 },
             reason,
             cluster: measure.cluster,
             template: text.to_owned(),
@@ -312,18 +315,18 @@ impl Detector {
     }
 
     /// A line whose template training saw.
-    fn judge_known(&self, at: u32, level: Option<&str>) -> Judgement {
+    fn judge_known(&self, at: u32, level: Option<&str>, profile: &Profile) -> Judgement {
         let template = &self.baseline.templates[at as usize];
         let cluster = self.baseline.labels[template.vector as usize];
-        let strange = if cluster.is_none() { noise_strangeness(template.rows) } else { 0.0 };
-        let rare = strange > self.baseline.threshold;
-        let error = self.error_applies(level, cluster.is_some());
+        let strange = profile.strangeness_of(at).max(self.baseline.strangeness_of(at));
+        let rare = strange > profile.calibration.threshold;
+        let error = self.error_applies(level, cluster.is_some() && !rare);
         let reason = match (error, rare) {
             (true, _) => Reason::ErrorLevel,
             (false, true) => Reason::RareTemplate,
             (false, false) => Reason::Normal(0.0),
         };
-        let (is_anomaly, score) = (error || rare, self.score(strange));
+        let (is_anomaly, score) = (error || rare, profile.calibration.score(strange));
         Judgement {
             is_anomaly,
             score,
@@ -438,11 +441,6 @@ impl Detector {
     fn to_centroid(&self, vector: SparseRef<'_>) -> Result<f64> {
         vector.cosine_distance(self.centroid())
     }
-
-    /// Share of the calibration that is less strange.
-    fn score(&self, strange: f64) -> f64 {
-        share_below(&self.baseline.calibration, self.calibration_rows, strange)
-    }
 }
 
 /// The seed's limit on the distance to its one centroid.
@@ -478,13 +476,14 @@ impl Detector {
         let text = self.text(known, &masked, scratch);
         let measure = self.measure(&text, scratch)?;
         let seed = self.baseline.options.preset == Preset::Seed;
-        let mut rows = self.rules(&judgement, &measure, known, line.level);
+        let profile = self.profile(line);
+        let mut rows = self.rules(&judgement, &measure, known, line.level, profile);
         let (distance, nearest) = if seed {
             (judgement.distance, None)
         } else {
             (measure.distance, measure.nearest.map(|row| self.representative[row as usize]))
         };
-        rows.push(self.limit(distance));
+        rows.push(self.limit(distance, profile));
         if let Some(at) = nearest {
             let template = &self.baseline.templates[at as usize];
             rows.push(Explanation {
@@ -510,6 +509,7 @@ impl Detector {
         measure: &Measure,
         known: Option<u32>,
         level: Option<&str>,
+        profile: &Profile,
     ) -> Vec<Explanation> {
         let rule = |reason: Reason, detail: String| Explanation {
             kind: "rule",
@@ -531,11 +531,15 @@ impl Detector {
                 ));
             }
         } else if let Some(at) = known {
-            let known = self.judge_known(at, None);
-            if known.is_anomaly {
+            let known = self.judge_known(at, None, profile);
+            let rows = self.baseline.templates[at as usize].rows;
+            if known.is_anomaly && profile.strangeness_of(at) == 0.0 {
                 rules.push(rule(known.reason, "training saw it once, and nothing like it".into()));
+            } else if known.is_anomaly {
+                let times = if rows == 1 { "once".to_owned() } else { format!("{rows} times") };
+                rules.push(rule(known.reason, format!("training saw it {times}, but never with {profile}")));
             }
-        } else if SEEN_ONCE + measure.distance > self.baseline.threshold && measure.distance > 0.0 {
+        } else if SEEN_ONCE + measure.distance > profile.calibration.threshold && measure.distance > 0.0 {
             if measure.distance > self.baseline.options.clustering.eps {
                 rules.push(rule(Reason::UnseenTemplate, "no template of training is like it".into()));
             }
@@ -555,18 +559,19 @@ impl Detector {
     }
 
     /// The limit in terms of distance, and how far the line is.
-    fn limit(&self, distance: f64) -> Explanation {
+    fn limit(&self, distance: f64, profile: &Profile) -> Explanation {
         let limit = match self.baseline.options.preset {
             Preset::Seed => SEED_LIMIT,
-            Preset::Default => (self.baseline.threshold - SEEN_ONCE).max(0.0),
+            Preset::Default => (profile.calibration.threshold - SEEN_ONCE).max(0.0),
         };
+        let of = if profile.is_rest() { String::new() } else { format!(" of {profile}") };
         Explanation {
             kind: "threshold",
             term: "distance".into(),
             weight: Some(limit),
             contribution: None,
             seen: None,
-            detail: format!("the distance is {distance:.3}, the limit {limit:.3}"),
+            detail: format!("the distance is {distance:.3}, the limit {limit:.3}{of}"),
         }
     }
 

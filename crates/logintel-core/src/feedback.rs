@@ -233,7 +233,12 @@ mod tests {
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
         let plain = train(&lines, &[], &options);
         let marked = train(&lines, &own, &options);
-        assert!(plain.threshold > 1.0 && marked.threshold <= 1.0, "{} {}", plain.threshold, marked.threshold);
+        assert!(
+            plain.threshold() > 1.0 && marked.threshold() <= 1.0,
+            "{} {}",
+            plain.threshold(),
+            marked.threshold()
+        );
         assert_eq!(plain.summary.calibration_rows, marked.summary.calibration_rows);
         assert_eq!(Judge::new(marked, &own).reason("nu xi omicron", "INFO"), "unseen_template");
     }

@@ -33,7 +33,8 @@
 //! | [`marks`] | which templates has a person said are ordinary |
 //! | [`config`] | what can be set for a detector |
 //! | [`severity`] | what does a level mean |
-//! | `calibration` | from which strangeness on is a row flagged |
+//! | [`calibration`] | from which strangeness on is a row flagged |
+//! | [`profile`] | what is ordinary for one component, one level, one source |
 //! | [`reason`] | what can be strange about a line or a session |
 //! | [`session`] | which whole sessions are ordinary, and how strange is one |
 //! | [`rates`] | how often do things happen, and when is that too often or too seldom
@@ -47,7 +48,7 @@
 pub mod accumulate;
 pub mod artifact;
 pub mod baseline;
-mod calibration;
+pub mod calibration;
 pub mod config;
 pub mod control;
 pub mod counts;
@@ -70,6 +71,7 @@ pub mod ngram;
 pub mod options;
 pub mod pattern;
 pub mod pool;
+pub mod profile;
 pub mod rates;
 pub mod reason;
 pub mod scale;

@@ -1,6 +1,6 @@
 //! A log line as the engine sees it.
 
-use crate::config::Micros;
+use crate::config::{Column, Micros};
 
 /// What is known of a log line; no part but the message is needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,5 +21,14 @@ impl<'a> Line<'a> {
     /// A message, and a level where there is one.
     pub fn new(message: &'a str, level: Option<&'a str>) -> Self {
         Line { message, level, ..Default::default() }
+    }
+
+    /// What stands in a column.
+    pub fn value(&self, column: Column) -> Option<&'a str> {
+        match column {
+            Column::Component => self.component,
+            Column::Level => self.level,
+            Column::Source => self.source,
+        }
     }
 }

@@ -62,6 +62,7 @@ fn picture(db: &Database) -> Vec<(&'static str, String)> {
         "SELECT to_jsonb(m) FROM logintel.models AS m ORDER BY detector, version",
         "SELECT detector, version, model_id, md5(artifact) FROM logintel.model_versions ORDER BY 1, 2",
         "SELECT to_jsonb(c) FROM logintel.model_clusters AS c ORDER BY detector, version, cluster_id",
+        "SELECT to_jsonb(p) FROM logintel.model_profiles AS p ORDER BY detector, version, profile_id",
         "SELECT to_jsonb(a) FROM logintel.anomalies AS a ORDER BY anomaly_id",
         "SELECT to_jsonb(i) FROM logintel.incidents AS i ORDER BY incident_id",
         "SELECT to_jsonb(t) FROM logintel.normal_templates AS t ORDER BY detector, template",

@@ -71,6 +71,7 @@ fn who_may_do_what() {
         ("SELECT * FROM logintel.anomaly_explain('logs', 'x')", 'r'),
         ("SELECT * FROM logintel.detectors", 'r'),
         ("SELECT * FROM logintel.models", 'r'),
+        ("SELECT * FROM logintel.model_profiles", 'r'),
         ("SELECT * FROM logintel.anomalies", 'r'),
         ("SELECT * FROM logintel.incidents", 'r'),
         ("SELECT * FROM logintel.normal_templates", 'r'),
@@ -177,6 +178,7 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) FROM logintel.incident_summary_v WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.incident_timeline_v WHERE detector = 'app'),
                 (SELECT count(*) > 0 FROM logintel.cluster_summary_v WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.model_profiles WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.component_health_v WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.scoring_errors WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app')",
@@ -192,7 +194,7 @@ fn copies_are_shown_to_those_who_may_read_the_log() {
         db.client().ask("SELECT detector, template, marked_by FROM logintel.normal_templates"),
         "app|secret <*>|r_owner"
     );
-    let (nothing, all) = ("0|0|0|0|f|0|0|0", "3|1|1|1|t|1|1|1");
+    let (nothing, all) = ("0|0|0|0|f|0|0|0|0", "3|1|1|1|t|1|1|1|1");
     let is_seen = |expected: [&str; 4]| {
         let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
         for (role, expected) in roles.iter().zip(expected) {

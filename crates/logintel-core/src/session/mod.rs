@@ -20,7 +20,7 @@
 //! than a standard error, and less than 10 %. Fewer are what any history holds, and the rate that was asked for decides;
 //! more are no exception: sessions differ, and apart is how they are.
 
-use crate::calibration::{share, share_below, thin, threshold};
+use crate::calibration::{Calibration, share};
 use crate::config::{DetectorOptions, Micros};
 use crate::control::{Control, Steps};
 use crate::distinct::Distinct;
@@ -148,10 +148,8 @@ pub struct SessionModel {
     /// When the sessions learnt from had their last events: the earliest and the latest. One whose events have no
     /// time comes before all others.
     ended: (Option<Micros>, Option<Micros>),
-    /// Strangeness of ordinary sessions to the others, ascending, and how many sessions have it.
-    calibration: Vec<(f64, u64)>,
-    /// Strangeness above which a session is flagged.
-    pub threshold: f64,
+    /// How strange ordinary sessions are to the others.
+    pub calibration: Calibration,
     /// Figures.
     pub summary: SessionSummary,
 }
@@ -179,8 +177,7 @@ impl SessionModel {
         if self.weights.contains(&0) || !self.set_aside.is_sorted_by(|a, b| a < b) {
             return Err("kinds of sessions or their templates are out of order");
         }
-        let ascending = self.calibration.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        if self.threshold.is_nan() || !ascending || self.calibration.iter().any(|(value, _)| value.is_nan()) {
+        if !self.calibration.is_valid() {
             return Err("the calibration of sessions is out of order");
         }
         Ok(())
@@ -258,8 +255,7 @@ impl SessionTrainer {
             table,
             kinds: kept.rows,
             weights: kept.weights,
-            calibration: Vec::new(),
-            threshold: 0.0,
+            calibration: Calibration::default(),
             summary,
         };
         calibrate(&mut model, &ordinary, &aside, self.rate, control)?;
@@ -449,15 +445,14 @@ fn calibrate(
     control: &dyn Control,
 ) -> Result<()> {
     let detector = SessionDetector::new(model.clone(), control)?;
-    let mut measured = detector.measure(ordinary, control)?;
-    measured.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    model.threshold = threshold(&measured, rate, telling(APART));
+    let measured = detector.measure(ordinary, control)?;
+    model.calibration = Calibration::new(measured.clone(), rate, telling(APART), control)?;
+    let threshold = model.calibration.threshold;
     let beyond = |measured: &[(f64, u64)]| -> u64 {
-        measured.iter().filter(|(value, _)| *value > model.threshold).map(|(_, sessions)| sessions).sum()
+        measured.iter().filter(|(value, _)| *value > threshold).map(|(_, sessions)| sessions).sum()
     };
     let flagged = beyond(&measured) + beyond(&detector.measure(aside, control)?);
     model.summary.flagged_share = share(flagged, model.summary.training_sessions);
-    model.calibration = thin(&measured);
     Ok(())
 }
 
@@ -481,7 +476,7 @@ pub struct SessionJudgement {
     pub reason: Reason,
     /// Cosine distance of TF-IDF vectors of templates to the nearest kind of ordinary session.
     pub distance: f64,
-    /// How strange it is, in nats; flagged above the model's threshold.
+    /// How strange it is, in nats; flagged above the calibration's threshold.
     pub strangeness: f64,
 }
 
@@ -494,7 +489,6 @@ pub struct SessionScratch(Comparison);
 pub struct SessionDetector {
     model: SessionModel,
     kinds: Kinds,
-    calibrated: u64,
 }
 
 /// A session beside the kinds of training.
@@ -513,8 +507,7 @@ impl SessionDetector {
         let rows = std::mem::replace(&mut model.kinds, CsrMatrix::new(MAX_DIM));
         let weights = std::mem::take(&mut model.weights);
         let kinds = kinds_of(&model.table, rows, weights, control)?;
-        let calibrated = model.calibration.iter().map(|(_, sessions)| sessions).sum();
-        Ok(SessionDetector { model, kinds, calibrated })
+        Ok(SessionDetector { model, kinds })
     }
 
     /// Figures of the training.
@@ -527,7 +520,7 @@ impl SessionDetector {
         self.model.table.bytes()
             + self.kinds.bytes()
             + self.model.set_aside.len() * 4
-            + self.model.calibration.len() * 16
+            + self.model.calibration.bytes()
     }
 
     /// Whether training saw the session with that last event, as far as its time tells: one that comes late, or that
@@ -566,9 +559,9 @@ impl SessionDetector {
         let mut steps = Steps::new(control);
         let Measure { strangeness, nearest } = self.measure_one(row, origin, &mut scratch.0, &mut steps)?;
         let distance = nearest.map_or(1.0, |(kind, _)| self.tf_idf_distance(row, self.kinds.rows.row(kind)));
-        let is_anomaly = strangeness > self.model.threshold;
+        let is_anomaly = strangeness > self.model.calibration.threshold;
         let reason = if is_anomaly { self.reason(row, nearest, distance) } else { Reason::Normal(distance) };
-        let score = share_below(&self.model.calibration, self.calibrated, strangeness);
+        let score = self.model.calibration.score(strangeness);
         Ok(SessionJudgement { is_anomaly, score, reason, distance, strangeness })
     }
 
