@@ -3,7 +3,7 @@
 //! Logs are bursty: a template's count in a minute has a variance hundreds of times its mean, so that no Poisson or
 //! normal limit holds. What does hold is the record: of the busiest window that a template or a component had in
 //! history, and of its longest silence. A rate is strange when it breaks the record twofold, at any of the
-//! scales of [`WINDOWS`]: in four real logs, halves of history do so to each other about once in five hours. A burst
+//! scales of [`WINDOWS`] that history has [`MIN_WINDOWS`] of: in four real logs, halves of history do so to each other about once in five hours. A burst
 //! has at least [`MIN_BURST`] lines, so that three where one was is no news. Silence is a component's while others
 //! speak, or the whole log's as long as somebody waits for it; templates come and go with versions of programs.
 //!
@@ -27,6 +27,8 @@ const PARTS: usize = 5;
 const FACTOR: f64 = 2.0;
 /// Added to counts before they are compared: small records are broken by chance.
 const SMALL: f64 = 2.0;
+/// Shorter windows than history by this factor have a record: fewer of them do not tell what the busiest is like.
+const MIN_WINDOWS: i64 = 100;
 /// Fewer events than this are never a burst.
 const MIN_BURST: u32 = 5;
 /// Fewer events of history than this tell nothing of silences, and fewer lines of others do not tell that one is silent.
@@ -86,8 +88,11 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Whether so many events in a window break the record.
-    fn is_burst(&self, window: usize, count: u32) -> bool {
+    /// Whether so many events in a window break the record of a history of that length.
+    fn is_burst(&self, window: usize, count: u32, history: Micros) -> bool {
+        if WINDOWS[window] > history / MIN_WINDOWS {
+            return false;
+        }
         let allowed = FACTOR * (f64::from(self.peaks[window]) + SMALL);
         count >= MIN_BURST && f64::from(count) + SMALL > allowed
     }

@@ -349,7 +349,7 @@ impl<'a> RateWatch<'a> {
         for (at, (counter, window)) in state.counters.iter_mut().zip(WINDOWS).enumerate() {
             let count = counter.add(ts, window, 1);
             is_over &= count <= rate.peaks[at].max(MIN_BURST - 1);
-            if broken.is_none() && rate.is_burst(at, count) {
+            if broken.is_none() && rate.is_burst(at, count, self.model.history) {
                 broken = Some(Trouble::Spike { count, window, record: rate.peaks[at] });
             }
         }
