@@ -243,7 +243,7 @@ fn load_events(spi: &Connection, detector: &str, from: i64, to: i64, events: &mu
     }
 }
 
-/// Of what an incident holds within half a window, the first and the last tell as much as all. One whose anomalies were
+/// Of what an incident holds at moments that are near, the first and the last tell as much as all. One whose anomalies were
 /// replaced is wherever it was.
 fn load_anchors(spi: &Connection, detector: &Detector, from: i64, to: i64, anchors: &mut Vec<Anchor>) {
     let (Window::Session(length) | Window::Tumbling(length)) = detector.options.window;
@@ -261,7 +261,7 @@ fn load_anchors(spi: &Connection, detector: &Detector, from: i64, to: i64, ancho
             text_arg(&detector.name),
             arg(timestamp(from)),
             arg(timestamp(to)),
-            arg((length / 2).max(1) as f64 / 1e6),
+            arg(incident::near(length).max(1) as f64 / 1e6),
         ],
     );
     for row in 0..rows.len() {
@@ -353,7 +353,7 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
                     array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL) AS components, \
                     array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL) AS levels, \
                     ARRAY(SELECT coalesce(m.message, '') FROM logintel.anomalies AS m WHERE m.incident_id = $1 \
-                          ORDER BY m.ts, m.anomaly_id LIMIT 5) AS messages \
+                          ORDER BY m.weight = 0, m.ts, m.anomaly_id LIMIT 5) AS messages \
              FROM logintel.anomalies WHERE incident_id = $1) \
          SELECT i.events, i.template, l.list, l.element \
          FROM i LEFT JOIN LATERAL ( \
@@ -379,7 +379,9 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
     };
     spi.write(
         "UPDATE logintel.incidents SET (start_time, end_time, event_count) = \
-                (SELECT min(ts), max(ts), count(*) FROM logintel.anomalies WHERE incident_id = $1), \
+                (SELECT coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)), \
+                        coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)), count(*) \
+                 FROM logintel.anomalies WHERE incident_id = $1), \
              sources = $2, components = $3, levels = $4, messages = $5, severity = $6, severity_score = $7, \
              is_suppressed = $8 IS NOT NULL, suppressed_by = $8, title = $9, \
              fingerprint = md5(detector || chr(31) || array_to_string($3, chr(30)) || chr(31) || $10), updated_at = now() \

@@ -34,7 +34,7 @@ SELECT start, "end", events, levels, components FROM seen;
 -- Late rows, in any order of arrival, join the incident of their time; it keeps its number and its status.
 SELECT incident_id AS first FROM incidents ORDER BY start_time LIMIT 1 \gset
 UPDATE incidents SET status = 'acknowledged' WHERE incident_id = :first;
-INSERT INTO app VALUES ('2026-01-01 11:55', 'ERROR', 'cache', 'c', 'came late'), ('2026-01-01 12:05', 'CRITICAL', 'db', 'a', 'came late, too');
+INSERT INTO app VALUES ('2026-01-01 11:58', 'ERROR', 'cache', 'c', 'came late'), ('2026-01-01 12:05', 'CRITICAL', 'db', 'a', 'came late, too');
 CALL run_maintenance();
 SELECT incident_id = :first AS is_first, to_char(start_time, 'HH24:MI') AS start, event_count, severity_score, severity, status, sources, components, levels, messages FROM incidents ORDER BY start_time;
 -- At most five messages, those first in time; a title for people; severity from the score.

@@ -43,15 +43,15 @@ pub struct Grouping {
 }
 
 /// Groups events. Two belong together, and with each what belongs to it, if they are of one component and no more
-/// than the window's gap apart, or of any and no more than half of it: a fault that spreads soon does so. In windows
+/// than the window's gap apart, or of any and no more than a fifth of it ([`near`]). In windows
 /// that tumble, they are if they are in one window. A group with a stored incident joins it, the one of lowest number where there are several. Of the
 /// others one that stands for at least `min_events` events founds an incident, and a smaller one waits for more.
 /// An event that stands for none ties nothing together: it goes along with the last one before it, or the first one
-/// after it, of its component within half a gap.
+/// after it, of its component, as near.
 ///
 /// `events` must hold every anomaly without an incident within one window of any new one, `anchors` those of
-/// incidents within one window of any of them that stand for something; of those of one incident and component within
-/// half a window the first and the last do.
+/// incidents within one window of any of them that stand for something; of those of one incident and component that
+/// are so near, the first and the last do.
 pub fn group(events: &[Event], anchors: &[Anchor], window: Window, min_events: u32) -> Grouping {
     let (routine, telling): (Vec<&Event>, Vec<&Event>) = events.iter().partition(|event| event.weight == 0);
     let mut points: Vec<Point<'_>> = telling.into_iter().map(Point::of).collect();
@@ -86,6 +86,13 @@ pub fn group(events: &[Event], anchors: &[Anchor], window: Window, min_events: u
         }
     }
     grouping
+}
+
+/// How near anomalies of different components are that belong together, where those of one may be a gap apart: a fault
+/// that spreads does so within seconds or a minute, while two components that each misbehave within ten minutes have
+/// seldom to do with each other.
+pub fn near(gap: Micros) -> Micros {
+    gap / 5
 }
 
 /// What belongs together.
@@ -172,7 +179,7 @@ fn together(a: &Point<'_>, b: &Point<'_>, window: Window) -> bool {
 /// Whether two points, the earlier one first, are near enough wherever they happened.
 fn at_once(a: &Point<'_>, b: &Point<'_>, window: Window) -> bool {
     match window {
-        Window::Session(gap) => b.ts.saturating_sub(a.ts) <= gap / 2,
+        Window::Session(gap) => b.ts.saturating_sub(a.ts) <= near(gap),
         Window::Tumbling(length) => a.ts.div_euclid(length) == b.ts.div_euclid(length),
     }
 }
@@ -314,13 +321,13 @@ mod tests {
         let gap = Window::Session(10 * MINUTE);
         let apart = [
             event(0, 0, "disk"),
-            event(1, 5 * MINUTE + 1, "mail"),
-            event(3, 15 * MINUTE + 1, "mail"),
+            event(1, 2 * MINUTE + 1, "mail"),
+            event(3, 12 * MINUTE + 1, "mail"),
             event(2, -10 * MINUTE + 2, "disk"),
         ];
         assert_eq!(group(&apart, &[], gap, 2).founds, [vec![2, 0], vec![1, 3]]);
         let mut spreading = apart.clone();
-        spreading[1].ts = 5 * MINUTE;
+        spreading[1].ts = 2 * MINUTE;
         assert_eq!(group(&spreading, &[], gap, 2).founds, [vec![2, 0, 1]]);
         let stored = anchors(7, &[0]);
         assert_eq!(group(&apart[1..2], &stored, gap, 1).founds, [vec![1]]);
@@ -342,7 +349,7 @@ mod tests {
 
     #[test]
     fn what_is_routine_ties_nothing_together() {
-        let mut events = events(&[0, 1, 5, 23, 27, 28]);
+        let mut events = events(&[0, 1, 3, 26, 28, 29]);
         events[2].weight = 0;
         events[3].weight = 0;
         let grouping = group(&events, &[], Window::Session(10), 2);
