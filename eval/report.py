@@ -17,9 +17,11 @@ HOW = """\
   seconds apart on average, foreign ones taken from other systems' logs in a row; a template with at least 1 % of the lines at ten
   times its mean rate; the next 5 to 60 lines of a component left out. Each half of the copy is judged by a model of the other
   half of the log as it was, by `score_history` and `run_maintenance`. Found is what has an incident of its own that begins within ten minutes
-  of it. False are incidents that overlap neither an injection nor a labelled anomaly.
+  of it. By chance: with the incidents of the untouched log. False
+  are incidents that overlap neither an injection nor a labelled anomaly.
 - What is not found of rates lies within what these logs do by themselves: their counts in a minute have a variance of 20 to 1500 times the mean, and
-  components are silent for hours. A rate has to break history's record twofold, or false incidents would be many.
+  components are silent for hours. Of the bursts at ten times the mean rate, the template itself does the same or more elsewhere in 72 % (HDFS),
+  100 % (BGL) and 94 % (Linux). A rate has to break history's record twofold, or false incidents would be many.
 - A fault of Train Ticket lasts to the end of its stretch of time; found is one within which an incident begins.
 - The ERROR rule alone makes an incident of every two lines of level ERROR or FATAL within ten minutes of each other; what it seems to find
   in logs whose ordinary lines have such levels is found by chance.
