@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use logintel_core::detect::{Detector as Model, Judgement, Scratch};
 use logintel_core::feedback::Feedback;
+use logintel_core::rates::is_subject;
 use pgrx::Uuid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -48,7 +49,7 @@ impl Detector {
 
 impl Resolved {
     /// What people have said about the detector's templates; `None` where nobody has said anything.
-    fn feedback(&self) -> Option<&Feedback> {
+    pub(super) fn feedback(&self) -> Option<&Feedback> {
         let marks = self.detector.marks_id?;
         Some(self.feedback.get_or_init(|| load(&self.detector, marks, self.model.as_deref())))
     }
@@ -95,7 +96,7 @@ impl Flagged {
     fn read(rows: &Rows<'_>, row: u64, first: i32) -> Self {
         let reason = rows.text(row, first + 2).unwrap_or_default();
         // A rate may be that of a component or of the whole log.
-        let is_of_line = |template: &String| !(template.is_empty() && reason.starts_with("rate_"));
+        let is_of_line = |template: &String| !(reason.starts_with("rate_") && is_subject(template));
         Flagged {
             template: rows.text(row, first).filter(is_of_line),
             by_model: rows.must(row, first + 1),

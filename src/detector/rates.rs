@@ -25,7 +25,7 @@ use crate::maintenance::{lock_detector, micros, timestamp};
 use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 
-/// Most rows that one look reads; the next goes on from there.
+/// Rows that one look reads, and what came at the same time as the last of them; the next goes on from there.
 const MAX_ROWS: u32 = 200_000;
 /// A look that takes long waits this many times as long for the next: where no index helps, the table is read whole.
 const REST: f64 = 20.0;
@@ -55,6 +55,10 @@ impl<'a> Rates<'a> {
     pub fn add(&mut self, line: &Line, judgement: &Judgement, recorder: &mut Recorder<'_>) {
         let Some((model, watch)) = &mut self.watch else { return };
         let Some(ts) = line.ts.and_then(finite_micros) else { return };
+        // Training counts no rows without message either.
+        if line.judged.is_none() {
+            return;
+        }
         let row = Observed {
             ts,
             seen: judgement.seen,
