@@ -201,7 +201,7 @@ fn mark(detector: &Detector, flagged: Vec<Flagged>, of: &str) -> Vec<String> {
             if cut > 0 {
                 "Its lines are longer than what is kept of them (8 kB): a mask for what is long in them, and another training, make them shorter."
             } else {
-                "No template was recorded for it, or its anomalies are gone."
+                "Its anomalies are gone, or tell of a component or the whole log, or no template was recorded for them."
             },
         );
     }

@@ -181,12 +181,13 @@ pub fn check(name: &str) {
         watch.nothing_until(until, &mut recorder);
     }
     recorder.write();
-    if rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written() {
+    let slow = REST * (started.elapsed().as_secs_f64() - SHORT);
+    let is_unchanged = rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written();
+    if is_unchanged && slow <= 0.0 {
         return;
     }
     let state = watch.into_state().map(|state| artifact::encode(&state, &Session).or_raise());
     let bytes = state.as_ref().map_or(0, Vec::len);
-    let slow = REST * (started.elapsed().as_secs_f64() - SHORT);
     let large = (bytes as f64 - SMALL) / BYTES_PER_SECOND;
     let rest = slow.max(large).max(0.0);
     Progress::save(name, active.model_id, timestamp(last), state, rest);

@@ -43,7 +43,9 @@ SELECT ts, component, level, message, template, anomaly_score, reason FROM login
 WHERE detector = 'shop' AND reason LIKE 'rate%' ORDER BY ts, anomaly_id;
 SELECT start_time, end_time, event_count, severity, title FROM logintel.incidents WHERE detector = 'shop' ORDER BY start_time;
 -- What a component does has no template that could be marked.
+\set VERBOSITY sqlstate
 SELECT logintel.mark_normal(anomaly_id) FROM logintel.anomalies WHERE detector = 'shop' AND reason = 'rate_drop';
+\set VERBOSITY default
 -- It has looked at everything: another tick finds nothing.
 CALL logintel.run_maintenance();
 SELECT count(*) FROM logintel.anomalies WHERE detector = 'shop' AND reason LIKE 'rate%';
