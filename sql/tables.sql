@@ -278,7 +278,8 @@ CREATE TABLE logintel.normal_templates (
     marked_at timestamptz NOT NULL DEFAULT now(),
     marked_by text NOT NULL
 );
--- A template may be longer than what an index takes. That it is ordinary and that its rate is are two things to say.
+-- A template may be longer than what an index takes. A mark of its rate stands beside one of its lines, to tell both
+-- reasons; either lets both pass.
 CREATE UNIQUE INDEX normal_templates_key ON logintel.normal_templates (detector, md5(template), starts_with(reason, 'rate_'));
 COMMENT ON TABLE logintel.normal_templates IS 'Templates that a person has marked as ordinary. Change them with mark_normal, mark_incident_normal and unmark_normal.';
 COMMENT ON COLUMN logintel.normal_templates.detector IS 'The detector that flagged a line of it';

@@ -13,7 +13,7 @@ use pgrx::{PgRelation, Uuid};
 
 use super::Detector;
 use super::columns::Columns;
-use super::extract::{Line, finite_micros};
+use super::extract::Line;
 use super::history::for_each_line;
 use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
@@ -21,9 +21,10 @@ use super::train::qualified;
 use super::trigger::judge;
 use crate::control::Session;
 use crate::error::OrRaise;
-use crate::maintenance::{lock_detector, micros, timestamp};
+use crate::maintenance::lock_detector;
 use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
+use crate::time::{finite_micros, micros, now_micros, timestamp};
 
 /// Rows that one look reads, and what came at the same time as the last of them; the next goes on from there.
 const MAX_ROWS: u32 = 200_000;
@@ -201,11 +202,4 @@ pub fn postpone(name: &str) {
         "UPDATE logintel.rate_states SET next_check = now() + interval '10 minutes' WHERE detector = $1",
         &[text_arg(name)],
     );
-}
-
-/// The time of the statement, microseconds since the Unix epoch.
-fn now_micros() -> i64 {
-    // SAFETY: reads the clock.
-    let now = unsafe { pgrx::pg_sys::GetCurrentTimestamp() };
-    now.saturating_add(946_684_800_000_000)
 }
