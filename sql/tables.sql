@@ -162,7 +162,7 @@ COMMENT ON COLUMN logintel.drift.detector IS 'Detector';
 COMMENT ON COLUMN logintel.drift."time" IS 'Beginning of the hour';
 COMMENT ON COLUMN logintel.drift.version IS 'Version of the model that judged';
 COMMENT ON COLUMN logintel.drift.rows IS 'Rows of the hour with a message; NULL until it is measured, or where it could not be';
-COMMENT ON COLUMN logintel.drift.flagged_share IS 'Share that the model flags, rows left out that their level alone flags; of at most 10000 rows, as the next two';
+COMMENT ON COLUMN logintel.drift.flagged_share IS 'Share that the model flags, rows left out that their level alone flags, and what is marked passes; of at most 10000 rows, as the next two';
 COMMENT ON COLUMN logintel.drift.unseen_template_share IS 'Share of the rows whose template training never saw';
 COMMENT ON COLUMN logintel.drift.unseen_term_share IS 'Share of all words that training never saw';
 COMMENT ON COLUMN logintel.drift.is_level_shift IS 'Whether more than half of at least 100 rows are flagged';
@@ -249,7 +249,7 @@ COMMENT ON COLUMN logintel.anomalies.source IS 'Source';
 COMMENT ON COLUMN logintel.anomalies.component IS 'Component';
 COMMENT ON COLUMN logintel.anomalies.level IS 'Level';
 COMMENT ON COLUMN logintel.anomalies.message IS 'Message, cut at 8 kB';
-COMMENT ON COLUMN logintel.anomalies.template IS 'The message without what varies';
+COMMENT ON COLUMN logintel.anomalies.template IS 'The message without what varies; of a component''s rate, or the whole log''s, what it is, such as silence of component mail';
 COMMENT ON COLUMN logintel.anomalies.cluster_id IS 'Cluster of ordinary rows that it belongs to, if any';
 COMMENT ON COLUMN logintel.anomalies.anomaly_score IS '0 = ordinary, 1 = never seen';
 COMMENT ON COLUMN logintel.anomalies.reason IS 'The strongest reason';
@@ -278,7 +278,8 @@ CREATE TABLE logintel.normal_templates (
     marked_at timestamptz NOT NULL DEFAULT now(),
     marked_by text NOT NULL
 );
--- A template may be longer than what an index takes. That it is ordinary and that its rate is are two things to say.
+-- A template may be longer than what an index takes. A mark of its rate stands beside one of its lines, to tell both
+-- reasons; either lets both pass.
 CREATE UNIQUE INDEX normal_templates_key ON logintel.normal_templates (detector, md5(template), starts_with(reason, 'rate_'));
 COMMENT ON TABLE logintel.normal_templates IS 'Templates that a person has marked as ordinary. Change them with mark_normal, mark_incident_normal and unmark_normal.';
 COMMENT ON COLUMN logintel.normal_templates.detector IS 'The detector that flagged a line of it';

@@ -62,6 +62,7 @@ mod spi;
 mod subtransaction;
 mod text;
 mod tfidf;
+mod time;
 mod tuples;
 mod window;
 mod worker;

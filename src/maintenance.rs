@@ -15,6 +15,7 @@ use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
 use crate::text::Text;
+use crate::time::{micros, timestamp};
 
 /// New anomalies that one step takes in.
 const BATCH: i64 = 20_000;
@@ -184,12 +185,6 @@ fn group(name: &str) -> bool {
     fresh.len() == BATCH as u64
 }
 
-/// Microseconds since the Unix epoch, in which windows are counted.
-pub fn micros(ts: TimestampWithTimeZone) -> i64 {
-    let since_2000: i64 = ts.into();
-    since_2000.saturating_add(946_684_800_000_000)
-}
-
 /// How far from an event that can be which it is grouped with. A chain of older single events is shorter than
 /// `min_events`, or it would be an incident; one more gap leads from its end to an incident.
 fn margin(window: Window, min_events: u32) -> i64 {
@@ -270,19 +265,6 @@ fn load_anchors(spi: &Connection, detector: &Detector, from: i64, to: i64, ancho
             anchors.push(Anchor { incident, ts: micros(ts), component: component.clone() });
         }
     }
-}
-
-/// A time of so many microseconds since the Unix epoch.
-pub fn timestamp(micros: i64) -> TimestampWithTimeZone {
-    let since_2000 = micros.saturating_sub(946_684_800_000_000);
-    // Times outside PostgreSQL's range come from saturated arithmetic only.
-    TimestampWithTimeZone::try_from(since_2000).unwrap_or_else(|_| {
-        if micros < 0 {
-            TimestampWithTimeZone::negative_infinity()
-        } else {
-            TimestampWithTimeZone::positive_infinity()
-        }
-    })
 }
 
 /// Stores who belongs to which incident; returns the incidents touched.

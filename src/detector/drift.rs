@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use logintel_core::control::Control;
-use logintel_core::detect::{Detector as Model, Scratch};
+use logintel_core::detect::Scratch;
 use logintel_core::drift::{Drift, percent};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -14,7 +14,7 @@ use pgrx::prelude::*;
 use super::Detector;
 use super::extract::Line;
 use super::history::{line_of, lines_sql, require_model, time_argument};
-use super::resolve::resolve;
+use super::resolve::{Resolved, resolve};
 use super::train::{range_args, range_sql};
 use crate::call::{Raw, argument, text_argument};
 use crate::control::Session;
@@ -76,23 +76,19 @@ pub(super) fn for_each_sampled(
     });
 }
 
-/// Calls `each` with what a model says of each bucket of a range that holds rows.
-fn measure(
-    detector: &Detector,
-    model: &Model,
-    range: (Time, Time),
-    bucket: Option<Interval>,
-    mut each: impl FnMut(Bucket),
-) {
+/// Calls `each` with what the active model, and what people have marked, says of each bucket of a range that holds rows;
+/// not before the first training.
+fn measure(resolved: &Resolved, range: (Time, Time), bucket: Option<Interval>, mut each: impl FnMut(Bucket)) {
+    let Some(model) = &resolved.model else { return };
     let mut scratch = Scratch::new(Session::watch());
     let mut current: Option<Bucket> = None;
-    for_each_sampled(detector, range, bucket, |start, rows, line| {
+    for_each_sampled(&resolved.detector, range, bucket, |start, rows, line| {
         if let Some(last) = current.take_if(|current| current.start != start) {
             each(last);
         }
         let current = current.get_or_insert_with(|| Bucket { start, rows, ..Bucket::default() });
         if let Some(line) = line.as_judged() {
-            current.drift.add(model, &line, &mut scratch).or_raise();
+            current.drift.add(model, resolved.feedback(), &line, &mut scratch).or_raise();
         }
     });
     current.into_iter().for_each(each);
@@ -121,8 +117,7 @@ unsafe fn measure_drift(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         require_model(&resolved);
         let bucket = require_bucket(bucket);
         let _progress = Progress::begin("measure_drift");
-        let Some(model) = &resolved.model else { return Raw(None) };
-        measure(&resolved.detector, model, range, Some(bucket), |bucket| {
+        measure(&resolved, range, Some(bucket), |bucket| {
             set.push(|| {
                 vec![
                     bucket.start.into_datum(),
@@ -206,13 +201,11 @@ fn claim(name: &str) -> Time {
 
 /// What a claimed hour holds.
 fn measure_hour(name: &str, hour: TimestampWithTimeZone) -> Bucket {
-    let detector = Detector::get(name);
+    let resolved = Resolved::new(Detector::get(name));
     let mut found = Bucket::default();
-    if let Some(model) = detector.model() {
-        let _progress = Progress::begin("measure_drift");
-        let end = TimestampWithTimeZone::try_from(i64::from(hour) + 3_600_000_000).ok();
-        measure(&detector, &model, (Some(hour), end), None, |bucket| found = bucket);
-    }
+    let _progress = Progress::begin("measure_drift");
+    let end = TimestampWithTimeZone::try_from(i64::from(hour) + 3_600_000_000).ok();
+    measure(&resolved, (Some(hour), end), None, |bucket| found = bucket);
     found
 }
 

@@ -5,8 +5,8 @@ use pgrx::prelude::*;
 
 use super::Detector;
 use super::columns::{Columns, Part, Path};
-use crate::maintenance::micros;
 use crate::text::{Text, from_c_string, to_c_string};
+use crate::time::finite_micros;
 
 /// A log line.
 #[derive(Debug, Clone, Default)]
@@ -41,12 +41,6 @@ impl Line {
             source: self.source.as_deref(),
         })
     }
-}
-
-/// Microseconds since the Unix epoch; `None` for an infinite time, which is none.
-pub fn finite_micros(ts: TimestampWithTimeZone) -> Option<i64> {
-    let since_2000: i64 = ts.into();
-    (since_2000 != i64::MIN && since_2000 != i64::MAX).then(|| micros(ts))
 }
 
 /// Where the parts are in one relation.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use logintel_core::detect::{Detector as Model, Judgement, Scratch};
 use logintel_core::feedback::Feedback;
+use logintel_core::rates::is_subject;
 use pgrx::Uuid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -48,7 +49,7 @@ impl Detector {
 
 impl Resolved {
     /// What people have said about the detector's templates; `None` where nobody has said anything.
-    fn feedback(&self) -> Option<&Feedback> {
+    pub(super) fn feedback(&self) -> Option<&Feedback> {
         let marks = self.detector.marks_id?;
         Some(self.feedback.get_or_init(|| load(&self.detector, marks, self.model.as_deref())))
     }
@@ -95,7 +96,7 @@ impl Flagged {
     fn read(rows: &Rows<'_>, row: u64, first: i32) -> Self {
         let reason = rows.text(row, first + 2).unwrap_or_default();
         // A rate may be that of a component or of the whole log.
-        let is_of_line = |template: &String| !(template.is_empty() && reason.starts_with("rate_"));
+        let is_of_line = |template: &String| !(reason.starts_with("rate_") && is_subject(template));
         Flagged {
             template: rows.text(row, first).filter(is_of_line),
             by_model: rows.must(row, first + 1),
@@ -200,7 +201,7 @@ fn mark(detector: &Detector, flagged: Vec<Flagged>, of: &str) -> Vec<String> {
             if cut > 0 {
                 "Its lines are longer than what is kept of them (8 kB): a mask for what is long in them, and another training, make them shorter."
             } else {
-                "No template was recorded for it, or its anomalies are gone."
+                "Its anomalies are gone, or tell of a component or the whole log, or no template was recorded for them."
             },
         );
     }

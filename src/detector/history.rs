@@ -50,8 +50,8 @@ pub(super) fn line_of(rows: &Rows<'_>, row: u64) -> Line {
     }
 }
 
-/// Calls `each` with every row of a time range, or the first so many, in the order of time. Rows are read with the
-/// rights of the detector's owner.
+/// Calls `each` with every row of a time range in the order of time, or with the first so many and those of the same time
+/// as the last of them. Rows are read with the rights of the detector's owner.
 pub(super) fn for_each_line(
     detector: &Detector,
     since: Option<TimestampWithTimeZone>,
@@ -63,7 +63,7 @@ pub(super) fn for_each_line(
         "SELECT * FROM ({}) AS r WHERE {} ORDER BY t {}",
         lines_sql(detector),
         range_sql("t"),
-        limit.map_or_else(String::new, |rows| format!("LIMIT {rows}")),
+        limit.map_or_else(String::new, |rows| format!("FETCH FIRST {rows} ROWS WITH TIES")),
     );
     let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
     let spi = Connection::open();

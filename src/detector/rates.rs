@@ -13,7 +13,7 @@ use pgrx::{PgRelation, Uuid};
 
 use super::Detector;
 use super::columns::Columns;
-use super::extract::{Line, finite_micros};
+use super::extract::Line;
 use super::history::for_each_line;
 use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
@@ -21,11 +21,12 @@ use super::train::qualified;
 use super::trigger::judge;
 use crate::control::Session;
 use crate::error::OrRaise;
-use crate::maintenance::{lock_detector, micros, timestamp};
+use crate::maintenance::lock_detector;
 use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
+use crate::time::{finite_micros, micros, now_micros, timestamp};
 
-/// Most rows that one look reads; the next goes on from there.
+/// Rows that one look reads, and what came at the same time as the last of them; the next goes on from there.
 const MAX_ROWS: u32 = 200_000;
 /// A look that takes long waits this many times as long for the next: where no index helps, the table is read whole.
 const REST: f64 = 20.0;
@@ -55,6 +56,10 @@ impl<'a> Rates<'a> {
     pub fn add(&mut self, line: &Line, judgement: &Judgement, recorder: &mut Recorder<'_>) {
         let Some((model, watch)) = &mut self.watch else { return };
         let Some(ts) = line.ts.and_then(finite_micros) else { return };
+        // Training counts no rows without message either.
+        if line.judged.is_none() {
+            return;
+        }
         let row = Observed {
             ts,
             seen: judgement.seen,
@@ -177,12 +182,13 @@ pub fn check(name: &str) {
         watch.nothing_until(until, &mut recorder);
     }
     recorder.write();
-    if rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written() {
+    let slow = REST * (started.elapsed().as_secs_f64() - SHORT);
+    let is_unchanged = rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written();
+    if is_unchanged && slow <= 0.0 {
         return;
     }
     let state = watch.into_state().map(|state| artifact::encode(&state, &Session).or_raise());
     let bytes = state.as_ref().map_or(0, Vec::len);
-    let slow = REST * (started.elapsed().as_secs_f64() - SHORT);
     let large = (bytes as f64 - SMALL) / BYTES_PER_SECOND;
     let rest = slow.max(large).max(0.0);
     Progress::save(name, active.model_id, timestamp(last), state, rest);
@@ -196,11 +202,4 @@ pub fn postpone(name: &str) {
         "UPDATE logintel.rate_states SET next_check = now() + interval '10 minutes' WHERE detector = $1",
         &[text_arg(name)],
     );
-}
-
-/// The time of the statement, microseconds since the Unix epoch.
-fn now_micros() -> i64 {
-    // SAFETY: reads the clock.
-    let now = unsafe { pgrx::pg_sys::GetCurrentTimestamp() };
-    now.saturating_add(946_684_800_000_000)
 }

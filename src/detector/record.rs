@@ -5,11 +5,11 @@ use pgrx::prelude::*;
 
 use super::Detector;
 use super::extract::Line;
-use crate::maintenance::timestamp;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
 use crate::subtransaction::Failure;
 use crate::text::Text;
+use crate::time::timestamp;
 
 /// Longest message or template that is copied, bytes.
 const MAX_MESSAGE: usize = 8 << 10;

@@ -7,7 +7,7 @@
 //! `score_history` waits for.
 use std::time::Duration;
 
-use logintel_core::detect::{Detector as Model, Scratch};
+use logintel_core::detect::Scratch;
 use logintel_core::drift::{Drift, ENOUGH_ROWS, Trial, held_back};
 use pgrx::Uuid;
 use pgrx::pg_sys;
@@ -15,8 +15,9 @@ use pgrx::prelude::*;
 
 use super::drift::for_each_sampled;
 use super::history::lines_sql;
+use super::resolve::Resolved;
 use super::train::{learn, range_args, range_sql, store};
-use super::{Active, Detector, cache};
+use super::{Active, Detector};
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, fail, warn};
@@ -206,24 +207,33 @@ fn decide(name: &str, candidate: &Candidate) -> Option<String> {
 /// What the trial says against a candidate.
 fn objection(name: &str, candidate: &Candidate) -> Option<String> {
     let Candidate { before, version, held_back: (since, until), .. } = candidate;
-    let model = cache::model(name, *version);
+    // What people have marked meanwhile is in force whichever model is.
+    let marks_id = Detector::get(name).marks_id;
+    let with = |active| Resolved::new(Detector { active, marks_id, ..before.clone() });
+    let new = with(Some(*version));
     // A model that cannot be read is no better than any.
-    let active = attempt(|| before.model()).ok().flatten();
+    let old = attempt(|| with(before.active)).ok();
     let (mut held_back, mut of_active) = (Drift::default(), Drift::default());
     let mut scratch = Scratch::new(Session::watch());
     for_each_sampled(before, (Some(*since), Some(*until)), None, |_, _, line| {
         let Some(line) = line.as_judged() else { return };
-        let mut add = |drift: &mut Drift, model: &Model| drift.add(model, &line, &mut scratch).or_raise();
-        add(&mut held_back, &model);
-        if let Some(active) = &active {
-            add(&mut of_active, active);
+        let mut add = |drift: &mut Drift, resolved: &Resolved| {
+            if let Some(model) = &resolved.model {
+                drift.add(model, resolved.feedback(), &line, &mut scratch).or_raise();
+            }
+        };
+        add(&mut held_back, &new);
+        if let Some(old) = &old {
+            add(&mut of_active, old);
         }
     });
     let trial = Trial {
         training_rows: candidate.training_rows,
         flagged_by_content: candidate.flagged_by_content,
         held_back,
-        active: active.and_then(|_| Some((training_rows(name, before.active?.version)?, of_active))),
+        active: old
+            .and_then(|old| old.model)
+            .and_then(|_| Some((training_rows(name, before.active?.version)?, of_active))),
     };
     trial.objection(before.options.false_alarm_rate)
 }

@@ -9,7 +9,6 @@ use pgrx::PgRelation;
 use pgrx::prelude::*;
 
 use super::columns::{Columns, Part};
-use super::extract::finite_micros;
 use super::{Detector, required};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
@@ -19,6 +18,7 @@ use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
 use crate::text::{Jsonb, Text, from_c_string, relation_name};
+use crate::time::finite_micros;
 
 /// Versions kept for each detector, the active one beside them.
 const KEPT_VERSIONS: i64 = 10;

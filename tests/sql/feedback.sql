@@ -46,6 +46,8 @@ SELECT is_anomaly, anomaly_score, reason, template FROM detect('app', 'rotating 
 SELECT anomaly_score('app', 'rotating /var/log/kern.log keeps 9 files', 'ERROR');
 SELECT kind, term, detail FROM anomaly_explain('app', 'rotating /var/log/kern.log keeps 9 files', 'ERROR') WHERE kind IN ('rule', 'threshold');
 SELECT to_char(ts, 'HH24:MI') AS at, is_anomaly, anomaly_score AS score, reason FROM log_timeline('app', '2026-01-02') WHERE component = 'cron' ORDER BY ts;
+-- Nor is what passes drift.
+SELECT rows, round(flagged_share::numeric, 3) AS flagged FROM measure_drift('app', '2026-01-02', bucket => '1 day');
 -- In the statement that marks, what was seen before it holds; then it does not.
 WITH marked AS MATERIALIZED (SELECT mark_normal(anomaly_id) FROM anomalies WHERE message LIKE 'Invalid%')
 SELECT mark_normal, (detect('app', 'Invalid user admin from 10.0.0.1')).reason FROM marked;
@@ -142,7 +144,7 @@ SELECT template, reason FROM normal_templates WHERE template = 'one more' ORDER 
 SELECT unmark_normal('app', 'one more'), (SELECT count(*) FROM detect('app', 'one more') WHERE is_anomaly) AS before;
 SELECT count(*) FROM detect('app', 'one more') WHERE is_anomaly;
 -- The rate of a component has no template.
-UPDATE anomalies SET template = '' WHERE message = 'z';
+UPDATE anomalies SET template = 'silence of component disk' WHERE message = 'z';
 SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
 DELETE FROM anomalies WHERE message = 'z';
 INSERT INTO app VALUES ('2026-02-02', 'ERROR', 'cron', NULL);

@@ -219,7 +219,7 @@ impl Trainer {
             overflow_rows: 0,
             error_rows: 0,
             sessions: SessionLog::new(max_bytes),
-            rates: RateLog::default(),
+            rates: RateLog::new(max_bytes),
         })
     }
 
@@ -307,7 +307,8 @@ impl Trainer {
         self.tally.renumber(&template_of, control)?;
         let template_of = |message: u32| template_of.get(message as usize).copied();
         let sessions = std::mem::take(&mut self.sessions).learn(&self.options, template_of, control)?;
-        let rates = std::mem::take(&mut self.rates).learn(self.templates.len(), template_of, control)?;
+        let rates = std::mem::replace(&mut self.rates, RateLog::new(0));
+        let rates = rates.learn(self.templates.len(), template_of, control)?;
         let model = self.fit(control)?;
         let pruned_words = self.counts.pruned_words(&model)?;
         let vectorizer = Vectorizer::with_known_words(model, &pruned_words, self.counts.watch())?;

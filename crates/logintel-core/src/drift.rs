@@ -3,11 +3,13 @@
 //! A frozen model does not follow a system that changes: after a deployment that words its lines anew, it flags all of
 //! them for ever. So what comes in is measured ([`Drift`]): what share is flagged, what share is of templates and of words
 //! that training never saw. A model that was trained on newer rows takes over only if a [`Trial`] raises no objection.
-//! Rows that their level alone flags say nothing about a model, and are left out of what is flagged.
+//! Rows that their level alone flags say nothing about a model, and are left out of what is flagged. What a person has
+//! marked passes here as it does when it comes in.
 
 use crate::calibration::share;
 use crate::detect::{Detector, Mode, Scratch};
 use crate::error::Result;
+use crate::feedback::Feedback;
 use crate::line::Line;
 use crate::reason::Reason;
 
@@ -32,12 +34,21 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// Takes in a row.
+    /// Takes in a row; `feedback` is what people have said about it.
     ///
     /// # Errors
     /// Those of [`Detector::judge`].
-    pub fn add(&mut self, model: &Detector, line: &Line<'_>, scratch: &mut Scratch) -> Result<()> {
-        let judgement = model.judge(line, Mode::Live, scratch)?;
+    pub fn add(
+        &mut self,
+        model: &Detector,
+        feedback: Option<&Feedback>,
+        line: &Line<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let mut judgement = model.judge(line, Mode::Live, scratch)?;
+        if let Some(feedback) = feedback {
+            judgement = feedback.apply(judgement, Some(model), line.message, scratch)?;
+        }
         let (template, coverage) = model.coverage(line.message, scratch)?;
         let by_level = judgement.reason == Reason::ErrorLevel;
         self.rows += 1;
@@ -156,9 +167,13 @@ mod tests {
     }
 
     fn drift(model: &Detector, lines: &[(&str, &str)]) -> Drift {
+        drift_beside(model, None, lines)
+    }
+
+    fn drift_beside(model: &Detector, feedback: Option<&Feedback>, lines: &[(&str, &str)]) -> Drift {
         let (mut drift, mut scratch) = (Drift::default(), Scratch::new(Watch::default()));
         for (message, level) in lines {
-            drift.add(model, &Line::new(message, Some(level)), &mut scratch).unwrap();
+            drift.add(model, feedback, &Line::new(message, Some(level)), &mut scratch).unwrap();
         }
         drift
     }
@@ -186,6 +201,17 @@ mod tests {
         assert_eq!(found.flagged_share(), Some(2.0 / 3.0));
         assert_eq!(found.unseen_template_share(), Some(0.75));
         assert_eq!(Drift::default().flagged_share(), None);
+    }
+
+    #[test]
+    fn what_is_marked_is_not_flagged_whatever_its_level() {
+        let model = model(&[SEEN; 200]);
+        let lines = [SEEN, ("disk is full", "ERROR"), ("disk is full", "INFO"), ("fan is loud", "INFO")];
+        let marks = vec!["disk is full".to_owned()];
+        let feedback = Feedback::new(model.options(), marks, Watch::default()).unwrap();
+        let (plain, marked) = (drift(&model, &lines), drift_beside(&model, Some(&feedback), &lines));
+        assert_eq!((plain.by_level, plain.flagged), (1, 2));
+        assert_eq!(marked, Drift { by_level: 0, flagged: 1, ..plain });
     }
 
     #[test]

@@ -43,11 +43,11 @@ pub struct Grouping {
 }
 
 /// Groups events. Two belong together, and with each what belongs to it, if they are of one component and no more
-/// than the window's gap apart, or of any and no more than a fifth of it ([`near`]). In windows
-/// that tumble, they are if they are in one window. A group with a stored incident joins it, the one of lowest number where there are several. Of the
-/// others one that stands for at least `min_events` events founds an incident, and a smaller one waits for more.
-/// An event that stands for none ties nothing together: it goes along with the last one before it, or the first one
-/// after it, of its component, as near.
+/// than the window's gap apart, or of any and no more than a fifth of it ([`near`]). In windows that tumble, they are if
+/// they are in one window. A group with a stored incident joins it, the one of lowest number where there are several. Of
+/// the others one that stands for at least `min_events` events founds an incident, and a smaller one waits for more. An
+/// event that stands for none ties nothing together: it goes along with the last one before it, or the first one after
+/// it, of its component, as near.
 ///
 /// `events` must hold every anomaly without an incident within one window of any new one, `anchors` those of
 /// incidents within one window of any of them that stand for something; of those of one incident and component that
@@ -143,7 +143,8 @@ fn beside(points: &[Point<'_>], event: &Event, window: Window) -> Option<usize> 
 }
 
 /// Of each point, in time order, the first of its group. Of all points before it, only the last one and the last of
-/// its component need a look: if an earlier one is near enough, these are too.
+/// its component need a look: if an earlier one is near enough, so is one of these, and both lead to it, for neighbours
+/// between them are nearer still.
 fn linked(points: &[Point<'_>], window: Window) -> Vec<usize> {
     let mut first: Vec<usize> = (0..points.len()).collect();
     let mut last_of: HashMap<Option<&str>, usize> = HashMap::new();

@@ -32,16 +32,17 @@
 //! | [`template`] | which lines were written by one statement of a program |
 //! | [`marks`] | which templates has a person said are ordinary |
 //! | [`config`] | what can be set for a detector |
+//! | [`line`] | what is known of a log line |
 //! | [`severity`] | what does a level mean |
 //! | [`calibration`] | from which strangeness on is a row flagged |
 //! | [`profile`] | what is ordinary for one component, one level, one source |
 //! | [`reason`] | what can be strange about a line or a session |
 //! | [`session`] | which whole sessions are ordinary, and how strange is one |
-//! | [`rates`] | how often do things happen, and when is that too often or too seldom
+//! | [`rates`] | how often do things happen, and when is that too often or too seldom |
 //! | [`baseline`] | what is ordinary, learnt from history |
 //! | [`detect`] | how strange is a line, and why |
 //! | [`drift`] | how far has what comes in moved from what training saw, and may a newer model take over |
-//! | [`feedback`] | what people say about it |
+//! | [`feedback`] | does what people have marked overrule a judgement |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 #![forbid(unsafe_code)]
 

@@ -17,7 +17,7 @@ use crate::config::{MINUTE, Micros};
 use crate::control::{Control, Steps};
 use crate::error::Result;
 
-pub use watch::{Alarm, Key, Observed, RateState, RateWatch, Trouble};
+pub use watch::{Alarm, Key, Observed, RateState, RateWatch, Trouble, is_subject};
 
 /// Lengths of the sliding windows in which events are counted.
 pub const WINDOWS: [Micros; 4] = [MINUTE / 6, MINUTE, 10 * MINUTE, 60 * MINUTE];
@@ -40,8 +40,10 @@ const MAX_SILENCE: i64 = 4;
 /// Most components whose rates are learnt, and most bytes of their names: those that come first.
 const MAX_COMPONENTS: usize = 1000;
 const MAX_NAME: usize = 256;
-/// Most entries of [`RateLog`]: 256 MB. Beyond them the older half of history is forgotten.
+/// Most entries of [`RateLog`]: 256 MB; where memory is short, the part of it that they may fill is less. Beyond them the
+/// older half of history is forgotten.
 const MAX_ENTRIES: usize = 16 << 20;
+const MEMORY_SHARE: u64 = 8;
 
 /// Events of one kind in one sliding window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -136,8 +138,9 @@ impl Recorder {
 
 /// The rows of history by time, gathered in one pass in the order of time. Which template a message is of is known
 /// when all have been read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RateLog {
+    max_entries: usize,
     entries: Vec<Entry>,
     /// Entries of the newest part, by message.
     newest: HashMap<u32, usize>,
@@ -156,6 +159,20 @@ struct Entry {
 }
 
 impl RateLog {
+    /// No rows yet; an eighth of `max_bytes` may be used.
+    pub fn new(max_bytes: u64) -> Self {
+        let entries = max_bytes / MEMORY_SHARE / size_of::<Entry>() as u64;
+        RateLog {
+            max_entries: usize::try_from(entries).unwrap_or(usize::MAX).min(MAX_ENTRIES),
+            entries: Vec::new(),
+            newest: HashMap::new(),
+            since: None,
+            until: None,
+            log: Recorder::default(),
+            components: HashMap::new(),
+        }
+    }
+
     /// One more row, its message by a number; rows without time do not count.
     pub fn add(&mut self, ts: Option<Micros>, message: Option<u32>, component: Option<&str>) {
         let Some(ts) = ts else { return };
@@ -185,8 +202,8 @@ impl RateLog {
             self.entries[at].rows = self.entries[at].rows.saturating_add(1);
             return;
         }
-        if self.entries.len() >= MAX_ENTRIES {
-            self.entries.drain(..MAX_ENTRIES / 2);
+        if self.entries.len() >= self.max_entries {
+            self.entries.drain(..self.entries.len().div_ceil(2));
             self.newest.clear();
         }
         self.newest.insert(message, self.entries.len());

@@ -6,7 +6,7 @@ const SECOND: Micros = 1_000_000;
 
 /// History of `hours` in which `disk` writes template 0 every `pace` seconds, and 1 now and then.
 fn history(hours: i64, pace: i64) -> RateModel {
-    let mut log = RateLog::default();
+    let mut log = RateLog::new(u64::MAX);
     for second in 0..hours * 3600 {
         let chance = splitmix(second as u64);
         if second % pace == 0 {
@@ -42,7 +42,7 @@ fn records_are_those_of_counting_by_hand() {
         times.sort_unstable();
         times
     };
-    let mut log = RateLog::default();
+    let mut log = RateLog::new(u64::MAX);
     for &ts in &times {
         log.add(Some(ts), Some(0), Some("disk"));
     }
@@ -143,6 +143,122 @@ fn where_nothing_speaks_that_alone_is_told() {
     // Found when it is over, it is nobody's.
     watch.add(&web(9000 * SECOND));
     assert_eq!(watch.take_alarms(), []);
+}
+
+#[test]
+fn while_nothing_speaks_nobody_is_blamed() {
+    let model = history(20, 30);
+    let mut watch = RateWatch::new(&model, None);
+    // Nothing speaks for 40 seconds, and disk for 75: more than twice its 30, though not while others spoke.
+    for second in (0..=100).chain(140..180) {
+        if [0, 30, 60, 90, 165].contains(&second) {
+            watch.add(&row(second * SECOND, 0, "disk"));
+        }
+        watch.add(&Observed { ts: second * SECOND, seen: None, template: "x", component: Some("web") });
+    }
+    let drops: Vec<Alarm> = watch.take_alarms().into_iter().filter(|alarm| !alarm.is_spike()).collect();
+    assert_eq!(drops, []);
+}
+
+#[test]
+fn times_may_be_the_first_and_the_last_there_are() {
+    let times = [i64::MIN, i64::MIN + 1, 0, i64::MAX - 1, i64::MAX, i64::MAX];
+    let mut log = RateLog::new(u64::MAX);
+    for ts in times {
+        log.add(Some(ts), Some(0), Some("disk"));
+    }
+    let whole = log.learn(1, Some, &Unattended).unwrap().unwrap();
+    assert_eq!((whole.templates[0].rows, whole.history), (6, i64::MAX));
+    let model = history(20, 30);
+    let mut watch = RateWatch::new(&model, None);
+    for ts in times {
+        watch.add(&row(ts, 0, "disk"));
+    }
+    watch.nothing_until(i64::MAX);
+    let mut watch = RateWatch::new(&model, watch.into_state());
+    watch.add(&row(i64::MAX, 0, "web"));
+    assert_eq!(watch.take_alarms(), []);
+}
+
+#[test]
+fn where_there_is_no_room_the_older_half_of_history_is_forgotten() {
+    let entries = 1024;
+    let mut log = RateLog::new(entries * MEMORY_SHARE * size_of::<Entry>() as u64);
+    for i in 0..50 {
+        log.add(Some(i), Some(0), Some("disk"));
+    }
+    let times: Vec<Micros> = (1..2000).map(|i| i * 10 * SECOND).collect();
+    for &ts in &times {
+        log.add(Some(ts), Some(1), Some("disk"));
+    }
+    let model = log.learn(2, Some, &Unattended).unwrap().unwrap();
+    assert_eq!(model.templates[0].peaks, [0; WINDOWS.len()]);
+    let kept = model.templates[1].rows as usize;
+    assert!((512..=1024).contains(&kept), "{kept}");
+    let kept = &times[times.len() - kept..];
+    assert_eq!(model.templates[1].peaks, WINDOWS.map(|window| busiest(kept, window)));
+    assert_eq!((model.components[0].1.rows, model.components[0].1.peaks[0]), (2049, 50));
+}
+
+#[test]
+fn what_stands_for_a_template_is_known_again() {
+    let model = history(20, 30);
+    let drop = Trouble::Drop { silence: 1, record: 1 };
+    let spike = Trouble::Spike { count: 9, window: MINUTE, record: 1 };
+    for (key, trouble, subject) in [
+        (Key::Log, drop, Some("silence of the whole log")),
+        (Key::Component(0), drop, Some("silence of component disk")),
+        (Key::Component(1), spike, Some("burst of component mail")),
+        (Key::Template(0), spike, None),
+    ] {
+        let found = Alarm { key, ts: 0, trouble }.subject(&model);
+        assert_eq!(found.as_deref(), subject);
+        assert!(found.is_none_or(|subject| is_subject(&subject)));
+    }
+    for template in ["", "burst", "burst of component", "silence of <*>", "a silence of component x"] {
+        assert!(!is_subject(template), "{template}");
+    }
+}
+
+/// Where few others speak, a component is looked at again later: then, too, a stored watch tells the same.
+#[test]
+fn a_stored_watch_looks_when_the_whole_one_does() {
+    let mut log = RateLog::new(u64::MAX);
+    for second in 0..20 * 3600 {
+        for (every, component) in [(10, "web"), (50, "disk"), (70, "mail"), (90, "net")] {
+            if second % every == 0 {
+                log.add(Some(second * SECOND), None, Some(component));
+            }
+        }
+    }
+    let model = log.learn(0, Some, &Unattended).unwrap().unwrap();
+    let mut ts = 0;
+    let rows: Vec<(Micros, &str)> = (0..4000)
+        .map(|i| {
+            let chance = splitmix(i);
+            ts += (chance % 13) as i64 * SECOND;
+            let component = match chance >> 32 & 31 {
+                0 => "disk",
+                1 => "mail",
+                2 => "net",
+                _ => "web",
+            };
+            (ts, component)
+        })
+        .collect();
+    let observed = |&(ts, component)| Observed { ts, seen: None, template: "x", component: Some(component) };
+    let mut whole = RateWatch::new(&model, None);
+    let (mut state, mut pieces) = (None, Vec::new());
+    for row in &rows {
+        whole.add(&observed(row));
+        let mut piece = RateWatch::new(&model, state);
+        piece.add(&observed(row));
+        pieces.extend(piece.take_alarms());
+        state = piece.into_state();
+    }
+    let whole = whole.take_alarms();
+    assert!(whole.iter().filter(|alarm| !alarm.is_spike()).count() > 20);
+    assert_eq!(whole, pieces);
 }
 
 /// A watch that is stored after every row and goes on from there tells the same.

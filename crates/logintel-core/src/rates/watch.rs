@@ -61,6 +61,17 @@ pub struct Alarm {
     pub trouble: Trouble,
 }
 
+const BURST: &str = "burst";
+const SILENCE: &str = "silence";
+const OF_LOG: &str = " of the whole log";
+const OF_COMPONENT: &str = " of component ";
+
+/// Whether what stands in the place of an alarm's template is no template: see [`Alarm::subject`].
+pub fn is_subject(text: &str) -> bool {
+    let of = text.strip_prefix(BURST).or_else(|| text.strip_prefix(SILENCE));
+    of.is_some_and(|of| of == OF_LOG || of.starts_with(OF_COMPONENT))
+}
+
 impl Alarm {
     /// How many events it stands for.
     pub fn events(&self) -> u32 {
@@ -84,13 +95,13 @@ impl Alarm {
     /// What broke its record, in place of a template; `None` where it is a template.
     pub fn subject(&self, model: &RateModel) -> Option<String> {
         let what = match self.trouble {
-            Trouble::Spike { .. } => "burst",
-            Trouble::Drop { .. } => "silence",
+            Trouble::Spike { .. } => BURST,
+            Trouble::Drop { .. } => SILENCE,
         };
         match self.key {
-            Key::Log => Some(format!("{what} of the whole log")),
+            Key::Log => Some(format!("{what}{OF_LOG}")),
             Key::Component(at) => {
-                model.components.get(at as usize).map(|(name, _)| format!("{what} of component {name}"))
+                model.components.get(at as usize).map(|(name, _)| format!("{what}{OF_COMPONENT}{name}"))
             }
             Key::Template(_) | Key::Unseen(_) => None,
         }
@@ -231,10 +242,18 @@ impl<'a> RateWatch<'a> {
             .filter_map(|component| {
                 let key = Key::Component(component);
                 let is_silent = self.states.get(&key).is_some_and(|state| state.is_silent);
-                let due = self.last(key)?.saturating_add(self.patience(key)?);
+                let due = self.due_after(key, self.last(Key::Log)?)?;
                 (!is_silent).then_some(Reverse((due, component)))
             })
             .collect();
+    }
+
+    /// When a key is to be looked at for silence next: once in each patience since it spoke, so that a watch that goes on
+    /// from what was stored looks when the one before would have.
+    fn due_after(&self, key: Key, now: Micros) -> Option<Micros> {
+        let (last, patience) = (self.last(key)?, self.patience(key)?);
+        let looks = now.saturating_sub(last).max(0) / patience;
+        Some(last.saturating_add(patience.saturating_mul(looks + 1)))
     }
 
     /// When a key last spoke, as far as that counts.
@@ -362,36 +381,32 @@ impl<'a> RateWatch<'a> {
 
     /// Looks for components that have been silent for too long while others spoke.
     fn look_for_silence(&mut self, now: Micros) {
-        let is_due = |due: &BinaryHeap<Reverse<(Micros, u32)>>| due.peek().is_some_and(|due| due.0.0 <= now);
-        if !is_due(&self.due) {
-            return;
-        }
         if self.log_is_silent(now) {
-            // Where nothing spoke at all, no component is to be blamed.
+            // While nothing spoke at all, no component is to be blamed.
             self.begin(now);
-            return;
         }
-        while is_due(&self.due) {
+        while self.due.peek().is_some_and(|due| due.0.0 <= now) {
             let Some(Reverse((_, component))) = self.due.pop() else { return };
             let key = Key::Component(component);
-            let (Some(last), Some(patience)) = (self.last(key), self.patience(key)) else { continue };
-            let due = last.saturating_add(patience);
-            if due > now {
-                self.due.push(Reverse((due, component)));
-            } else if self.others_since(key) < MIN_ROWS {
-                self.due.push(Reverse((now.saturating_add(patience), component)));
-            } else {
+            let (Some(last), Some(due)) = (self.last(key), self.due_after(key, now)) else { continue };
+            if self.is_overdue(key, now) && self.others_since(key) >= MIN_ROWS {
                 self.silent(key, last, now);
+            } else if due > now {
+                // It is not where time ends.
+                self.due.push(Reverse((due, component)));
             }
         }
     }
 
     /// Whether nothing at all has come for longer than ever.
     fn log_is_silent(&self, now: Micros) -> bool {
-        let due = self
-            .last(Key::Log)
-            .zip(self.patience(Key::Log))
-            .map(|(last, patience)| last.saturating_add(patience));
+        self.is_overdue(Key::Log, now)
+    }
+
+    /// Whether a key has been silent for longer than it may.
+    fn is_overdue(&self, key: Key, now: Micros) -> bool {
+        let due =
+            self.last(key).zip(self.patience(key)).map(|(last, patience)| last.saturating_add(patience));
         due.is_some_and(|due| due <= now)
     }
 
