@@ -246,6 +246,12 @@ impl RateModel {
         self.components.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok().map(|at| at as u32)
     }
 
+    /// Whether history tells how many events a window may hold: one of less than two windows holds fewer than a whole
+    /// one would, and whatever is as it was would soon be twice as much.
+    fn has_record(&self, window: Micros) -> bool {
+        self.history >= 2 * window
+    }
+
     /// Whether it fits so many templates and is in order.
     pub(crate) fn check(&self, templates: usize) -> std::result::Result<(), &'static str> {
         if self.templates.len() != templates {
