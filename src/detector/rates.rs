@@ -37,6 +37,8 @@ const BYTES_PER_SECOND: f64 = 10_000.0;
 /// What is never waited for: looks of this length, and states of so many bytes.
 const SHORT: f64 = 0.5;
 const SMALL: f64 = 100_000.0;
+/// Seconds to wait after a look that failed.
+const AFTER_FAILURE: f64 = 600.0;
 /// Longest that a look may keep maintenance from other detectors.
 const LIMIT: Duration = Duration::from_mins(1);
 /// A log whose last row is older than this is not one whose silence is news, microseconds.
@@ -101,7 +103,7 @@ pub fn begin(detector: &Detector, relation: &PgRelation) {
         qualified(relation)
     );
     let read = || {
-        let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+        let _owner = detector.run_as_reader();
         Connection::open().read(&sql, &[]).get(0, 1)
     };
     // Where times cannot be read, rows are watched all the same, and the worker says why their rates are not.
@@ -147,6 +149,15 @@ impl Progress {
             &[text_arg(detector), arg(model), arg(until), arg(state), arg(rest)],
         );
     }
+
+    /// Waits so many seconds for the next look.
+    fn rest(detector: &str, seconds: f64) {
+        let _owner = RunAs::extension_owner();
+        Connection::open().write(
+            "UPDATE logintel.rate_states SET next_check = now() + make_interval(secs => $2) WHERE detector = $1",
+            &[text_arg(detector), arg(seconds)],
+        );
+    }
 }
 
 /// Looks at what has come to a watched table since the last time. A look that fails or takes too long is said, and the
@@ -158,7 +169,7 @@ pub fn tick(name: &str) {
             format!("logintel maintenance, {what}: {} (SQLSTATE {})", failure.message, failure.sqlstate),
             "The other steps go on; this one is tried again after ten minutes. An index on the time makes it quick.",
         );
-        step(&what, || postpone(name));
+        step(&what, || Progress::rest(name, AFTER_FAILURE));
     }
 }
 
@@ -201,14 +212,18 @@ fn check(name: &str) {
         watch.nothing_until(until, &mut recorder);
     }
     recorder.write();
+    let slow = (REST * (started.elapsed().as_secs_f64() - SHORT)).max(0.0);
     if rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written() {
+        // To find nothing takes as long where no index helps.
+        if slow > 0.0 {
+            Progress::rest(name, slow);
+        }
         return;
     }
     let state = watch.into_state().map(|state| artifact::encode(&state, &Session).or_raise());
     let bytes = state.as_ref().map_or(0, Vec::len);
-    let slow = REST * (started.elapsed().as_secs_f64() - SHORT);
     let large = (bytes as f64 - SMALL) / BYTES_PER_SECOND;
-    let rest = slow.max(large).max(0.0);
+    let rest = slow.max(large);
     Progress::save(name, active.model_id, timestamp(last), state, rest);
     drop(snapshot);
 }
@@ -225,14 +240,6 @@ fn read_state(name: &str, bytes: &[u8]) -> Option<RateState> {
         }
         result => Some(result.or_raise()),
     }
-}
-
-fn postpone(name: &str) {
-    let _owner = RunAs::extension_owner();
-    Connection::open().write(
-        "UPDATE logintel.rate_states SET next_check = now() + interval '10 minutes' WHERE detector = $1",
-        &[text_arg(name)],
-    );
 }
 
 /// The time of the statement, microseconds since the Unix epoch.

@@ -119,6 +119,14 @@ SELECT logintel.watch('young');
 INSERT INTO young SELECT * FROM minutes(8, 128);
 CALL logintel.run_maintenance();
 SELECT count(*) FROM logintel.anomalies WHERE detector = 'young';
+-- A burst is seen all the same. Its template can be marked; that of the component is of no template.
+INSERT INTO young SELECT '2026-01-01 03:00'::timestamptz + n * interval '1 second', 'shop', 'order ' || n || ' shipped' FROM generate_series(1, 40) AS n;
+CALL logintel.run_maintenance();
+SELECT anomaly_id AS burst FROM logintel.anomalies WHERE detector = 'young' AND template = 'burst of component shop' \gset
+\set VERBOSITY sqlstate
+SELECT logintel.mark_normal(:burst);
+\set VERBOSITY default
+SELECT logintel.mark_normal(anomaly_id) FROM logintel.anomalies WHERE detector = 'young' AND anomaly_id <> :burst;
 SELECT logintel.drop_detector('young');
 DROP FUNCTION minutes;
 DROP TABLE young;

@@ -91,7 +91,11 @@ fn a_short_history_is_no_record_for_long_windows() {
         assert_eq!(watch.take_alarms(), [], "{minutes} minutes of history");
         let burst = (4 * 3600 + minutes * 60) * SECOND;
         (0..20).for_each(|i| watch.add(&row(burst + i * SECOND / 4, 0, "shop")));
-        assert_eq!(watch.take_alarms().len(), 2, "a burst of seconds is seen after {minutes} minutes of history");
+        assert_eq!(
+            watch.take_alarms().len(),
+            2,
+            "a burst of seconds is seen after {minutes} minutes of history"
+        );
     }
 }
 
@@ -102,11 +106,21 @@ fn unseen_templates_without_end_are_not_all_kept() {
     let mut watch = RateWatch::new(&model, None);
     let name = |i: u32| format!("unseen {i}");
     for i in 0..3 * watch::MAX_UNSEEN as u32 {
-        watch.add(&Observed { ts: i64::from(i) * SECOND / 10, seen: None, template: &name(i), component: None });
+        watch.add(&Observed {
+            ts: i64::from(i) * SECOND / 10,
+            seen: None,
+            template: &name(i),
+            component: None,
+        });
     }
     assert!(!watch.take_alarms().iter().any(Alarm::is_spike));
     for i in 0..8 {
-        watch.add(&Observed { ts: (4000 + i) * SECOND, seen: None, template: "kernel panic", component: None });
+        watch.add(&Observed {
+            ts: (4000 + i) * SECOND,
+            seen: None,
+            template: "kernel panic",
+            component: None,
+        });
     }
     let alarms = watch.take_alarms();
     let spikes: Vec<&Alarm> = alarms.iter().filter(|alarm| alarm.is_spike()).collect();
