@@ -355,7 +355,7 @@ fn a_superusers_detector_reads_as_the_relations_owner() {
         fill("t", 300)
     ));
     session.ask(
-        "SELECT logintel.create_detector('t', 't'); SELECT logintel.create_detector('v', 'v', options => '{\"retrain\": \"1 minute\"}');
+        "SELECT logintel.create_detector('t', 't'); SELECT logintel.create_detector('v', 'v', options => '{\"retrain\": \"1 minute\", \"history\": \"100 years\"}');
          SELECT logintel.train('t'); SELECT logintel.watch('t')",
     );
     mallory.ask(
