@@ -60,12 +60,12 @@ fn another_role_holds_until_dropped_also_after_an_error() {
     let owner = rows.must(0, 1);
     let before = who_and_where();
     {
-        let _owner = RunAs::detector_owner(owner, "UTC");
+        let _owner = RunAs::reader(owner, pgrx::pg_sys::Oid::INVALID, "UTC");
         assert_eq!(who_and_where(), ("tests_owner".into(), "pg_catalog, pg_temp".into()));
     }
     assert_eq!(who_and_where(), before);
     let failure = attempt(|| {
-        let _owner = RunAs::detector_owner(owner, "UTC");
+        let _owner = RunAs::reader(owner, pgrx::pg_sys::Oid::INVALID, "UTC");
         Connection::open().write("SELECT 1 / 0", &[]).len()
     });
     assert_eq!(failure.unwrap_err().sqlstate, "22012");

@@ -23,7 +23,7 @@ COMMENT ON TABLE logintel.detectors IS 'Detectors: each watches one table or vie
 COMMENT ON COLUMN logintel.detectors.detector_id IS 'What create_detector returned';
 COMMENT ON COLUMN logintel.detectors.name IS 'Name';
 COMMENT ON COLUMN logintel.detectors.relation IS 'The table or view that holds the logs';
-COMMENT ON COLUMN logintel.detectors.owner IS 'Who made it; what touches the relation runs with this role''s rights';
+COMMENT ON COLUMN logintel.detectors.owner IS 'Who made it; what touches the relation runs with this role''s rights, or for a superuser with those of the relation''s owner';
 COMMENT ON COLUMN logintel.detectors.message IS 'Column, or path into a jsonb column, of the message';
 COMMENT ON COLUMN logintel.detectors.ts IS 'Column or path of the time';
 COMMENT ON COLUMN logintel.detectors.level IS 'Column or path of the level; NULL for none';

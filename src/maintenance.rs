@@ -102,9 +102,7 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
 /// Looks at the rates of what has come, and groups the new anomalies of all detectors into incidents.
 fn group_all(is_atomic: bool) {
     for detector in step("listing the detectors", names).unwrap_or_default() {
-        if step(&format!("rates of detector \"{detector}\""), || rates::check(&detector)).is_none() {
-            step(&format!("postponing the rates of detector \"{detector}\""), || rates::postpone(&detector));
-        }
+        rates::tick(&detector);
         commit(is_atomic);
         while step(&format!("detector \"{detector}\""), || group(&detector)).unwrap_or(false) {
             commit(is_atomic);

@@ -2,8 +2,8 @@
 //!
 //! logintel's own tables belong to the extension's owner; what reads or writes them runs as that role, with a
 //! locked `search_path`, after the caller's right was checked. What touches a user's relation runs as the
-//! detector's owner, as a security-restricted operation: a function in a view's definition then has no more
-//! rights than that owner, and cannot change the session.
+//! detector's owner, or for a superuser's detector as the relation's, as a security-restricted operation: a function
+//! in a view's definition then has no more rights than that owner, and cannot change the session.
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -29,10 +29,17 @@ impl RunAs {
         Self::role(extension_owner(), 0)
     }
 
-    /// A detector's owner, in whose schemas nothing is looked for. Times without zone are read in `timezone`.
-    pub fn detector_owner(owner: pg_sys::Oid, timezone: &str) -> Self {
+    /// Who reads a detector's relation: the detector's owner, in whose schemas nothing is looked for. Times without zone
+    /// are read in `timezone`.
+    ///
+    /// In a superuser's place it is the relation's owner. A SELECT runs what that one has put behind it, such as the
+    /// function of a view or of a cast, and nobody looks at it each time before the worker reads.
+    pub fn reader(owner: pg_sys::Oid, relation: pg_sys::Oid, timezone: &str) -> Self {
         require_role(owner);
-        let guard = Self::role(owner, pg_sys::SECURITY_RESTRICTED_OPERATION);
+        // SAFETY: catalog look-up.
+        let is_superuser = unsafe { pg_sys::superuser_arg(owner) };
+        let reader = if is_superuser { relation_owner(relation).unwrap_or(owner) } else { owner };
+        let guard = Self::role(reader, pg_sys::SECURITY_RESTRICTED_OPERATION);
         set_local(c"TimeZone", &std::ffi::CString::new(timezone).unwrap_or_default());
         guard
     }
@@ -130,20 +137,30 @@ fn require_role(role: pg_sys::Oid) {
 /// The role that CREATE EXTENSION was run as.
 fn extension_owner() -> pg_sys::Oid {
     // SAFETY: catalog look-ups.
-    unsafe {
+    let table = unsafe {
         let namespace = pg_sys::get_namespace_oid(c"logintel".as_ptr(), false);
-        let table = pg_sys::get_relname_relid(c"detectors".as_ptr(), namespace);
-        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, table.into());
+        pg_sys::get_relname_relid(c"detectors".as_ptr(), namespace)
+    };
+    relation_owner(table).unwrap_or_else(|| {
+        fail(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            "the table logintel.detectors is missing",
+            "Drop the extension and create it again.",
+        )
+    })
+}
+
+/// Who owns a relation; `None` if it is gone.
+fn relation_owner(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: catalog look-up.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
         if tuple.is_null() {
-            fail(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                "the table logintel.detectors is missing",
-                "Drop the extension and create it again.",
-            );
+            return None;
         }
         let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
         pg_sys::ReleaseSysCache(tuple);
-        owner
+        Some(owner)
     }
 }
 

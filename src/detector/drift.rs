@@ -64,7 +64,7 @@ pub(super) fn for_each_sampled(
     );
     let [since, until] = range_args(since, until);
     let bucket = (pg_sys::INTERVALOID, bucket.and_then(IntoDatum::into_datum));
-    let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+    let _owner = detector.run_as_reader();
     let spi = Connection::open();
     let mut done = 0u64;
     spi.for_each(&sql, &[since, until, bucket], |rows, row| {

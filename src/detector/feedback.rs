@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use logintel_core::detect::{Detector as Model, Judgement, Scratch};
 use logintel_core::feedback::Feedback;
-use logintel_core::rates::is_subject;
 use pgrx::Uuid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -83,6 +82,11 @@ fn load(detector: &Detector, marks: Uuid, model: Option<&Model>) -> Rc<Feedback>
     })
 }
 
+/// SQL for the template of an anomaly; NULL where it tells of the rate of a component or of the whole log, and what
+/// stands there is not of any line (`Alarm::subject`): a silence is never a template's, nor is a burst named after its component.
+const TEMPLATE: &str = "CASE WHEN reason = 'rate_drop' \
+    OR reason = 'rate_spike' AND template = 'burst of component ' || component THEN NULL ELSE template END";
+
 /// An anomaly as far as it is marked.
 struct Flagged {
     template: Option<String>,
@@ -94,13 +98,10 @@ struct Flagged {
 impl Flagged {
     /// From the columns `template`, `by_model` and `reason`, which begin there.
     fn read(rows: &Rows<'_>, row: u64, first: i32) -> Self {
-        let reason = rows.text(row, first + 2).unwrap_or_default();
-        // A rate may be that of a component or of the whole log.
-        let is_of_line = |template: &String| !(reason.starts_with("rate_") && is_subject(template));
         Flagged {
-            template: rows.text(row, first).filter(is_of_line),
+            template: rows.text(row, first),
             by_model: rows.must(row, first + 1),
-            reason,
+            reason: rows.text(row, first + 2).unwrap_or_default(),
         }
     }
 }
@@ -112,7 +113,9 @@ fn mark_normal(anomaly_id: i64) -> Text {
         let _owner = RunAs::extension_owner();
         let spi = Connection::open();
         let rows = spi.read(
-            "SELECT detector, template, version IS NOT NULL, reason FROM logintel.anomalies WHERE anomaly_id = $1",
+            &format!(
+                "SELECT detector, {TEMPLATE}, version IS NOT NULL, reason FROM logintel.anomalies WHERE anomaly_id = $1"
+            ),
             &[arg(anomaly_id)],
         );
         if rows.len() == 0 {
@@ -153,9 +156,12 @@ fn mark_incident_normal(incident_id: i64) -> i64 {
         let _owner = RunAs::extension_owner();
         let spi = Connection::open();
         let rows = spi.read(
-            "SELECT template, version IS NOT NULL, min(reason COLLATE \"C\") FROM logintel.anomalies \
-             WHERE incident_id = $1 GROUP BY 1, 2, starts_with(reason, 'rate_') \
-             ORDER BY template COLLATE \"C\", 2, 3 LIMIT $2",
+            &format!(
+                "SELECT template, by_model, min(reason COLLATE \"C\") \
+                 FROM (SELECT {TEMPLATE} AS template, version IS NOT NULL AS by_model, reason \
+                       FROM logintel.anomalies WHERE incident_id = $1) AS a \
+                 GROUP BY 1, 2, starts_with(reason, 'rate_') ORDER BY template COLLATE \"C\", 2, 3 LIMIT $2"
+            ),
             &[arg(incident_id), arg(MAX_MARKS + 1)],
         );
         (0..rows.len()).map(|row| Flagged::read(&rows, row, 1)).collect()
@@ -201,7 +207,7 @@ fn mark(detector: &Detector, flagged: Vec<Flagged>, of: &str) -> Vec<String> {
             if cut > 0 {
                 "Its lines are longer than what is kept of them (8 kB): a mask for what is long in them, and another training, make them shorter."
             } else {
-                "Its anomalies are gone, or tell of a component or the whole log, or no template was recorded for them."
+                "No template was recorded for it, its anomalies are gone, or they tell of the rate of a component or of the whole log."
             },
         );
     }

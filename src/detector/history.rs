@@ -65,7 +65,7 @@ pub(super) fn for_each_line(
         range_sql("t"),
         limit.map_or_else(String::new, |rows| format!("FETCH FIRST {rows} ROWS WITH TIES")),
     );
-    let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+    let _owner = detector.run_as_reader();
     let spi = Connection::open();
     let mut done = 0u64;
     spi.for_each(&sql, &range_args(since, until), |rows, row| {

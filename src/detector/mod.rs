@@ -137,6 +137,11 @@ impl Detector {
         self.active.map(|active| cache::model(&self.name, active))
     }
 
+    /// Runs as who reads its relation until dropped.
+    pub(super) fn run_as_reader(&self) -> RunAs {
+        RunAs::reader(self.owner, self.relation, &self.options.timezone)
+    }
+
     /// Refuses who may not read what the detector reads.
     fn require_reader(&self) {
         let user = security::current_user();

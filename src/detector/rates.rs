@@ -3,10 +3,11 @@
 //! `score_history` watches them as it reads. Of a table that is watched, the worker reads what has come since its last
 //! look: an INSERT would have to write its counts somewhere that other INSERTs write too. How far it is and what it
 //! counts stands in `rate_states`.
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use logintel_core::artifact;
 use logintel_core::detect::{Detector as Model, Judgement, Mode};
+use logintel_core::error::Error;
 use logintel_core::rates::{Observed, RateState, RateWatch};
 use pgrx::prelude::*;
 use pgrx::{PgRelation, Uuid};
@@ -20,10 +21,12 @@ use super::resolve::{Resolved, resolve};
 use super::train::qualified;
 use super::trigger::judge;
 use crate::control::Session;
-use crate::error::OrRaise;
-use crate::maintenance::lock_detector;
+use crate::deadline::attempt_within;
+use crate::error::{OrRaise, warn};
+use crate::maintenance::{lock_detector, step, with_snapshot};
 use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
+use crate::subtransaction::attempt;
 use crate::time::{finite_micros, micros, now_micros, timestamp};
 
 /// Rows that one look reads, and what came at the same time as the last of them; the next goes on from there.
@@ -35,6 +38,10 @@ const BYTES_PER_SECOND: f64 = 10_000.0;
 /// What is never waited for: looks of this length, and states of so many bytes.
 const SHORT: f64 = 0.5;
 const SMALL: f64 = 100_000.0;
+/// Seconds to wait after a look that failed.
+const AFTER_FAILURE: f64 = 600.0;
+/// Longest that a look may keep maintenance from other detectors.
+const LIMIT: Duration = Duration::from_mins(1);
 /// A log whose last row is older than this is not one whose silence is news, microseconds.
 const ALIVE: i64 = 86_400_000_000;
 
@@ -94,11 +101,18 @@ impl<'a> Rates<'a> {
 /// Lets the worker look at what comes from now on: rows that are there already are not news.
 pub fn begin(detector: &Detector, relation: &PgRelation) {
     let columns = Columns::of(relation);
-    let sql = format!("SELECT max({}) FROM {} AS l", detector.time_sql(&columns), qualified(relation));
-    let last: Option<TimestampWithTimeZone> = {
-        let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+    // A time that is still to come, or infinity, would be waited for.
+    let sql = format!(
+        "SELECT pg_catalog.max(t) FROM (SELECT {} AS t FROM {} AS l) AS l WHERE t <= pg_catalog.statement_timestamp()",
+        detector.time_sql(&columns),
+        qualified(relation)
+    );
+    let read = || {
+        let _owner = detector.run_as_reader();
         Connection::open().read(&sql, &[]).get(0, 1)
     };
+    // Where times cannot be read, rows are watched all the same, and the worker says why their rates are not.
+    let last: Option<TimestampWithTimeZone> = attempt(read).unwrap_or_else(|_| Some(timestamp(now_micros())));
     let _owner = RunAs::extension_owner();
     Connection::open().write(
         "INSERT INTO logintel.rate_states (detector, checked_until) VALUES ($1, coalesce($2, '-infinity')) \
@@ -140,10 +154,31 @@ impl Progress {
             &[text_arg(detector), arg(model), arg(until), arg(state), arg(rest)],
         );
     }
+
+    /// Waits so many seconds for the next look.
+    fn rest(detector: &str, seconds: f64) {
+        let _owner = RunAs::extension_owner();
+        Connection::open().write(
+            "UPDATE logintel.rate_states SET next_check = now() + make_interval(secs => $2) WHERE detector = $1",
+            &[text_arg(detector), arg(seconds)],
+        );
+    }
 }
 
-/// Looks at what has come to a watched table since the last time.
-pub fn check(name: &str) {
+/// Looks at what has come to a watched table since the last time. A look that fails or takes too long is said, and the
+/// next one waits: it would most likely fail as well.
+pub fn tick(name: &str) {
+    let what = format!("rates of detector \"{name}\"");
+    if let Err(failure) = attempt_within(LIMIT, || with_snapshot(|| check(name))) {
+        warn(
+            format!("logintel maintenance, {what}: {} (SQLSTATE {})", failure.message, failure.sqlstate),
+            "The other steps go on; this one is tried again after ten minutes. An index on the time makes it quick.",
+        );
+        step(&what, || Progress::rest(name, AFTER_FAILURE));
+    }
+}
+
+fn check(name: &str) {
     lock_detector(name);
     let Some(detector) = Detector::find(name) else { return };
     let Some(active) = detector.active.filter(|_| detector.is_watched()) else { return };
@@ -162,9 +197,9 @@ pub fn check(name: &str) {
     let mut from = micros(progress.until);
     let mut state = None;
     if progress.model == Some(active.model_id) {
-        state = progress.state.map(|bytes| artifact::decode::<RateState>(&bytes, &Session).or_raise());
-    } else {
-        // What the new model has learnt from is not news to it.
+        state = progress.state.and_then(|bytes| read_state(name, &bytes));
+    } else if rates.until <= now {
+        // What the new model has learnt from is not news to it. A time still to come says nothing of that.
         from = from.max(rates.until);
     }
     let mut watch = Rates::of(&resolved, state);
@@ -182,24 +217,32 @@ pub fn check(name: &str) {
         watch.nothing_until(until, &mut recorder);
     }
     recorder.write();
-    let slow = REST * (started.elapsed().as_secs_f64() - SHORT);
-    let is_unchanged = rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written();
-    if is_unchanged && slow <= 0.0 {
+    let slow = (REST * (started.elapsed().as_secs_f64() - SHORT)).max(0.0);
+    if rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written() {
+        // To find nothing takes as long where no index helps.
+        if slow > 0.0 {
+            Progress::rest(name, slow);
+        }
         return;
     }
     let state = watch.into_state().map(|state| artifact::encode(&state, &Session).or_raise());
     let bytes = state.as_ref().map_or(0, Vec::len);
     let large = (bytes as f64 - SMALL) / BYTES_PER_SECOND;
-    let rest = slow.max(large).max(0.0);
+    let rest = slow.max(large);
     Progress::save(name, active.model_id, timestamp(last), state, rest);
     drop(snapshot);
 }
 
-/// Waits after a look that failed: the next one would most likely fail as well.
-pub fn postpone(name: &str) {
-    let _owner = RunAs::extension_owner();
-    Connection::open().write(
-        "UPDATE logintel.rate_states SET next_check = now() + interval '10 minutes' WHERE detector = $1",
-        &[text_arg(name)],
-    );
+/// What was counted so far. Where it cannot be read, counting begins anew: the next look writes it again.
+fn read_state(name: &str, bytes: &[u8]) -> Option<RateState> {
+    match artifact::decode(bytes, &Session) {
+        Err(error @ (Error::Corrupt { .. } | Error::FormatVersion { .. })) => {
+            warn(
+                format!("rates of detector \"{name}\" are counted anew: {error}"),
+                "A burst or silence that had begun before may be missed.",
+            );
+            None
+        }
+        result => Some(result.or_raise()),
+    }
 }

@@ -39,6 +39,8 @@ struct Batch {
     score: Vec<f64>,
     reason: Vec<String>,
     weight: Vec<i32>,
+    /// Whether some are of rates.
+    has_rates: bool,
 }
 
 impl<'a> Recorder<'a> {
@@ -94,6 +96,7 @@ impl<'a> Recorder<'a> {
             seen: None,
             is_routine: false,
         };
+        self.batch.has_rates = true;
         self.push(&line, judgement, i32::try_from(alarm.events()).unwrap_or(i32::MAX));
     }
 
@@ -127,12 +130,23 @@ impl<'a> Recorder<'a> {
             return;
         }
         self.has_written = true;
-        let _owner = RunAs::extension_owner();
-        Connection::open().write(
+        // What score_history and the worker both come upon is told of once.
+        let is_news = if batch.has_rates {
+            " WHERE NOT (starts_with(reason, 'rate_') AND EXISTS (SELECT FROM logintel.anomalies AS o \
+              WHERE o.detector = $1 AND o.ts = a.ts AND o.reason = a.reason AND o.template = a.template))"
+        } else {
+            ""
+        };
+        let sql = format!(
             "INSERT INTO logintel.anomalies \
                  (detector, version, ts, source, component, level, message, template, cluster_id, anomaly_score, \
                   reason, weight) \
-             SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                 AS a (ts, source, component, level, message, template, cluster_id, anomaly_score, reason, weight){is_news}"
+        );
+        let _owner = RunAs::extension_owner();
+        Connection::open().write(
+            &sql,
             &[
                 text_arg(&self.detector.name),
                 arg(self.detector.active.map(|active| active.version)),

@@ -159,7 +159,7 @@ fn split(
 ) -> TimestampWithTimeZone {
     let rows = format!("({}) AS r WHERE j IS NOT NULL AND {}", lines_sql(detector), range_sql("t"));
     let [since, until] = range_args(Some(since), Some(until));
-    let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+    let _owner = detector.run_as_reader();
     let spi = Connection::open();
     let count: i64 = spi.read(&format!("SELECT pg_catalog.count(*) FROM {rows}"), &[since, until]).must(0, 1);
     let count = count.cast_unsigned();

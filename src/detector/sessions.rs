@@ -16,7 +16,6 @@ use crate::call::{Raw, argument, text_argument};
 use crate::control::Session as Backend;
 use crate::error::{OrRaise, fail};
 use crate::progress::Progress;
-use crate::security::RunAs;
 use crate::spi::{Connection, Rows};
 use crate::text::Text;
 use crate::tuples::ResultSet;
@@ -123,7 +122,7 @@ fn for_each_session(
     let mut judge = Judge::of(resolved);
     let detector = &resolved.detector;
     let sql = rows_sql(detector, since.is_some(), include_open);
-    let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+    let _owner = detector.run_as_reader();
     let spi = Connection::open();
     let mut current: Option<Session> = None;
     let mut done = 0u64;

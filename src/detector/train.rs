@@ -118,7 +118,7 @@ pub(super) fn learn(
             qualified(&relation),
             range_sql("t"),
         );
-        let _owner = RunAs::detector_owner(detector.owner, &detector.options.timezone);
+        let _owner = detector.run_as_reader();
         let spi = Connection::open();
         spi.for_each(&sql, &range_args(since, until), |rows, row| {
             if trainer.rows().is_multiple_of(10_000) {

@@ -138,13 +138,13 @@ DELETE FROM normal_templates WHERE length(template) > 8192;
 -- What flagged it stands beside the mark; without message there is a mark of nothing.
 UPDATE anomalies SET template = 'one more', reason = 'unseen_template' WHERE message = 'z';
 SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
-UPDATE anomalies SET reason = 'rate_drop' WHERE message = 'z';
+UPDATE anomalies SET reason = 'rate_spike' WHERE message = 'z';
 SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
 SELECT template, reason FROM normal_templates WHERE template = 'one more' ORDER BY reason;
 SELECT unmark_normal('app', 'one more'), (SELECT count(*) FROM detect('app', 'one more') WHERE is_anomaly) AS before;
 SELECT count(*) FROM detect('app', 'one more') WHERE is_anomaly;
--- The rate of a component has no template.
-UPDATE anomalies SET template = 'silence of component disk' WHERE message = 'z';
+-- The silence of a component has no template.
+UPDATE anomalies SET reason = 'rate_drop', template = 'silence of component cron' WHERE message = 'z';
 SELECT mark_normal(anomaly_id) FROM anomalies WHERE message = 'z';
 DELETE FROM anomalies WHERE message = 'z';
 INSERT INTO app VALUES ('2026-02-02', 'ERROR', 'cron', NULL);

@@ -72,3 +72,67 @@ SELECT count(*) FROM logintel.anomalies WHERE detector = 'shop' AND reason LIKE 
 SELECT logintel.drop_detector('shop');
 DROP FUNCTION a_day;
 DROP TABLE shop;
+
+-- A time to come, infinity, a state that cannot be read: the worker goes on looking.
+CREATE TABLE odd (ts timestamptz, message text);
+INSERT INTO odd SELECT now() - interval '1 day' + n * interval '1 minute', 'order ' || n || ' shipped' FROM generate_series(1, 1300) AS n;
+INSERT INTO odd VALUES ('infinity', 'order 1 shipped'), ('-infinity', 'order 2 shipped'), (now() + interval '3 years', 'order 3 shipped'),
+    ('4713-01-01 BC', 'order 4 shipped'), (NULL, 'order 5 shipped');
+SELECT logintel.create_detector('odd', 'odd') > 0 AS made;
+SELECT logintel.train('odd');
+SELECT logintel.watch('odd');
+SELECT checked_until < now() AS has_begun FROM logintel.rate_states WHERE detector = 'odd';
+INSERT INTO odd SELECT now() - interval '1 hour' + n * interval '1 second', 'order ' || n || ' shipped' FROM generate_series(1, 40) AS n;
+CALL logintel.run_maintenance();
+SELECT reason, template FROM logintel.anomalies WHERE detector = 'odd';
+UPDATE logintel.rate_states SET state = '\x00', next_check = now() WHERE detector = 'odd';
+INSERT INTO odd SELECT now() - interval '30 minutes' + n * interval '1 second', 'order ' || n || ' shipped' FROM generate_series(1, 40) AS n;
+SET client_min_messages = error;
+CALL logintel.run_maintenance();
+SET client_min_messages = warning;
+SELECT reason, template FROM logintel.anomalies WHERE detector = 'odd';
+SELECT octet_length(state) > 1 AS is_written_anew FROM logintel.rate_states WHERE detector = 'odd';
+SELECT logintel.drop_detector('odd');
+DROP TABLE odd;
+
+-- What score_history has found before the worker comes to it is told of once. A time that cannot be read keeps nobody from watching.
+CREATE TABLE ahead (ts text, message text);
+INSERT INTO ahead SELECT '2026-01-01 00:00Z'::timestamptz + n * interval '1 minute', 'order ' || n || ' shipped' FROM generate_series(1, 1300) AS n;
+SELECT logintel.create_detector('ahead', 'ahead') > 0 AS made;
+SELECT logintel.train('ahead');
+SELECT logintel.watch('ahead');
+INSERT INTO ahead SELECT '2026-01-02 00:00Z'::timestamptz + n * interval '1 second', 'order ' || n || ' shipped' FROM generate_series(1, 40) AS n;
+SELECT logintel.score_history('ahead', since => '2026-01-02');
+CALL logintel.run_maintenance();
+SELECT reason, template, count(*) FROM logintel.anomalies WHERE detector = 'ahead' GROUP BY 1, 2;
+INSERT INTO ahead VALUES ('tomorrow, perhaps', 'order 5 shipped');
+SELECT logintel.watch('ahead');
+SELECT checked_until <= now() AS has_begun FROM logintel.rate_states WHERE detector = 'ahead';
+SELECT logintel.drop_detector('ahead');
+DROP TABLE ahead;
+
+-- Twenty minutes of history say nothing of an hour: two hours like them are no burst.
+CREATE TABLE young (ts timestamptz, component text, message text);
+CREATE FUNCTION minutes(since int, until int) RETURNS SETOF young LANGUAGE sql AS $$
+    SELECT '2026-01-01'::timestamptz + s * interval '1 second', 'shop', 'order ' || s || ' shipped'
+    FROM generate_series(60 * since, 60 * until - 1, 8) AS s $$;
+INSERT INTO young SELECT * FROM minutes(0, 20);
+SELECT logintel.create_detector('young', 'young') > 0 AS made;
+SET client_min_messages = error;
+SELECT logintel.train('young');
+SET client_min_messages = warning;
+SELECT logintel.watch('young');
+INSERT INTO young SELECT * FROM minutes(20, 140);
+CALL logintel.run_maintenance();
+SELECT count(*) FROM logintel.anomalies WHERE detector = 'young';
+-- A burst is seen all the same. Its template can be marked; that of the component is of no template.
+INSERT INTO young SELECT '2026-01-01 03:00'::timestamptz + n * interval '1 second', 'shop', 'order ' || n || ' shipped' FROM generate_series(1, 40) AS n;
+CALL logintel.run_maintenance();
+SELECT anomaly_id AS burst FROM logintel.anomalies WHERE detector = 'young' AND template = 'burst of component shop' \gset
+\set VERBOSITY sqlstate
+SELECT logintel.mark_normal(:burst);
+\set VERBOSITY default
+SELECT logintel.mark_normal(anomaly_id) FROM logintel.anomalies WHERE detector = 'young' AND anomaly_id <> :burst;
+SELECT logintel.drop_detector('young');
+DROP FUNCTION minutes;
+DROP TABLE young;

@@ -342,6 +342,46 @@ fn a_hostile_view_gains_no_rights() {
     assert_eq!(session.ask("SELECT path FROM witness LIMIT 1"), "pg_catalog, pg_temp");
 }
 
+/// What an owner puts behind a table or view after a superuser has made a detector for it runs with that owner's rights.
+#[test]
+fn a_superusers_detector_reads_as_the_relations_owner() {
+    let db = database("rights_superuser");
+    let (mut session, mut mallory) = (db.client(), db.client_as("r_mallory"));
+    mallory.ask(&format!(
+        "CREATE TABLE t (ts timestamptz, level text, component text, source text, message text);
+         {};
+         CREATE VIEW v AS SELECT ts, level, component, source, message FROM t;
+         CREATE TABLE witness (who name, is_super bool)",
+        fill("t", 300)
+    ));
+    session.ask(
+        "SELECT logintel.create_detector('t', 't'); SELECT logintel.create_detector('v', 'v', options => '{\"retrain\": \"1 minute\", \"history\": \"100 years\"}');
+         SELECT logintel.train('t'); SELECT logintel.watch('t')",
+    );
+    mallory.ask(
+        "CREATE FUNCTION spy() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO public.witness SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user;
+             RETURN true; END $$;
+         CREATE OR REPLACE VIEW v AS SELECT ts, level, component, source, message FROM t WHERE (SELECT spy());
+         CREATE TYPE said AS (words text);
+         CREATE FUNCTION words(said) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM public.spy();
+             RETURN ($1).words; END $$;
+         CREATE CAST (said AS text) WITH FUNCTION words(said)",
+    );
+    // The view is read by a training by schedule.
+    session.ask("CALL logintel.run_maintenance()");
+    assert_eq!(session.ask("SELECT DISTINCT who, is_super FROM witness"), "r_mallory|f");
+    mallory.ask(
+        "DELETE FROM witness; DROP VIEW v; ALTER TABLE t ALTER message TYPE said USING ROW(message)::said;
+         INSERT INTO t VALUES (now() - interval '2 minutes', 'INFO', 'c', 's', ROW('a line'));
+         DELETE FROM witness",
+    );
+    // The table's rates.
+    session.ask("CALL logintel.run_maintenance(); SELECT logintel.train('t')");
+    assert_eq!(session.ask("SELECT DISTINCT who, is_super FROM witness"), "r_mallory|f");
+}
+
 #[test]
 fn names_in_hostile_schemas_are_not_looked_up() {
     let db = database("rights_path");

@@ -17,7 +17,7 @@ use crate::config::{MINUTE, Micros};
 use crate::control::{Control, Steps};
 use crate::error::Result;
 
-pub use watch::{Alarm, Key, Observed, RateState, RateWatch, Trouble, is_subject};
+pub use watch::{Alarm, Key, Observed, RateState, RateWatch, Trouble};
 
 /// Lengths of the sliding windows in which events are counted.
 pub const WINDOWS: [Micros; 4] = [MINUTE / 6, MINUTE, 10 * MINUTE, 60 * MINUTE];
@@ -27,7 +27,7 @@ const PARTS: usize = 5;
 const FACTOR: f64 = 2.0;
 /// Added to counts before they are compared: small records are broken by chance.
 const SMALL: f64 = 2.0;
-/// Shorter windows than history by this factor have a record: fewer of them do not tell what the busiest is like.
+/// A window of which history holds fewer has no record: they do not tell what the busiest is like.
 const MIN_WINDOWS: i64 = 100;
 /// Fewer events than this are never a burst.
 const MIN_BURST: u32 = 5;
@@ -90,11 +90,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Whether so many events in a window break the record of a history of that length.
-    fn is_burst(&self, window: usize, count: u32, history: Micros) -> bool {
-        if WINDOWS[window] > history / MIN_WINDOWS {
-            return false;
-        }
+    /// Whether so many events in a window break the record.
+    fn is_burst(&self, window: usize, count: u32) -> bool {
         let allowed = FACTOR * (f64::from(self.peaks[window]) + SMALL);
         count >= MIN_BURST && f64::from(count) + SMALL > allowed
     }
@@ -266,6 +263,11 @@ impl RateModel {
     /// Number of a component that history had.
     fn component(&self, name: &str) -> Option<u32> {
         self.components.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok().map(|at| at as u32)
+    }
+
+    /// Whether history tells how many events a window may hold.
+    fn has_record(&self, window: Micros) -> bool {
+        self.history / MIN_WINDOWS >= window
     }
 
     /// Whether it fits so many templates and is in order.

@@ -75,6 +75,55 @@ fn what_is_as_history_was_is_no_news() {
     assert_eq!(watch.take_alarms(), []);
 }
 
+/// Whoever trains on the first minutes of a log sees no burst in the hours that are like them.
+#[test]
+fn a_short_history_is_no_record_for_long_windows() {
+    for minutes in [1, 8, 50, 100, 200] {
+        let mut log = RateLog::new(u64::MAX);
+        for second in (0..minutes * 60).step_by(4) {
+            log.add(Some(second * SECOND), Some(0), Some("shop"));
+        }
+        let model = log.learn(1, Some, &Unattended).unwrap().unwrap();
+        let mut watch = RateWatch::new(&model, None);
+        for second in (0..4 * 3600).step_by(4) {
+            watch.add(&row((minutes * 60 + second) * SECOND, 0, "shop"));
+        }
+        assert_eq!(watch.take_alarms(), [], "{minutes} minutes of history");
+        let burst = (4 * 3600 + minutes * 60) * SECOND;
+        (0..20).for_each(|i| watch.add(&row(burst + i * SECOND / 4, 0, "shop")));
+        let seen = if minutes < 17 { 0 } else { 2 };
+        assert_eq!(watch.take_alarms().len(), seen, "a burst of seconds, after {minutes} minutes of history");
+    }
+}
+
+/// Templates without end take the room of the unseen ones; what is over for an hour makes room.
+#[test]
+fn unseen_templates_without_end_are_not_all_kept() {
+    let model = history(20, 30);
+    let mut watch = RateWatch::new(&model, None);
+    let name = |i: u32| format!("unseen {i}");
+    for i in 0..3 * watch::MAX_UNSEEN as u32 {
+        watch.add(&Observed {
+            ts: i64::from(i) * SECOND / 10,
+            seen: None,
+            template: &name(i),
+            component: None,
+        });
+    }
+    assert!(!watch.take_alarms().iter().any(Alarm::is_spike));
+    for i in 0..8 {
+        watch.add(&Observed {
+            ts: (4000 + i) * SECOND,
+            seen: None,
+            template: "kernel panic",
+            component: None,
+        });
+    }
+    let alarms = watch.take_alarms();
+    let spikes: Vec<&Alarm> = alarms.iter().filter(|alarm| alarm.is_spike()).collect();
+    assert!(matches!(spikes[..], [Alarm { key: Key::Unseen(_), .. }]), "there is room again: {spikes:?}");
+}
+
 #[test]
 fn a_burst_is_told_of_once() {
     let model = history(20, 30);
@@ -201,7 +250,7 @@ fn where_there_is_no_room_the_older_half_of_history_is_forgotten() {
 }
 
 #[test]
-fn what_stands_for_a_template_is_known_again() {
+fn what_stands_for_a_template_says_what_it_is() {
     let model = history(20, 30);
     let drop = Trouble::Drop { silence: 1, record: 1 };
     let spike = Trouble::Spike { count: 9, window: MINUTE, record: 1 };
@@ -213,10 +262,6 @@ fn what_stands_for_a_template_is_known_again() {
     ] {
         let found = Alarm { key, ts: 0, trouble }.subject(&model);
         assert_eq!(found.as_deref(), subject);
-        assert!(found.is_none_or(|subject| is_subject(&subject)));
-    }
-    for template in ["", "burst", "burst of component", "silence of <*>", "a silence of component x"] {
-        assert!(!is_subject(template), "{template}");
     }
 }
 

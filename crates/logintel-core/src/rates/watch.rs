@@ -11,10 +11,10 @@ use crate::config::Micros;
 use crate::control::Control;
 use crate::error::Result;
 
-use super::{Counter, MIN_BURST, MIN_ROWS, Rate, RateModel, WINDOWS};
+use super::{Counter, MIN_BURST, MIN_ROWS, PARTS, Rate, RateModel, WINDOWS};
 
 /// Most templates that history never had and whose bursts are counted at once.
-const MAX_UNSEEN: usize = 10_000;
+pub(super) const MAX_UNSEEN: usize = 10_000;
 
 /// What a rate is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
@@ -61,17 +61,6 @@ pub struct Alarm {
     pub trouble: Trouble,
 }
 
-const BURST: &str = "burst";
-const SILENCE: &str = "silence";
-const OF_LOG: &str = " of the whole log";
-const OF_COMPONENT: &str = " of component ";
-
-/// Whether what stands in the place of an alarm's template is no template: see [`Alarm::subject`].
-pub fn is_subject(text: &str) -> bool {
-    let of = text.strip_prefix(BURST).or_else(|| text.strip_prefix(SILENCE));
-    of.is_some_and(|of| of == OF_LOG || of.starts_with(OF_COMPONENT))
-}
-
 impl Alarm {
     /// How many events it stands for.
     pub fn events(&self) -> u32 {
@@ -95,13 +84,13 @@ impl Alarm {
     /// What broke its record, in place of a template; `None` where it is a template.
     pub fn subject(&self, model: &RateModel) -> Option<String> {
         let what = match self.trouble {
-            Trouble::Spike { .. } => BURST,
-            Trouble::Drop { .. } => SILENCE,
+            Trouble::Spike { .. } => "burst",
+            Trouble::Drop { .. } => "silence",
         };
         match self.key {
-            Key::Log => Some(format!("{what}{OF_LOG}")),
+            Key::Log => Some(format!("{what} of the whole log")),
             Key::Component(at) => {
-                model.components.get(at as usize).map(|(name, _)| format!("{what}{OF_COMPONENT}{name}"))
+                model.components.get(at as usize).map(|(name, _)| format!("{what} of component {name}"))
             }
             Key::Template(_) | Key::Unseen(_) => None,
         }
@@ -206,6 +195,8 @@ pub struct RateWatch<'a> {
     rows: u64,
     states: HashMap<Key, State>,
     unseen: usize,
+    /// When it is worth while again to look for unseen templates to forget: all keys are looked at for that.
+    forget_from: Option<Micros>,
     /// When components are due to be looked at for silence, the earliest on top; one that spoke meanwhile goes back.
     due: BinaryHeap<Reverse<(Micros, u32)>>,
     alarms: Vec<Alarm>,
@@ -221,6 +212,7 @@ impl<'a> RateWatch<'a> {
             rows: 0,
             states: HashMap::new(),
             unseen: 0,
+            forget_from: None,
             due: BinaryHeap::new(),
             alarms: Vec::new(),
         };
@@ -336,7 +328,7 @@ impl<'a> RateWatch<'a> {
             state.is_silent = false;
         } else {
             if matches!(key, Key::Unseen(_)) {
-                if self.unseen >= MAX_UNSEEN {
+                if self.unseen >= MAX_UNSEEN && self.forget_from.is_none_or(|from| ts >= from) {
                     self.forget_unseen(ts);
                 }
                 if self.unseen >= MAX_UNSEEN {
@@ -355,20 +347,25 @@ impl<'a> RateWatch<'a> {
     }
 
     fn forget_unseen(&mut self, now: Micros) {
-        let horizon = now.saturating_sub(WINDOWS[WINDOWS.len() - 1]);
+        let longest = WINDOWS[WINDOWS.len() - 1];
+        let horizon = now.saturating_sub(longest);
+        self.forget_from = Some(now.saturating_add(longest / PARTS as i64));
         self.states.retain(|key, state| !matches!(key, Key::Unseen(_)) || state.last >= horizon);
         self.unseen = self.states.keys().filter(|key| matches!(key, Key::Unseen(_))).count();
     }
 
     /// Counts an event in all windows. A burst is told of once: it is over when no window holds more than the record.
     fn count(&mut self, key: Key, ts: Micros) {
-        let rate = self.rate(key);
+        let (rate, model) = (self.rate(key), self.model);
         let Some(state) = self.states.get_mut(&key) else { return };
         let (mut broken, mut is_over) = (None, true);
         for (at, (counter, window)) in state.counters.iter_mut().zip(WINDOWS).enumerate() {
             let count = counter.add(ts, window, 1);
+            if !model.has_record(window) {
+                continue;
+            }
             is_over &= count <= rate.peaks[at].max(MIN_BURST - 1);
-            if broken.is_none() && rate.is_burst(at, count, self.model.history) {
+            if broken.is_none() && rate.is_burst(at, count) {
                 broken = Some(Trouble::Spike { count, window, record: rate.peaks[at] });
             }
         }
