@@ -105,6 +105,7 @@ fn score_history(
         }
     });
     recorder.write();
+    rates.hand_over(since);
     drop(snapshot);
     scored
 }

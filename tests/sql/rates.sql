@@ -111,6 +111,19 @@ SELECT checked_until <= now() AS has_begun FROM logintel.rate_states WHERE detec
 SELECT logintel.drop_detector('ahead');
 DROP TABLE ahead;
 
+-- What score_history has looked at, the worker does not look at once more.
+CREATE TABLE twice (ts timestamptz, component text, message text);
+INSERT INTO twice SELECT '2026-01-01'::timestamptz + n * interval '1 minute', 'shop', 'order ' || n || ' shipped' FROM generate_series(1, 1500) AS n;
+SELECT logintel.create_detector('twice', 'twice') > 0 AS made;
+SELECT logintel.train('twice');
+SELECT logintel.watch('twice');
+INSERT INTO twice SELECT '2026-01-02 12:00'::timestamptz + n * interval '1 second', 'shop', 'order ' || n || ' shipped' FROM generate_series(1, 40) AS n;
+SELECT logintel.score_history('twice', '2026-01-02 01:00');
+CALL logintel.run_maintenance();
+SELECT template, count(*) FROM logintel.anomalies WHERE detector = 'twice' GROUP BY template ORDER BY template;
+SELECT logintel.drop_detector('twice');
+DROP TABLE twice;
+
 -- Twenty minutes of history say nothing of an hour: two hours like them are no burst.
 CREATE TABLE young (ts timestamptz, component text, message text);
 CREATE FUNCTION minutes(since int, until int) RETURNS SETOF young LANGUAGE sql AS $$
