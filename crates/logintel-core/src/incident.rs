@@ -69,8 +69,10 @@ pub fn group(events: &[Event], anchors: &[Anchor], window: Window, min_events: u
             What::Anchor(incident) => members[group].incidents.push(incident),
         }
     }
+    let places = by_component(&points);
     for event in routine {
-        if let Some(at) = beside(&points, event, window) {
+        let places = places.get(&event.component.as_deref()).map_or(&[][..], Vec::as_slice);
+        if let Some(at) = beside(&points, places, event, window) {
             members[groups[at]].events.push(event);
         }
     }
@@ -131,15 +133,21 @@ impl<'a> Point<'a> {
     }
 }
 
-/// The point that an event which stands for none goes along with.
-fn beside(points: &[Point<'_>], event: &Event, window: Window) -> Option<usize> {
-    let after = points.partition_point(|point| point.ts <= event.ts);
+/// Points of each component, in time order.
+fn by_component<'a>(points: &[Point<'a>]) -> HashMap<Option<&'a str>, Vec<usize>> {
+    let mut places: HashMap<_, Vec<usize>> = HashMap::new();
+    for (at, point) in points.iter().enumerate() {
+        places.entry(point.component).or_default().push(at);
+    }
+    places
+}
+
+/// The point that an event which stands for none goes along with; `places` are the points of its component.
+fn beside(points: &[Point<'_>], places: &[usize], event: &Event, window: Window) -> Option<usize> {
+    let after = places.partition_point(|&at| points[at].ts <= event.ts);
     let event = Point::of(event);
-    let is_same = |&at: &usize| points[at].component == event.component;
-    let before = (0..after).rev().take_while(|&at| at_once(&points[at], &event, window)).find(is_same);
-    before.or_else(|| {
-        (after..points.len()).take_while(|&at| at_once(&event, &points[at], window)).find(is_same)
-    })
+    let before = places[..after].last().filter(|&&at| at_once(&points[at], &event, window));
+    before.or_else(|| places.get(after).filter(|&&at| at_once(&event, &points[at], window))).copied()
 }
 
 /// Of each point, in time order, the first of its group. Of all points before it, only the last one and the last of
