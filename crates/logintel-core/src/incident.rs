@@ -43,7 +43,7 @@ pub struct Grouping {
 }
 
 /// Groups events. Two belong together, and with each what belongs to it, if they are of one component and no more
-/// than the window's gap apart, or of any and no more than a fifth of it ([`near`]). In windows that tumble, they are if
+/// than the window's gap apart, or of any and no more than a third of it ([`near`]). In windows that tumble, they are if
 /// they are in one window. A group with a stored incident joins it, the one of lowest number where there are several. Of
 /// the others one that stands for at least `min_events` events founds an incident, and a smaller one waits for more. An
 /// event that stands for none ties nothing together: it goes along with the last one before it, or the first one after
@@ -94,7 +94,7 @@ pub fn group(events: &[Event], anchors: &[Anchor], window: Window, min_events: u
 /// that spreads does so within seconds or a minute, while two components that each misbehave within ten minutes have
 /// seldom to do with each other.
 pub fn near(gap: Micros) -> Micros {
-    gap / 5
+    gap / 3
 }
 
 /// What belongs together.
@@ -330,13 +330,13 @@ mod tests {
         let gap = Window::Session(10 * MINUTE);
         let apart = [
             event(0, 0, "disk"),
-            event(1, 2 * MINUTE + 1, "mail"),
-            event(3, 12 * MINUTE + 1, "mail"),
+            event(1, 4 * MINUTE, "mail"),
+            event(3, 14 * MINUTE, "mail"),
             event(2, -10 * MINUTE + 2, "disk"),
         ];
         assert_eq!(group(&apart, &[], gap, 2).founds, [vec![2, 0], vec![1, 3]]);
         let mut spreading = apart.clone();
-        spreading[1].ts = 2 * MINUTE;
+        spreading[1].ts = 3 * MINUTE;
         assert_eq!(group(&spreading, &[], gap, 2).founds, [vec![2, 0, 1]]);
         let stored = anchors(7, &[0]);
         assert_eq!(group(&apart[1..2], &stored, gap, 1).founds, [vec![1]]);
