@@ -489,9 +489,11 @@ impl Trainer {
                 baseline.summary.calibration_rows = all.rows();
             }
             let own = Calibration::new(own, rate, SEEN_ONCE, control)?;
-            let is_enough = |calibration: &Calibration| calibration.rows() as f64 * rate >= 1.0;
-            let mut calibration = if is_enough(&own) { own } else { all };
-            if !is_enough(&calibration) {
+            let is_enough = |calibration: &Calibration, beyond| calibration.rows() as f64 * rate >= beyond;
+            let is_own =
+                is_enough(&own, ENOUGH_BEYOND) || is_enough(&own, 1.0) && own.threshold <= all.threshold;
+            let mut calibration = if is_own { own } else { all };
+            if !is_enough(&calibration, 1.0) {
                 // Too few rows tell nothing of the rate: then whatever was never seen is flagged.
                 calibration.threshold = SEEN_ONCE;
             }

@@ -10,7 +10,8 @@
 //! history has in rows enough: those of all columns together; that of the first column; of the second; …; the rest. What
 //! decides a row of training decides an equal line later, and it is the rows that a profile decides that calibrate it: the
 //! limit of a component is that of its rows at rare levels, where frequent levels have profiles of their own. Where
-//! those are too few, all rows with its values stand for them.
+//! those are fewer than a profile needs, all rows with its values stand for them if theirs is the lower limit: what is left
+//! over of many rare components is often new, and a limit made of that alone would hide what is news.
 //!
 //! Beside its limit a profile knows its templates. A template that others write and this profile never did is
 //! strange to it, less so than one that nobody ever wrote ([`SEEN_ELSEWHERE`]). Held-back rows are measured by the
