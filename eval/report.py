@@ -19,9 +19,9 @@ HOW = """\
   half of the log as it was, by `score_history` and `run_maintenance`. Found is what has an incident of its own that begins within ten minutes
   of it. By chance: with the incidents of the untouched log. False
   are incidents that overlap neither an injection nor a labelled anomaly.
-- What is not found of rates lies within what these logs do by themselves: their counts in a minute have a variance of 20 to 1500 times the mean, and
-  components are silent for hours. Of the bursts at ten times the mean rate, the template itself does the same or more elsewhere in 72 % (HDFS),
-  100 % (BGL) and 94 % (Linux). A rate has to break history's record twofold, or false incidents would be many.
+- What is not found of rates lies mostly within what these logs do by themselves, which come in bursts and fall silent for hours: a burst is no more
+  than the log does elsewhere if the untouched log has as many lines of its template within as long a time, a silence if its component has a longer
+  one there. A rate has to break history's record twofold, or false incidents would be many.
 - A fault of Train Ticket lasts to the end of its stretch of time; found is one within which an incident begins.
 - The ERROR rule alone makes an incident of every two lines of level ERROR or FATAL within ten minutes of each other; what it seems to find
   in logs whose ordinary lines have such levels is found by chance.

@@ -105,7 +105,6 @@ fn score_history(
         }
     });
     recorder.write();
-    rates.hand_over(since);
     drop(snapshot);
     scored
 }

@@ -49,8 +49,6 @@ const ALIVE: i64 = 86_400_000_000;
 pub struct Rates<'a> {
     resolved: &'a Resolved,
     watch: Option<(&'a Model, RateWatch<'a>)>,
-    /// Time of the last row.
-    last: i64,
 }
 
 impl<'a> Rates<'a> {
@@ -58,7 +56,7 @@ impl<'a> Rates<'a> {
     pub fn of(resolved: &'a Resolved, state: Option<RateState>) -> Self {
         let model = resolved.model.as_deref();
         let watch = model.and_then(|model| Some((model, RateWatch::new(model.rates()?, state))));
-        Rates { resolved, watch, last: i64::MIN }
+        Rates { resolved, watch }
     }
 
     /// Takes in a row and records what it breaks.
@@ -76,7 +74,6 @@ impl<'a> Rates<'a> {
             component: line.component.as_deref(),
         };
         watch.add(&row);
-        self.last = self.last.max(ts);
         // A line that is flagged for itself needs no second anomaly to found an incident.
         let is_told = judgement.is_anomaly && !judgement.is_routine;
         for alarm in watch.take_alarms() {
@@ -94,22 +91,6 @@ impl<'a> Rates<'a> {
         for alarm in watch.take_alarms() {
             recorder.add_alarm(model, &alarm, None);
         }
-    }
-
-    /// Lets the worker go on after the rows that were shown, where they go on from those that it has looked at: rates that are
-    /// recorded here shall not be recorded once more.
-    pub fn hand_over(self, since: Option<TimestampWithTimeZone>) {
-        let detector = &self.resolved.detector;
-        let (Some(active), last) = (detector.active, self.last) else { return };
-        let name = text_arg(&detector.name);
-        let state = self.into_state().map(|state| artifact::encode(&state, &Session).or_raise());
-        let since = (pgrx::pg_sys::TIMESTAMPTZOID, since.and_then(IntoDatum::into_datum));
-        let _owner = RunAs::extension_owner();
-        Connection::open().write(
-            "UPDATE logintel.rate_states SET model_id = $2, checked_until = $3, state = $4 \
-             WHERE detector = $1 AND checked_until < $3 AND ($5 IS NULL OR checked_until >= $5)",
-            &[name, arg(active.model_id), arg(timestamp(last)), arg(state), since],
-        );
     }
 
     fn into_state(self) -> Option<RateState> {
@@ -208,7 +189,8 @@ fn check(name: &str) {
     if !progress.is_due {
         return;
     }
-    let snapshot = ActiveSnapshot::push();
+    // What was committed while the lock was waited for is seen.
+    let _snapshot = ActiveSnapshot::push();
     let resolved = resolve(name, |_| {});
     let Some(rates) = resolved.model.as_deref().and_then(Model::rates) else { return };
     let started = Instant::now();
@@ -249,7 +231,6 @@ fn check(name: &str) {
     let large = (bytes as f64 - SMALL) / BYTES_PER_SECOND;
     let rest = slow.max(large);
     Progress::save(name, active.model_id, timestamp(last), state, rest);
-    drop(snapshot);
 }
 
 /// What was counted so far. Where it cannot be read, counting begins anew: the next look writes it again.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use logintel_core::detect::Scratch;
 use logintel_core::drift::{Drift, ENOUGH_ROWS, Trial, held_back};
 use pgrx::Uuid;
-use pgrx::pg_sys;
+use pgrx::datum::datetime_support::transaction_timestamp;
 use pgrx::prelude::*;
 
 use super::drift::for_each_sampled;
@@ -27,6 +27,7 @@ use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
 use crate::subtransaction::{Failure, attempt};
 use crate::text::Text;
+use crate::time::{micros, timestamp};
 
 /// Longest that a training may keep maintenance from other detectors.
 const LIMIT: Duration = Duration::from_hours(1);
@@ -123,9 +124,8 @@ fn learn_aside(name: &str) -> Candidate {
     }
     let detector = Detector::get(name);
     let _progress = Progress::begin("train");
-    // SAFETY: reads when the transaction began.
-    let now = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
-    let (until, since) = (time(now), time(now.saturating_sub(detector.options.history)));
+    let until = transaction_timestamp();
+    let since = timestamp(micros(until).saturating_sub(detector.options.history));
     let split = split(&detector, since, until);
     let baseline = learn(&detector, Some(since), Some(split));
     let version = store(&detector, &baseline, Some(since), Some(split), false);
@@ -144,11 +144,6 @@ fn learn_aside(name: &str) -> Candidate {
         flagged_by_content: baseline.summary.flagged_by_content,
         held_back: (split, until),
     }
-}
-
-/// Microseconds since 2000 as a time; PostgreSQL's first one for what is before it.
-fn time(micros: i64) -> TimestampWithTimeZone {
-    TimestampWithTimeZone::try_from(micros).unwrap_or_else(|_| TimestampWithTimeZone::negative_infinity())
 }
 
 /// The time from which on rows are held back.

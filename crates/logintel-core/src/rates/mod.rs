@@ -1,11 +1,11 @@
 //! How often things happen: the most and the least that history has seen.
 //!
-//! Logs are bursty: a template's count in a minute has a variance hundreds of times its mean, so that no Poisson or
-//! normal limit holds. What does hold is the record: of the busiest window that a template or a component had in
+//! Logs are bursty: a template's count in a minute may have a variance hundreds of times its mean, so that no Poisson
+//! or normal limit holds. What does hold is the record: of the busiest window that a template or a component had in
 //! history, and of its longest silence. A rate is strange when it breaks the record twofold, at any of the
-//! scales of [`WINDOWS`] that history has [`MIN_WINDOWS`] of: in four real logs, halves of history do so to each other about once in five hours. A burst
-//! has at least [`MIN_BURST`] lines, so that three where one was is no news. Silence is a component's while others
-//! speak, or the whole log's as long as somebody waits for it; templates come and go with versions of programs.
+//! scales of [`WINDOWS`] that history has [`MIN_WINDOWS`] of. A burst has at least [`MIN_BURST`] lines, so that three
+//! where one was is no news. Silence is a component's while others speak, or the whole log's as long as somebody waits for
+//! it; templates come and go with versions of programs.
 //!
 //! [`RateLog`] gathers the records in training, [`RateModel`] keeps them, [`RateWatch`] compares what comes with them.
 
