@@ -4,9 +4,10 @@
 //! |---|---|
 //! | [`logvec`], [`tfidf`], [`window`] | the toolbox: types, functions, aggregates, window functions |
 //! | [`detector`] | detectors: registering, training, judging, triggers |
-//! | [`maintenance`], [`worker`] | from anomalies to incidents, by hand and in the background |
+//! | [`incident`] | from anomalies to incidents |
+//! | [`maintenance`], [`worker`] | what is done in one tick, by hand and in the background |
 //! | [`settings`] | the settings `logintel.*` |
-//! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
+//! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`views`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
 use pgrx::prelude::*;
 
@@ -52,6 +53,8 @@ mod control;
 mod deadline;
 mod detector;
 mod error;
+mod incident;
+mod lock;
 mod logvec;
 mod maintenance;
 mod memory;
@@ -59,11 +62,13 @@ mod progress;
 mod security;
 mod settings;
 mod spi;
+mod step;
 mod subtransaction;
 mod text;
 mod tfidf;
 mod time;
 mod tuples;
+mod views;
 mod window;
 mod worker;
 

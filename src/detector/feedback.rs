@@ -20,10 +20,10 @@ use super::trigger::with_scratch;
 use crate::cache::{self, Key};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
-use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, Rows, arg, text_arg};
 use crate::text::Text;
+use crate::views::mark_views_stale;
 
 /// Most templates that are marked of one detector.
 const MAX_MARKS: i64 = 10_000;

@@ -15,12 +15,13 @@ use super::{Detector, required};
 use crate::call::{Raw, argument, text_argument};
 use crate::control::Session;
 use crate::error::fail;
-use crate::maintenance::{lock_detector, mark_views_stale};
+use crate::lock::lock_detector;
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{ActiveSnapshot, Connection, Rows, arg, text_arg};
 use crate::text::Text;
 use crate::tuples::ResultSet;
+use crate::views::mark_views_stale;
 
 /// SQL for the parts of every line of a detector: judged text, message, time, level, component, source.
 pub(super) fn lines_sql(detector: &Detector) -> String {

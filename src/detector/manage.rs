@@ -10,10 +10,10 @@ use pgrx::prelude::*;
 use super::columns::Columns;
 use super::{Detector, PARTS, check_options, open_relation, required};
 use crate::error::fail;
-use crate::maintenance::mark_views_stale;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
 use crate::text::{Jsonb, Text, relation_name};
+use crate::views::mark_views_stale;
 
 /// Longest name of a detector, bytes.
 const MAX_NAME: usize = 200;

@@ -23,9 +23,10 @@ use super::trigger::judge;
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, warn};
-use crate::maintenance::{lock_detector, step, with_snapshot};
+use crate::lock::lock_detector;
 use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
+use crate::step::{step, with_snapshot};
 use crate::subtransaction::attempt;
 use crate::time::{finite_micros, micros, now_micros, timestamp};
 

@@ -21,13 +21,15 @@ use super::{Active, Detector};
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, fail, warn};
-use crate::maintenance::{commit, list, mark_views_stale, step, try_lock_training, with_snapshot};
+use crate::lock::try_lock_training;
 use crate::progress::Progress;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
+use crate::step::{commit, list, step, with_snapshot};
 use crate::subtransaction::{Failure, attempt};
 use crate::text::Text;
 use crate::time::{micros, timestamp};
+use crate::views::mark_views_stale;
 
 /// Longest that a training may keep maintenance from other detectors.
 const LIMIT: Duration = Duration::from_hours(1);

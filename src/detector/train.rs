@@ -12,13 +12,13 @@ use super::columns::{Columns, Part};
 use super::{Detector, required};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
-use crate::maintenance::mark_views_stale;
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
 use crate::text::{Jsonb, Text, from_c_string, relation_name};
 use crate::time::finite_micros;
+use crate::views::mark_views_stale;
 
 /// Versions kept for each detector, the active one beside them.
 const KEPT_VERSIONS: i64 = 10;
