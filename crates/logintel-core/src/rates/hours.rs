@@ -1,6 +1,6 @@
 //! Hours of the day: what is ordinary at two in the night may be strange in the afternoon.
 //!
-//! Logs have a daily rhythm: a batch runs at night, customers come by day. Where history has [`MIN_HISTORY`], a
+//! Logs have a daily rhythm: a batch runs at night, customers come by day. Where history has [`MIN_HOURS`], a
 //! [`Timetable`] tells the most and the least events that each hour of the day had, as clocks show it in the [`Zone`] of the
 //! log. An hour is pooled with the ones before and after: what runs at 02:59 one day runs at 03:01 another, and zones change
 //! their offset. Days are not told apart, so that a holiday, which is like a Sunday, is no news.
@@ -17,8 +17,8 @@ use crate::config::{MINUTE, Micros};
 use super::{FACTOR, breaks};
 
 const HOUR: Micros = 60 * MINUTE;
-/// A week has been seen twice.
-pub(super) const MIN_HISTORY: Micros = 14 * 24 * HOUR;
+/// Fewest hours of history that tell of a rhythm: each day of the week has been seen twice.
+const MIN_HOURS: u64 = 14 * 24;
 /// Half of so many is five standard deviations below them: chance does not explain that less came.
 pub(super) const MIN_LEAST: u32 = 100;
 /// Hours without any event that are gone through one by one: then all hours of the day have had none three times.
@@ -118,8 +118,8 @@ impl Clock {
     }
 
     /// The hour of the day at which it stands, having gone through a history that tells of hours.
-    pub fn hour_after(&self, since: Micros, until: Micros) -> Option<u8> {
-        let is_known = until.saturating_sub(since) >= MIN_HISTORY && !self.is_over();
+    pub fn last_of_day(&self) -> Option<u8> {
+        let is_known = self.passed >= MIN_HOURS - 1 && !self.is_over();
         self.hour.filter(|_| is_known).map(|hour| hour.of_day)
     }
 

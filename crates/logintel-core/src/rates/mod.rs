@@ -302,7 +302,7 @@ impl RateLog {
     ) -> Result<Option<RateModel>> {
         let (Some(since), Some(until)) = (self.since, self.until) else { return Ok(None) };
         let zone = self.clock.zone().clone();
-        let of_day = self.clock.hour_after(since, until);
+        let of_day = self.clock.last_of_day();
         let templates = learn_templates(&self.entries, templates, template_of, &zone, control)?;
         let mut components: Vec<(String, Speaker)> = self
             .components
@@ -354,9 +354,7 @@ fn learn_templates(
             recorders[template as usize].add(entry.ts, entry.rows);
         }
     }
-    // Where the older half was forgotten, this is what is left.
-    let span = entries.first().zip(entries.last());
-    let of_day = span.and_then(|(first, last)| clock.hour_after(first.ts, last.ts));
+    let of_day = clock.last_of_day();
     Ok(recorders.into_iter().map(|recorder| recorder.finish(of_day)).collect())
 }
 
