@@ -258,24 +258,26 @@ impl Timetable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(super) struct HourCount {
     hour: i64,
+    of_day: u8,
     count: u32,
-    /// Whether there were too many in it, and in the one before.
+    /// Whether there were too many in it, or since the hours before.
     is_busy: bool,
-    was_busy: bool,
 }
 
 impl Default for HourCount {
     fn default() -> Self {
-        HourCount { hour: i64::MIN, count: 0, is_busy: false, was_busy: false }
+        HourCount { hour: i64::MIN, of_day: 0, count: 0, is_busy: false }
     }
 }
 
 impl HourCount {
-    /// Adds an event and returns how many the hour has.
-    pub fn add(&mut self, hour: i64) -> u32 {
-        if hour > self.hour {
-            let was_busy = self.is_busy && hour == self.hour.saturating_add(1);
-            *self = HourCount { hour, count: 0, is_busy: false, was_busy };
+    /// Adds an event and returns how many the hour has. What was too much is over after an hour with no more than the most.
+    pub fn add(&mut self, hour: Hour, table: &Timetable) -> u32 {
+        if hour.number > self.hour {
+            let goes_on = hour.number == self.hour.saturating_add(1)
+                && table.most.get(usize::from(self.of_day)).is_some_and(|&most| self.count > most);
+            let is_busy = self.is_busy && goes_on;
+            *self = HourCount { hour: hour.number, of_day: hour.of_day, count: 0, is_busy };
         }
         self.count = self.count.saturating_add(1);
         self.count
@@ -286,9 +288,9 @@ impl HourCount {
         if self.hour == hour { self.count } else { 0 }
     }
 
-    /// Notes that too many came; true where that was known in this hour or the one before.
+    /// Notes that too many came; true where that is known.
     pub fn note_busy(&mut self) -> bool {
-        std::mem::replace(&mut self.is_busy, true) || self.was_busy
+        std::mem::replace(&mut self.is_busy, true)
     }
 }
 

@@ -145,7 +145,9 @@ impl Recorder {
 
     fn close_hours(&mut self, over: &[u8]) {
         if let Some(hours) = &mut self.hours {
-            over.iter().for_each(|&of_day| hours.close(of_day));
+            for &of_day in over {
+                hours.close(of_day);
+            }
         }
     }
 
@@ -272,9 +274,12 @@ impl RateLog {
         if over.is_empty() {
             return;
         }
-        let speakers = self.components.values_mut().chain([&mut self.log]);
-        speakers.for_each(|speaker| speaker.recorder.close_hours(&over));
-        over.iter().for_each(|&of_day| self.silent.close(of_day));
+        for speaker in self.components.values_mut().chain([&mut self.log]) {
+            speaker.recorder.close_hours(&over);
+        }
+        for of_day in over {
+            self.silent.close(of_day);
+        }
     }
 
     fn count(&mut self, ts: Micros, message: u32) {
@@ -347,8 +352,10 @@ fn learn_templates(
         steps.pass(1)?;
         let over = clock.pass(entry.ts);
         if !over.is_empty() {
-            steps.pass(told.len() as u64)?;
-            told.iter().for_each(|&at| recorders[at].close_hours(&over));
+            steps.pass(told.len())?;
+            for &at in &told {
+                recorders[at].close_hours(&over);
+            }
         }
         if let Some(template) = template_of(entry.message) {
             recorders[template as usize].add(entry.ts, entry.rows);

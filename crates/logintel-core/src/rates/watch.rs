@@ -189,7 +189,7 @@ struct State {
     rows: u64,
     is_bursting: bool,
     is_silent: bool,
-    /// Told of as silent or as having too few in an hour, and not seen since with enough in one.
+    /// Told of as silent or as having too few in an hour, and not seen since with as many as ever in one.
     is_quiet: bool,
 }
 
@@ -233,7 +233,7 @@ impl Artifact for RateState {
 /// What an hour says of a key.
 struct Lull {
     is_quiet: bool,
-    /// It is told of once: until an hour has enough.
+    /// It is told of once: until an hour has no less than the least.
     is_news: bool,
     alarm: Alarm,
 }
@@ -449,10 +449,8 @@ impl<'a> RateWatch<'a> {
     }
 
     fn count_in_hour(&mut self, key: Key, hour: Hour) {
-        if self.rate(key).hours.is_some()
-            && let Some(state) = self.states.get_mut(&key)
-        {
-            state.hour.add(hour.number);
+        if let (Some(hours), Some(state)) = (&self.rate(key).hours, self.states.get_mut(&key)) {
+            state.hour.add(hour, hours);
         }
     }
 
@@ -504,7 +502,8 @@ impl<'a> RateWatch<'a> {
         let state = self.states.entry(key).or_insert_with(|| State::new(begun, 0));
         let count = state.hour.of(over.number);
         let is_quiet = is_little(count, record);
-        let was_quiet = std::mem::replace(&mut state.is_quiet, is_quiet);
+        let was_quiet = state.is_quiet;
+        state.is_quiet = is_quiet || was_quiet && count < record;
         let trouble = Trouble::Quiet { count, of_day: over.of_day, record };
         Some(Lull { is_quiet, is_news: is_quiet && !was_quiet, alarm: Alarm { key, ts: over.start, trouble } })
     }
@@ -568,7 +567,7 @@ fn steady(model: &RateModel) -> Vec<Key> {
 
 /// Counts an event of the hour at hand; tells if these are too many.
 fn busy(counter: &mut HourCount, hours: &Timetable, hour: Hour) -> Option<Trouble> {
-    let (count, record) = (counter.add(hour.number), hours.most[usize::from(hour.of_day)]);
+    let (count, record) = (counter.add(hour, hours), hours.most[usize::from(hour.of_day)]);
     breaks(count, record).then_some(Trouble::Busy { count, of_day: hour.of_day, record })
 }
 

@@ -33,7 +33,9 @@ fn watch_add(watch: &mut RateWatch<'_>, &(second, template, component): &Row) {
 
 fn alarms(model: &RateModel, rows: &[Row]) -> Vec<Alarm> {
     let mut watch = RateWatch::new(model, None);
-    rows.iter().for_each(|row| watch_add(&mut watch, row));
+    for row in rows {
+        watch_add(&mut watch, row);
+    }
     watch.take_alarms()
 }
 
@@ -268,10 +270,10 @@ fn a_template_has_less_where_its_component_has_not() {
 /// Eight weeks of what is as ever, four of them learnt.
 #[test]
 fn chance_around_a_rhythm_is_no_news() {
-    for seed in 0..12 {
+    for seed in 0..8 {
         let model = learn(&Zone::default(), &shop(1000 * seed, 0..28));
-        let tells = model.components.iter().filter(|(_, speaker)| speaker.rate.hours.is_some()).count();
-        assert_eq!(tells, 2, "web and batch have a rhythm");
+        let has_hours = |at: usize| model.templates[at].hours.is_some();
+        assert!(has_hours(0) && has_hours(2), "web and batch have a rhythm");
         assert_eq!(alarms(&model, &shop(1000 * seed + 500, 28..56)), [], "seed {seed}");
     }
 }
@@ -284,14 +286,14 @@ fn bursts_at_any_hour_are_no_rhythm() {
         for minute in days.start * 1440..days.end * 1440 {
             let second = MONDAY + minute * 60;
             rows.push((second, 0, "web"));
-            if splitmix(seed ^ splitmix(minute as u64)) % (1440 * every) == 0 {
+            if splitmix(seed ^ splitmix(minute as u64)).is_multiple_of(1440 * every) {
                 rows.extend((0..59).map(|i| (second + i, 1, "disk")));
             }
         }
         rows
     };
     let mut told = 0;
-    for seed in 0..60 {
+    for seed in 0..30 {
         for every in [1, 3, 9] {
             let model = learn(&Zone::default(), &bursts(seed, 0..28, every));
             let found = alarms(&model, &bursts(seed + 1000, 28..56, every));
@@ -299,7 +301,7 @@ fn bursts_at_any_hour_are_no_rhythm() {
             told += usize::from(found.iter().any(|alarm| is_of_hour(&alarm)));
         }
     }
-    assert!(told <= 9, "{told} of 180 logs");
+    assert!(told <= 4, "{told} of 90 logs");
 }
 
 /// What history had once is not a rhythm of that day either.
@@ -328,7 +330,9 @@ fn a_stored_watch_goes_on_within_an_hour() {
         let (mut state, mut pieces) = (None::<RateState>, Vec::new());
         for piece in rows.chunks(every) {
             let mut watch = RateWatch::new(&model, state);
-            piece.iter().for_each(|row| watch_add(&mut watch, row));
+            for row in piece {
+                watch_add(&mut watch, row);
+            }
             pieces.extend(watch.take_alarms());
             state = watch.into_state();
         }
