@@ -51,7 +51,7 @@ pub fn zone(name: &str) -> Zone {
         let (old, new) = (offset(before), offset(after));
         if old != new {
             while after - before > SECOND {
-                let middle = (before + after) / 2 / SECOND * SECOND;
+                let middle = i64::midpoint(before, after) / SECOND * SECOND;
                 if offset(middle) == old { before = middle } else { after = middle }
             }
             changes.push((after, new));

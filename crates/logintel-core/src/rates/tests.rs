@@ -258,7 +258,11 @@ fn what_stands_for_a_template_says_what_it_is() {
         (Key::Log, drop, Some("silence of the whole log")),
         (Key::Component(0), drop, Some("silence of component disk")),
         (Key::Component(1), spike, Some("burst of component mail")),
-        (Key::Component(1), Trouble::Busy { count: 9, of_day: 23, record: 1 }, Some("burst of component mail")),
+        (
+            Key::Component(1),
+            Trouble::Busy { count: 9, of_day: 23, record: 1 },
+            Some("burst of component mail"),
+        ),
         (Key::Log, Trouble::Quiet { count: 9, of_day: 23, record: 100 }, Some("lull of the whole log")),
         (Key::Template(0), spike, None),
     ] {

@@ -141,11 +141,15 @@ impl Alarm {
                 format!("no {what} for {}, at most {} in history", span(silence), span(record))
             }
             Trouble::Busy { count, of_day, record } => {
-                format!("{count} {what} since {of_day:02}:00, at most {record} in an hour at that time of day in history")
+                format!(
+                    "{count} {what} since {of_day:02}:00, at most {record} in an hour at that time of day in history"
+                )
             }
             Trouble::Quiet { count, of_day, record } => {
                 let until = of_day + 1;
-                format!("{count} {what} between {of_day:02}:00 and {until:02}:00, at least {record} in an hour at that time of day in history")
+                format!(
+                    "{count} {what} between {of_day:02}:00 and {until:02}:00, at least {record} in an hour at that time of day in history"
+                )
             }
         }
     }
@@ -505,7 +509,11 @@ impl<'a> RateWatch<'a> {
         let was_quiet = state.is_quiet;
         state.is_quiet = is_quiet || was_quiet && count < record;
         let trouble = Trouble::Quiet { count, of_day: over.of_day, record };
-        Some(Lull { is_quiet, is_news: is_quiet && !was_quiet, alarm: Alarm { key, ts: over.start, trouble } })
+        Some(Lull {
+            is_quiet,
+            is_news: is_quiet && !was_quiet,
+            alarm: Alarm { key, ts: over.start, trouble },
+        })
     }
 
     /// Looks for components that have been silent for too long while others spoke.
@@ -559,10 +567,7 @@ fn steady(model: &RateModel) -> Vec<Key> {
     let tells = |rate: &Rate| rate.hours.as_ref().is_some_and(|hours| hours.tells_little());
     let components = (0u32..).zip(&model.components).filter(|(_, (_, speaker))| tells(&speaker.rate));
     let templates = (0u32..).zip(&model.templates).filter(|(_, rate)| tells(rate));
-    components
-        .map(|(at, _)| Key::Component(at))
-        .chain(templates.map(|(at, _)| Key::Template(at)))
-        .collect()
+    components.map(|(at, _)| Key::Component(at)).chain(templates.map(|(at, _)| Key::Template(at))).collect()
 }
 
 /// Counts an event of the hour at hand; tells if these are too many.

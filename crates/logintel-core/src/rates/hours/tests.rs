@@ -83,11 +83,7 @@ fn moved(mut rows: Vec<Row>, day: i64, by: i64) -> Vec<Row> {
 fn berlin() -> Zone {
     // Summer time of 2026 begins on March 29 at 01:00 UTC and ends on October 25 at 01:00 UTC.
     let hours = |hours: i64| hours * HOUR;
-    Zone::new(vec![
-        (0, hours(1)),
-        (1_774_746_000 * SECOND, hours(2)),
-        (1_792_890_000 * SECOND, hours(1)),
-    ])
+    Zone::new(vec![(0, hours(1)), (1_774_746_000 * SECOND, hours(2)), (1_792_890_000 * SECOND, hours(1))])
 }
 
 #[test]
@@ -111,8 +107,8 @@ fn hours_are_those_that_clocks_show() {
 
 /// What each hour of the day had at most and at least, counted by looking at all hours; UTC.
 fn by_hand(rows: &[Row], component: &str) -> ([u32; 24], [u32; 24]) {
-    let (first, last) = (rows[0].0.div_euclid(3600), rows[rows.len() - 1].0.div_euclid(3600));
-    let mut counts: BTreeMap<i64, u32> = (first..=last).map(|hour| (hour, 0)).collect();
+    let (begin, end) = (rows[0].0.div_euclid(3600), rows[rows.len() - 1].0.div_euclid(3600));
+    let mut counts: BTreeMap<i64, u32> = (begin..=end).map(|hour| (hour, 0)).collect();
     for row in rows.iter().filter(|row| row.2 == component) {
         *counts.entry(row.0.div_euclid(3600)).or_default() += 1;
     }
@@ -122,7 +118,7 @@ fn by_hand(rows: &[Row], component: &str) -> ([u32; 24], [u32; 24]) {
         let of_day = hour.rem_euclid(24) as usize;
         most[of_day] = around().max().unwrap().max(most[of_day]);
         // The first and the last hour are not known whole.
-        if hour - 1 > first && hour + 1 < last {
+        if hour - 1 > begin && hour + 1 < end {
             least[of_day] = around().min().unwrap().min(least[of_day]);
         }
     }
