@@ -82,8 +82,8 @@ fn load(detector: &Detector, marks: Uuid, model: Option<&Model>) -> Rc<Feedback>
     })
 }
 
-/// SQL for the template of an anomaly; NULL where it tells of the rate of a component or of the whole log, and what
-/// stands there is not of any line (`Alarm::subject`): a silence is never a template's, nor is a burst named after its component.
+/// SQL for the template of an anomaly; NULL where it tells of lines that did not come, and a mark would let nothing pass, or
+/// of a burst of a component, and is named after that (`Alarm::subject`).
 const TEMPLATE: &str = "CASE WHEN reason = 'rate_drop' \
     OR reason = 'rate_spike' AND template = 'burst of component ' || component THEN NULL ELSE template END";
 

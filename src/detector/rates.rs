@@ -79,7 +79,8 @@ impl<'a> Rates<'a> {
         let is_told = judgement.is_anomaly && !judgement.is_routine;
         for alarm in watch.take_alarms() {
             let is_marked = || alarm.is_of_template() && self.resolved.mark_of(line).is_some();
-            if !(is_told && alarm.is_spike() || is_marked()) {
+            // What is missing is not of this line.
+            if !(alarm.is_spike() && (is_told || is_marked())) {
                 recorder.add_alarm(model, &alarm, Some((line, judgement)));
             }
         }

@@ -1,6 +1,6 @@
 //! Writing anomalies.
 use logintel_core::detect::{Detector as Model, Judgement, Reason};
-use logintel_core::rates::{Alarm, Key, Trouble};
+use logintel_core::rates::{Alarm, Key};
 use pgrx::prelude::*;
 
 use super::Detector;
@@ -69,21 +69,16 @@ impl<'a> Recorder<'a> {
             Key::Component(at) => rates.components.get(at as usize).map(|(name, _)| name.clone()),
             _ => None,
         };
-        let (line, reason) = match alarm.trouble {
-            Trouble::Spike { .. } => {
-                let Some((line, _)) = noticed else { return };
-                let message = cut(line.message.as_deref().unwrap_or_default(), MAX_MESSAGE - 200);
-                let message = Some(format!("{message} [{says}]"));
-                (
-                    Line { message, component: line.component.clone().or(component), ..line.clone() },
-                    Reason::RateSpike,
-                )
-            }
-            Trouble::Drop { .. } => {
-                let ts = timestamp(alarm.ts);
-                let line = Line { message: Some(says), ts: Some(ts), component, ..Line::default() };
-                (line, Reason::RateDrop)
-            }
+        let (line, reason) = if alarm.is_spike() {
+            let Some((line, _)) = noticed else { return };
+            let message = cut(line.message.as_deref().unwrap_or_default(), MAX_MESSAGE - 200);
+            let message = Some(format!("{message} [{says}]"));
+            let line = Line { message, component: line.component.clone().or(component), ..line.clone() };
+            (line, Reason::RateSpike)
+        } else {
+            let ts = timestamp(alarm.ts);
+            let line = Line { message: Some(says), ts: Some(ts), component, ..Line::default() };
+            (line, Reason::RateDrop)
         };
         let judgement = Judgement {
             is_anomaly: true,

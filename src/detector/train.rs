@@ -17,7 +17,7 @@ use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
 use crate::text::{Jsonb, Text, from_c_string, relation_name};
-use crate::time::finite_micros;
+use crate::time::{finite_micros, zone};
 use crate::views::mark_views_stale;
 
 /// Versions kept for each detector, the active one beside them.
@@ -97,6 +97,7 @@ pub(super) fn learn(
         trainer.know(model.templates());
     }
     trainer.mark(detector.marked_templates());
+    trainer.set_zone(zone(&detector.options.timezone));
     if let Some(since) = since {
         trainer.sessions().begin(since.into());
     }

@@ -149,3 +149,51 @@ SELECT logintel.mark_normal(anomaly_id) FROM logintel.anomalies WHERE detector =
 SELECT logintel.drop_detector('young');
 DROP FUNCTION minutes;
 DROP TABLE young;
+
+-- Four weeks in Berlin, one of them in summer time: customers by day, a batch at two in the night, a routine error twice an hour.
+CREATE TABLE rhythm (ts timestamptz, level text, component text, message text);
+CREATE FUNCTION weeks(since timestamp, days int) RETURNS SETOF rhythm LANGUAGE sql AS $$
+    SELECT (day + s * interval '1 second') AT TIME ZONE 'Europe/Berlin', kind.level, kind.component, replace(kind.message, '%', s::text)
+    FROM generate_series(since, since + (days - 1) * interval '1 day', '1 day') AS day, generate_series(0, 86399, 3) AS s,
+         (VALUES (24, 9 * 3600, 18 * 3600, 'INFO', 'web', 'GET /basket/% took 12 ms'), (3, 7200, 7800, 'INFO', 'batch', 'account % settled'),
+                 (300, 0, 86400, 'INFO', 'mail', 'message % handed over'),
+                 (1800, 0, 86400, 'ERROR', 'pay', 'payment provider did not answer request %')) AS kind (every, since, until, level, component, message)
+    WHERE s % kind.every = 0 AND s >= kind.since AND s < kind.until
+    ORDER BY 1, 3
+$$;
+INSERT INTO rhythm SELECT * FROM weeks('2026-03-09', 28);
+SELECT logintel.create_detector('rhythm', 'rhythm', options => '{"timezone": "Europe/Berlin"}') > 0 AS made;
+SELECT logintel.train('rhythm');
+SELECT logintel.watch('rhythm');
+-- Four more weeks of it: no incident, whatever the errors.
+INSERT INTO rhythm SELECT * FROM weeks('2026-04-06', 28);
+CALL logintel.run_maintenance();
+SELECT reason, weight, count(*) FROM logintel.anomalies WHERE detector = 'rhythm' GROUP BY 1, 2;
+SELECT count(*) AS incidents FROM logintel.incidents WHERE detector = 'rhythm';
+-- A day on which the batch comes once more, from 14:00 to 14:10, and from four o'clock on only one customer in four: far from what breaks a
+-- record of all hours.
+INSERT INTO rhythm
+SELECT * FROM (
+    SELECT * FROM weeks('2026-05-04', 1)
+    WHERE NOT (component = 'web' AND ts >= '2026-05-04 16:00+02' AND extract(epoch FROM ts)::int % 96 <> 0)
+    UNION ALL
+    SELECT ts + interval '12 hours', level, component, message FROM weeks('2026-05-04', 1) WHERE component = 'batch') AS day ORDER BY ts;
+-- A look that took long would wait.
+UPDATE logintel.rate_states SET next_check = now() WHERE detector = 'rhythm';
+CALL logintel.run_maintenance();
+SELECT ts AT TIME ZONE 'Europe/Berlin' AS clock, component, message, template, reason FROM logintel.anomalies
+WHERE detector = 'rhythm' AND reason LIKE 'rate%' ORDER BY ts, anomaly_id;
+SELECT start_time, event_count, title FROM logintel.incidents WHERE detector = 'rhythm' ORDER BY start_time;
+-- score_history finds the same.
+SELECT string_agg(concat_ws(' ', ts, component, message, reason), E'\n' ORDER BY ts, component, template) AS live FROM logintel.anomalies
+WHERE detector = 'rhythm' AND reason LIKE 'rate%' \gset
+SELECT logintel.score_history('rhythm', '2026-04-06', '2026-05-05') > 0 AS scored;
+SELECT string_agg(concat_ws(' ', ts, component, message, reason), E'\n' ORDER BY ts, component, template) = :'live' AS same FROM logintel.anomalies
+WHERE detector = 'rhythm' AND reason LIKE 'rate%';
+-- What is missing is of no line that could be marked.
+\set VERBOSITY sqlstate
+SELECT logintel.mark_normal(anomaly_id) FROM logintel.anomalies WHERE detector = 'rhythm' AND reason = 'rate_drop';
+\set VERBOSITY default
+SELECT logintel.drop_detector('rhythm');
+DROP FUNCTION weeks;
+DROP TABLE rhythm;

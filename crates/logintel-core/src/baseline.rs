@@ -30,7 +30,7 @@ use crate::marks::Marks;
 use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch};
 use crate::options::Masks;
 use crate::profile::{Cell, Choice, ENOUGH_BEYOND, Occurrences, Profile, REST, Tally};
-use crate::rates::{RateLog, RateModel};
+use crate::rates::{RateLog, RateModel, Zone};
 use crate::scale::{ColumnScale, StandardScaler, scale};
 use crate::session::{MAX_SESSION_TEMPLATES, SessionLog, SessionModel};
 use crate::severity::is_error;
@@ -236,6 +236,11 @@ impl Trainer {
     /// Lets the rows of templates that a person has marked count as ordinary, and their templates keep their texts.
     pub fn mark(&mut self, templates: Vec<String>) {
         self.marked = templates;
+    }
+
+    /// Tells what clocks show where the rows come from, before the first of them; else it is UTC.
+    pub fn set_zone(&mut self, zone: Zone) {
+        self.rates.set_zone(zone);
     }
 
     /// Where the sessions of the rows are told.

@@ -5,10 +5,11 @@
 //! history, and of its longest silence. A rate is strange when it breaks the record twofold, at any of the
 //! scales of [`WINDOWS`] that history has [`MIN_WINDOWS`] of. A burst has at least [`MIN_BURST`] lines, so that three
 //! where one was is no news. Silence is a component's while others speak, or the whole log's as long as somebody waits for
-//! it; templates come and go with versions of programs.
+//! it; templates come and go with versions of programs. A history of weeks tells more: what each hour of the day has ([`hours`]).
 //!
 //! [`RateLog`] gathers the records in training, [`RateModel`] keeps them, [`RateWatch`] compares what comes with them.
 
+mod hours;
 mod watch;
 
 use std::collections::HashMap;
@@ -17,6 +18,9 @@ use crate::config::{MINUTE, Micros};
 use crate::control::{Control, Steps};
 use crate::error::Result;
 
+use hours::{Clock, HourRecorder};
+
+pub use hours::{Timetable, Zone};
 pub use watch::{Alarm, Key, Observed, RateState, RateWatch, Trouble};
 
 /// Lengths of the sliding windows in which events are counted.
@@ -40,6 +44,9 @@ const MAX_SILENCE: i64 = 4;
 /// Most components whose rates are learnt, and most bytes of their names: those that come first.
 const MAX_COMPONENTS: usize = 1000;
 const MAX_NAME: usize = 256;
+/// Most templates whose hours of the day are learnt, those with most rows, and the fewest rows that they have.
+const MAX_TIMETABLES: usize = 1000;
+const MIN_TIMETABLE_ROWS: u64 = 100;
 /// Most entries of [`RateLog`]: 256 MB; where memory is short, the part of it that they may fill is less. Beyond them the
 /// older half of history is forgotten.
 const MAX_ENTRIES: usize = 16 << 20;
@@ -78,24 +85,37 @@ fn place(part: i64) -> usize {
     part.rem_euclid(PARTS as i64) as usize
 }
 
+/// Whether so many events are a burst to who never saw more than the record.
+fn breaks(count: u32, record: u32) -> bool {
+    count >= MIN_BURST && f64::from(count) + SMALL > FACTOR * (f64::from(record) + SMALL)
+}
+
 /// The records of one kind of event.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Rate {
-    /// Events of history.
-    pub rows: u64,
     /// Most events in each of [`WINDOWS`].
     pub peaks: [u32; WINDOWS.len()],
+    /// What the hours of the day had; `None` where history does not tell.
+    pub hours: Option<Box<Timetable>>,
+}
+
+impl Rate {
+    /// What no one ever saw.
+    const NONE: &Rate = &Rate { peaks: [0; WINDOWS.len()], hours: None };
+}
+
+/// The records of what is expected to speak: a component, or the whole log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Speaker {
+    /// How often.
+    pub rate: Rate,
+    /// Events of history.
+    pub rows: u64,
     /// Longest time without one.
     pub longest_silence: Micros,
 }
 
-impl Rate {
-    /// Whether so many events in a window break the record.
-    fn is_burst(&self, window: usize, count: u32) -> bool {
-        let allowed = FACTOR * (f64::from(self.peaks[window]) + SMALL);
-        count >= MIN_BURST && f64::from(count) + SMALL > allowed
-    }
-
+impl Speaker {
     /// Time without an event that breaks the record; `None` where silence is nothing strange.
     fn patience(&self, history: Micros) -> Option<Micros> {
         let patience = (self.longest_silence as f64 * FACTOR) as Micros;
@@ -105,31 +125,72 @@ impl Rate {
 }
 
 /// Gathers the records of one kind.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Recorder {
-    rate: Rate,
+    peaks: [u32; WINDOWS.len()],
     counters: [Counter; WINDOWS.len()],
-    last: Option<Micros>,
+    /// `None` where hours are not told apart.
+    hours: Option<Box<HourRecorder>>,
 }
 
 impl Recorder {
-    fn add(&mut self, ts: Micros, since: Micros, events: u32) {
-        self.rate.rows += u64::from(events);
-        for ((counter, peak), window) in self.counters.iter_mut().zip(&mut self.rate.peaks).zip(WINDOWS) {
+    fn add(&mut self, ts: Micros, events: u32) {
+        for ((counter, peak), window) in self.counters.iter_mut().zip(&mut self.peaks).zip(WINDOWS) {
             *peak = (*peak).max(counter.add(ts, window, events));
         }
+        if let Some(hours) = &mut self.hours {
+            hours.add(events);
+        }
+    }
+
+    fn close_hours(&mut self, over: &[u8]) {
+        if let Some(hours) = &mut self.hours {
+            for &of_day in over {
+                hours.close(of_day);
+            }
+        }
+    }
+
+    /// `of_day` is the hour of the day in which history ends, where it tells of hours.
+    fn finish(self, of_day: Option<u8>) -> Rate {
+        let record = self.peaks[WINDOWS.len() - 1];
+        let hours = of_day.and_then(|of_day| self.hours?.finish(of_day, record));
+        Rate { peaks: self.peaks, hours }
+    }
+}
+
+/// Gathers the records of what is expected to speak.
+#[derive(Debug, Clone)]
+struct SpeakerRecorder {
+    recorder: Recorder,
+    rows: u64,
+    longest_silence: Micros,
+    last: Option<Micros>,
+}
+
+impl SpeakerRecorder {
+    /// Silent so far.
+    fn new(hours: HourRecorder) -> Self {
+        let recorder = Recorder { hours: Some(Box::new(hours)), ..Recorder::default() };
+        SpeakerRecorder { recorder, rows: 0, longest_silence: 0, last: None }
+    }
+
+    fn add(&mut self, ts: Micros, since: Micros) {
+        self.rows += 1;
+        self.recorder.add(ts, 1);
         self.silent_until(ts, since);
         self.last = self.last.max(Some(ts));
     }
 
     fn silent_until(&mut self, ts: Micros, since: Micros) {
         let silence = ts.saturating_sub(self.last.unwrap_or(since));
-        self.rate.longest_silence = self.rate.longest_silence.max(silence);
+        self.longest_silence = self.longest_silence.max(silence);
     }
 
-    fn finish(mut self, since: Micros, until: Micros) -> Rate {
+    fn finish(mut self, since: Micros, until: Micros, of_day: Option<u8>) -> Speaker {
         self.silent_until(until, since);
-        self.rate
+        let rate = self.recorder.finish(of_day);
+        Speaker { rate, rows: self.rows, longest_silence: self.longest_silence }
     }
 }
 
@@ -143,8 +204,11 @@ pub struct RateLog {
     newest: HashMap<u32, usize>,
     since: Option<Micros>,
     until: Option<Micros>,
-    log: Recorder,
-    components: HashMap<String, Recorder>,
+    clock: Clock,
+    log: SpeakerRecorder,
+    components: HashMap<String, SpeakerRecorder>,
+    /// The hours of who has not spoken yet.
+    silent: HourRecorder,
 }
 
 /// Rows of one message in one part of the shortest window.
@@ -165,9 +229,16 @@ impl RateLog {
             newest: HashMap::new(),
             since: None,
             until: None,
-            log: Recorder::default(),
+            clock: Clock::new(Zone::default()),
+            log: SpeakerRecorder::new(HourRecorder::default()),
             components: HashMap::new(),
+            silent: HourRecorder::default(),
         }
+    }
+
+    /// Tells what clocks show, before the first row; else it is UTC.
+    pub fn set_zone(&mut self, zone: Zone) {
+        self.clock = Clock::new(zone);
     }
 
     /// One more row, its message by a number; rows without time do not count.
@@ -179,18 +250,35 @@ impl RateLog {
         let since = *self.since.get_or_insert(ts);
         if self.until != Some(ts) {
             self.newest.clear();
+            self.pass(ts);
         }
         self.until = self.until.max(Some(ts));
-        self.log.add(ts, since, 1);
+        self.log.add(ts, since);
         if let Some(component) = component.filter(|name| name.len() <= MAX_NAME) {
             if let Some(recorder) = self.components.get_mut(component) {
-                recorder.add(ts, since, 1);
+                recorder.add(ts, since);
             } else if self.components.len() < MAX_COMPONENTS {
-                self.components.entry(component.to_owned()).or_default().add(ts, since, 1);
+                let mut recorder = SpeakerRecorder::new(self.silent.clone());
+                recorder.add(ts, since);
+                self.components.insert(component.to_owned(), recorder);
             }
         }
         if let Some(message) = message {
             self.count(ts, message);
+        }
+    }
+
+    /// Time comes to `ts`.
+    fn pass(&mut self, ts: Micros) {
+        let over = self.clock.pass(ts);
+        if over.is_empty() {
+            return;
+        }
+        for speaker in self.components.values_mut().chain([&mut self.log]) {
+            speaker.recorder.close_hours(&over);
+        }
+        for of_day in over {
+            self.silent.close(of_day);
         }
     }
 
@@ -218,30 +306,71 @@ impl RateLog {
         control: &dyn Control,
     ) -> Result<Option<RateModel>> {
         let (Some(since), Some(until)) = (self.since, self.until) else { return Ok(None) };
-        let mut recorders = vec![Recorder::default(); templates];
-        let mut steps = Steps::new(control);
-        // Where the older half was forgotten, silences are counted from what is left.
-        let kept_since = self.entries.first().map_or(since, |entry| entry.ts);
-        for entry in &self.entries {
-            steps.pass(1)?;
-            if let Some(template) = template_of(entry.message) {
-                recorders[template as usize].add(entry.ts, kept_since, entry.rows);
-            }
-        }
-        let mut components: Vec<(String, Rate)> = self
+        let zone = self.clock.zone().clone();
+        let of_day = self.clock.last_of_day();
+        let templates = learn_templates(&self.entries, templates, template_of, &zone, control)?;
+        let mut components: Vec<(String, Speaker)> = self
             .components
             .into_iter()
-            .map(|(name, recorder)| (name, recorder.finish(since, until)))
+            .map(|(name, recorder)| (name, recorder.finish(since, until, of_day)))
             .collect();
         components.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         Ok(Some(RateModel {
             history: until.saturating_sub(since),
             until,
-            log: self.log.finish(since, until),
+            zone,
+            log: self.log.finish(since, until, of_day),
             components,
-            templates: recorders.into_iter().map(|recorder| recorder.finish(kept_since, until)).collect(),
+            templates,
         }))
     }
+}
+
+/// The records of templates, by number.
+fn learn_templates(
+    entries: &[Entry],
+    templates: usize,
+    template_of: impl Fn(u32) -> Option<u32>,
+    zone: &Zone,
+    control: &dyn Control,
+) -> Result<Vec<Rate>> {
+    let mut steps = Steps::new(control);
+    let mut rows = vec![0u64; templates];
+    for entry in entries {
+        steps.pass(1)?;
+        if let Some(template) = template_of(entry.message) {
+            rows[template as usize] += u64::from(entry.rows);
+        }
+    }
+    let mut recorders = vec![Recorder::default(); templates];
+    let told = most_frequent(&rows);
+    for &at in &told {
+        recorders[at].hours = Some(Box::default());
+    }
+    let mut clock = Clock::new(zone.clone());
+    for entry in entries {
+        steps.pass(1)?;
+        let over = clock.pass(entry.ts);
+        if !over.is_empty() {
+            steps.pass(told.len())?;
+            for &at in &told {
+                recorders[at].close_hours(&over);
+            }
+        }
+        if let Some(template) = template_of(entry.message) {
+            recorders[template as usize].add(entry.ts, entry.rows);
+        }
+    }
+    let of_day = clock.last_of_day();
+    Ok(recorders.into_iter().map(|recorder| recorder.finish(of_day)).collect())
+}
+
+/// The templates whose hours are told apart.
+fn most_frequent(rows: &[u64]) -> Vec<usize> {
+    let mut templates: Vec<usize> = (0..rows.len()).filter(|&at| rows[at] >= MIN_TIMETABLE_ROWS).collect();
+    templates.sort_by_key(|&at| std::cmp::Reverse(rows[at]));
+    templates.truncate(MAX_TIMETABLES);
+    templates
 }
 
 /// The records of history.
@@ -251,10 +380,12 @@ pub struct RateModel {
     pub history: Micros,
     /// Its last row.
     pub until: Micros,
+    /// What clocks show.
+    pub zone: Zone,
     /// Of all rows.
-    pub log: Rate,
+    pub log: Speaker,
     /// Of components, by name.
-    pub components: Vec<(String, Rate)>,
+    pub components: Vec<(String, Speaker)>,
     /// Of templates, by number.
     pub templates: Vec<Rate>,
 }
@@ -277,6 +408,9 @@ impl RateModel {
         }
         if !self.components.is_sorted_by(|a, b| a.0 < b.0) {
             return Err("components are out of order");
+        }
+        if !self.zone.is_in_order() {
+            return Err("the zone is out of order");
         }
         Ok(())
     }

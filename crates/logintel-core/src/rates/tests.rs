@@ -49,9 +49,10 @@ fn records_are_those_of_counting_by_hand() {
     let model = log.learn(1, Some, &Unattended).unwrap().unwrap();
     let even: Vec<Micros> = times.iter().map(|ts| ts.div_euclid(2 * SECOND) * 2 * SECOND).collect();
     let silence = even.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-    for rate in [model.log, model.components[0].1, model.templates[0]] {
-        assert_eq!(rate.rows, 300);
-        assert_eq!(rate.longest_silence, silence);
+    for speaker in [&model.log, &model.components[0].1] {
+        assert_eq!((speaker.rows, speaker.longest_silence), (300, silence));
+    }
+    for rate in [&model.log.rate, &model.components[0].1.rate, &model.templates[0]] {
         for (peak, window) in rate.peaks.into_iter().zip(WINDOWS) {
             assert_eq!(peak, busiest(&even, window), "in {window}");
         }
@@ -132,8 +133,7 @@ fn a_burst_is_told_of_once() {
         watch.add(&row(i * SECOND / 2, 1, "mail"));
     }
     let alarms = watch.take_alarms();
-    let is_spike = |alarm: &&Alarm| matches!(alarm.trouble, Trouble::Spike { .. });
-    let keys: Vec<Key> = alarms.iter().filter(is_spike).map(|alarm| alarm.key).collect();
+    let keys: Vec<Key> = alarms.iter().filter(|alarm| alarm.is_spike()).map(|alarm| alarm.key).collect();
     assert_eq!(keys, [Key::Template(1), Key::Component(1)], "{alarms:?}");
     assert!(alarms[0].ts <= 5 * SECOND, "before the tenth line");
     for i in 0..60 {
@@ -217,7 +217,7 @@ fn times_may_be_the_first_and_the_last_there_are() {
         log.add(Some(ts), Some(0), Some("disk"));
     }
     let whole = log.learn(1, Some, &Unattended).unwrap().unwrap();
-    assert_eq!((whole.templates[0].rows, whole.history), (6, i64::MAX));
+    assert_eq!((whole.components[0].1.rows, whole.history), (6, i64::MAX));
     let model = history(20, 30);
     let mut watch = RateWatch::new(&model, None);
     for ts in times {
@@ -240,13 +240,13 @@ fn where_there_is_no_room_the_older_half_of_history_is_forgotten() {
     for &ts in &times {
         log.add(Some(ts), Some(1), Some("disk"));
     }
+    let kept = log.entries.len();
     let model = log.learn(2, Some, &Unattended).unwrap().unwrap();
     assert_eq!(model.templates[0].peaks, [0; WINDOWS.len()]);
-    let kept = model.templates[1].rows as usize;
     assert!((512..=1024).contains(&kept), "{kept}");
     let kept = &times[times.len() - kept..];
     assert_eq!(model.templates[1].peaks, WINDOWS.map(|window| busiest(kept, window)));
-    assert_eq!((model.components[0].1.rows, model.components[0].1.peaks[0]), (2049, 50));
+    assert_eq!((model.components[0].1.rows, model.components[0].1.rate.peaks[0]), (2049, 50));
 }
 
 #[test]
@@ -258,6 +258,12 @@ fn what_stands_for_a_template_says_what_it_is() {
         (Key::Log, drop, Some("silence of the whole log")),
         (Key::Component(0), drop, Some("silence of component disk")),
         (Key::Component(1), spike, Some("burst of component mail")),
+        (
+            Key::Component(1),
+            Trouble::Busy { count: 9, of_day: 23, record: 1 },
+            Some("burst of component mail"),
+        ),
+        (Key::Log, Trouble::Quiet { count: 9, of_day: 23, record: 100 }, Some("lull of the whole log")),
         (Key::Template(0), spike, None),
     ] {
         let found = Alarm { key, ts: 0, trouble }.subject(&model);

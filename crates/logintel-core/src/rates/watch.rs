@@ -11,7 +11,8 @@ use crate::config::Micros;
 use crate::control::Control;
 use crate::error::Result;
 
-use super::{Counter, MIN_BURST, MIN_ROWS, PARTS, Rate, RateModel, WINDOWS};
+use super::hours::{Hour, HourCount, is_little};
+use super::{Counter, MIN_BURST, MIN_ROWS, PARTS, Rate, RateModel, Speaker, Timetable, WINDOWS, breaks};
 
 /// Most templates that history never had and whose bursts are counted at once.
 pub(super) const MAX_UNSEEN: usize = 10_000;
@@ -48,6 +49,31 @@ pub enum Trouble {
         /// The longest that history had.
         record: Micros,
     },
+    /// Too many events for the hour of the day.
+    Busy {
+        /// Events in the hour so far.
+        count: u32,
+        /// The hour as clocks show it, 0 to 23.
+        of_day: u8,
+        /// The most that history had in such an hour.
+        record: u32,
+    },
+    /// Too few events for the hour of the day, which is over.
+    Quiet {
+        /// Events in the hour.
+        count: u32,
+        /// The hour as clocks show it, 0 to 23.
+        of_day: u8,
+        /// The least that history had in such an hour.
+        record: u32,
+    },
+}
+
+impl Trouble {
+    /// Whether there were too many events, not too few.
+    fn is_spike(&self) -> bool {
+        matches!(self, Trouble::Spike { .. } | Trouble::Busy { .. })
+    }
 }
 
 /// A broken record.
@@ -55,7 +81,7 @@ pub enum Trouble {
 pub struct Alarm {
     /// What broke it.
     pub key: Key,
-    /// When a burst broke the record; when a silence began.
+    /// When a burst broke the record; when a silence, or the hour that had too few, began.
     pub ts: Micros,
     /// How.
     pub trouble: Trouble,
@@ -65,15 +91,15 @@ impl Alarm {
     /// How many events it stands for.
     pub fn events(&self) -> u32 {
         match self.trouble {
-            Trouble::Spike { count, .. } => count,
-            // However few they would have been: none of them came.
-            Trouble::Drop { .. } => u32::MAX,
+            Trouble::Spike { count, .. } | Trouble::Busy { count, .. } => count,
+            // However few they would have been: they did not come.
+            Trouble::Drop { .. } | Trouble::Quiet { .. } => u32::MAX,
         }
     }
 
     /// Whether there were too many events, not too few.
     pub fn is_spike(&self) -> bool {
-        matches!(self.trouble, Trouble::Spike { .. })
+        self.trouble.is_spike()
     }
 
     /// Whether it is a template's.
@@ -84,8 +110,9 @@ impl Alarm {
     /// What broke its record, in place of a template; `None` where it is a template.
     pub fn subject(&self, model: &RateModel) -> Option<String> {
         let what = match self.trouble {
-            Trouble::Spike { .. } => "burst",
+            Trouble::Spike { .. } | Trouble::Busy { .. } => "burst",
             Trouble::Drop { .. } => "silence",
+            Trouble::Quiet { .. } => "lull",
         };
         match self.key {
             Key::Log => Some(format!("{what} of the whole log")),
@@ -112,6 +139,17 @@ impl Alarm {
             }
             Trouble::Drop { silence, record } => {
                 format!("no {what} for {}, at most {} in history", span(silence), span(record))
+            }
+            Trouble::Busy { count, of_day, record } => {
+                format!(
+                    "{count} {what} since {of_day:02}:00, at most {record} in an hour at that time of day in history"
+                )
+            }
+            Trouble::Quiet { count, of_day, record } => {
+                let until = of_day + 1;
+                format!(
+                    "{count} {what} between {of_day:02}:00 and {until:02}:00, at least {record} in an hour at that time of day in history"
+                )
             }
         }
     }
@@ -149,16 +187,27 @@ pub struct Observed<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 struct State {
     counters: [Counter; WINDOWS.len()],
+    hour: HourCount,
     last: Micros,
     /// Rows of the log up to then.
     rows: u64,
     is_bursting: bool,
     is_silent: bool,
+    /// Told of as silent or as having too few in an hour, and not seen since with as many as ever in one.
+    is_quiet: bool,
 }
 
 impl State {
     fn new(last: Micros, rows: u64) -> Self {
-        State { counters: Default::default(), last, rows, is_bursting: false, is_silent: false }
+        State {
+            counters: Default::default(),
+            hour: HourCount::default(),
+            last,
+            rows,
+            is_bursting: false,
+            is_silent: false,
+            is_quiet: false,
+        }
     }
 }
 
@@ -185,6 +234,14 @@ impl Artifact for RateState {
     }
 }
 
+/// What an hour says of a key.
+struct Lull {
+    is_quiet: bool,
+    /// It is told of once: until an hour has no less than the least.
+    is_news: bool,
+    alarm: Alarm,
+}
+
 /// Compares rows with the records, in the order of time.
 #[derive(Debug)]
 pub struct RateWatch<'a> {
@@ -199,6 +256,10 @@ pub struct RateWatch<'a> {
     forget_from: Option<Micros>,
     /// When components are due to be looked at for silence, the earliest on top; one that spoke meanwhile goes back.
     due: BinaryHeap<Reverse<(Micros, u32)>>,
+    /// The hour of the last row.
+    hour: Option<Hour>,
+    /// Who has hours of which history tells how few events they may have, but for the log.
+    steady: Vec<Key>,
     alarms: Vec<Alarm>,
 }
 
@@ -214,6 +275,8 @@ impl<'a> RateWatch<'a> {
             unseen: 0,
             forget_from: None,
             due: BinaryHeap::new(),
+            hour: None,
+            steady: steady(model),
             alarms: Vec::new(),
         };
         if let Some(RateState { begun, begun_rows, rows, states }) = state {
@@ -222,6 +285,7 @@ impl<'a> RateWatch<'a> {
             watch.states = states.into_iter().collect();
             watch.begin(begun);
             watch.begun_rows = begun_rows;
+            watch.hour = watch.last(Key::Log).map(|last| model.zone.hour(last));
         }
         watch
     }
@@ -254,21 +318,26 @@ impl<'a> RateWatch<'a> {
         Some(self.states.get(&key).map_or(begun, |state| state.last.max(begun)))
     }
 
-    fn rate(&self, key: Key) -> Rate {
+    fn rate(&self, key: Key) -> &'a Rate {
         match key {
-            Key::Log => self.model.log,
-            Key::Component(at) => self.model.components.get(at as usize).map_or_else(Rate::default, |c| c.1),
-            Key::Template(at) => self.model.templates.get(at as usize).copied().unwrap_or_default(),
-            Key::Unseen(_) => Rate::default(),
+            Key::Log | Key::Component(_) => self.speaker(key).map_or(Rate::NONE, |speaker| &speaker.rate),
+            Key::Template(at) => self.model.templates.get(at as usize).unwrap_or(Rate::NONE),
+            Key::Unseen(_) => Rate::NONE,
         }
     }
 
-    /// How long a key may be silent; only the log and components are expected to speak.
-    fn patience(&self, key: Key) -> Option<Micros> {
+    /// What is expected to speak: the log and components.
+    fn speaker(&self, key: Key) -> Option<&'a Speaker> {
         match key {
-            Key::Log | Key::Component(_) => self.rate(key).patience(self.model.history),
+            Key::Log => Some(&self.model.log),
+            Key::Component(at) => self.model.components.get(at as usize).map(|(_, speaker)| speaker),
             Key::Template(_) | Key::Unseen(_) => None,
         }
+    }
+
+    /// How long a key may be silent.
+    fn patience(&self, key: Key) -> Option<Micros> {
+        self.speaker(key)?.patience(self.model.history)
     }
 
     /// Takes in a row; alarms wait to be taken.
@@ -277,15 +346,17 @@ impl<'a> RateWatch<'a> {
             self.begin(row.ts);
         }
         self.look_for_silence(row.ts);
+        let hour = self.pass(row.ts);
         self.rows += 1;
         self.spoke(Key::Log, row.ts);
+        self.count_in_hour(Key::Log, hour);
         let template = row.seen.map_or_else(|| unseen(row.template), Key::Template);
         if self.spoke(template, row.ts) {
-            self.count(template, row.ts);
+            self.count(template, row.ts, hour);
         }
         if let Some(at) = row.component.and_then(|name| self.model.component(name)) {
             self.spoke(Key::Component(at), row.ts);
-            self.count(Key::Component(at), row.ts);
+            self.count(Key::Component(at), row.ts, hour);
         }
     }
 
@@ -310,7 +381,7 @@ impl<'a> RateWatch<'a> {
         let mut states: Vec<(Key, State)> = self
             .states
             .iter()
-            .filter(|&(&key, state)| state.last >= horizon || self.patience(key).is_some())
+            .filter(|&(&key, state)| state.last >= horizon || state.is_quiet || self.patience(key).is_some())
             .map(|(&key, &state)| (key, state))
             .collect();
         states.sort_unstable_by_key(|&(key, _)| key);
@@ -355,7 +426,7 @@ impl<'a> RateWatch<'a> {
     }
 
     /// Counts an event in all windows. A burst is told of once: it is over when no window holds more than the record.
-    fn count(&mut self, key: Key, ts: Micros) {
+    fn count(&mut self, key: Key, ts: Micros, hour: Hour) {
         let (rate, model) = (self.rate(key), self.model);
         let Some(state) = self.states.get_mut(&key) else { return };
         let (mut broken, mut is_over) = (None, true);
@@ -364,16 +435,85 @@ impl<'a> RateWatch<'a> {
             if !model.has_record(window) {
                 continue;
             }
-            is_over &= count <= rate.peaks[at].max(MIN_BURST - 1);
-            if broken.is_none() && rate.is_burst(at, count) {
-                broken = Some(Trouble::Spike { count, window, record: rate.peaks[at] });
+            let record = rate.peaks[at];
+            is_over &= count <= record.max(MIN_BURST - 1);
+            if broken.is_none() && breaks(count, record) {
+                broken = Some(Trouble::Spike { count, window, record });
             }
         }
+        let busy = rate.hours.as_deref().and_then(|hours| busy(&mut state.hour, hours, hour));
         let was_bursting = state.is_bursting;
         state.is_bursting = broken.is_some() || was_bursting && !is_over;
-        if let Some(trouble) = broken.filter(|_| !was_bursting) {
+        // What breaks the record of all hours breaks that of this one.
+        let was_busy = (broken.is_some() || busy.is_some()) && state.hour.note_busy();
+        let trouble = broken.or(busy.filter(|_| !was_busy)).filter(|_| !was_bursting);
+        if let Some(trouble) = trouble {
             self.alarms.push(Alarm { key, ts, trouble });
         }
+    }
+
+    fn count_in_hour(&mut self, key: Key, hour: Hour) {
+        if let (Some(hours), Some(state)) = (&self.rate(key).hours, self.states.get_mut(&key)) {
+            state.hour.add(hour, hours);
+        }
+    }
+
+    /// The hour to which time comes; if one is over with that, looks for what had too few events in it.
+    fn pass(&mut self, ts: Micros) -> Hour {
+        let Some(last) = self.hour else { return *self.hour.insert(self.model.zone.hour(ts)) };
+        if last.holds(ts) {
+            return last;
+        }
+        let hour = self.model.zone.hour(ts);
+        if hour.number < last.number {
+            return last;
+        }
+        self.hour = Some(hour);
+        // An hour in which it began, or in which everything fell silent, is not known whole.
+        if last.number < hour.number && self.begun.is_some_and(|begun| begun <= last.start) {
+            self.look_for_quiet(last);
+        }
+        hour
+    }
+
+    /// Tells who had too few events in an hour that is over: the component, and the whole log where that is more than one of
+    /// them; templates where no component had.
+    fn look_for_quiet(&mut self, over: Hour) {
+        let log = self.lull(Key::Log, over);
+        let steady = std::mem::take(&mut self.steady);
+        let (components, templates): (Vec<_>, Vec<_>) = steady
+            .iter()
+            .filter_map(|&key| self.lull(key, over))
+            .partition(|lull| matches!(lull.alarm.key, Key::Component(_)));
+        self.steady = steady;
+        let quiet = components.iter().filter(|lull| lull.is_quiet).count();
+        let is_of_log = quiet == 0 || quiet == components.len() && quiet > 1;
+        let told = match log {
+            Some(log) if log.is_quiet && is_of_log => vec![log],
+            _ if quiet > 0 => components,
+            _ => templates,
+        };
+        self.alarms.extend(told.into_iter().filter(|lull| lull.is_news).map(|lull| lull.alarm));
+    }
+
+    /// What an hour that is over says of a key; `None` where history does not tell how little it may have.
+    fn lull(&mut self, key: Key, over: Hour) -> Option<Lull> {
+        let record = self.rate(key).hours.as_ref()?.least[usize::from(over.of_day)];
+        if !is_little(0, record) {
+            return None;
+        }
+        let begun = self.begun.unwrap_or(over.start);
+        let state = self.states.entry(key).or_insert_with(|| State::new(begun, 0));
+        let count = state.hour.of(over.number);
+        let is_quiet = is_little(count, record);
+        let was_quiet = state.is_quiet;
+        state.is_quiet = is_quiet || was_quiet && count < record;
+        let trouble = Trouble::Quiet { count, of_day: over.of_day, record };
+        Some(Lull {
+            is_quiet,
+            is_news: is_quiet && !was_quiet,
+            alarm: Alarm { key, ts: over.start, trouble },
+        })
     }
 
     /// Looks for components that have been silent for too long while others spoke.
@@ -414,11 +554,26 @@ impl<'a> RateWatch<'a> {
 
     fn silent(&mut self, key: Key, last: Micros, now: Micros) {
         let begun = self.begun.unwrap_or(last);
-        self.states.entry(key).or_insert_with(|| State::new(begun, 0)).is_silent = true;
-        let record = self.rate(key).longest_silence;
+        let state = self.states.entry(key).or_insert_with(|| State::new(begun, 0));
+        (state.is_silent, state.is_quiet) = (true, true);
+        let record = self.speaker(key).map_or(0, |speaker| speaker.longest_silence);
         let trouble = Trouble::Drop { silence: now.saturating_sub(last), record };
         self.alarms.push(Alarm { key, ts: last, trouble });
     }
+}
+
+/// Who has hours of which history tells how few events they may have, but for the log.
+fn steady(model: &RateModel) -> Vec<Key> {
+    let tells = |rate: &Rate| rate.hours.as_ref().is_some_and(|hours| hours.tells_little());
+    let components = (0u32..).zip(&model.components).filter(|(_, (_, speaker))| tells(&speaker.rate));
+    let templates = (0u32..).zip(&model.templates).filter(|(_, rate)| tells(rate));
+    components.map(|(at, _)| Key::Component(at)).chain(templates.map(|(at, _)| Key::Template(at))).collect()
+}
+
+/// Counts an event of the hour at hand; tells if these are too many.
+fn busy(counter: &mut HourCount, hours: &Timetable, hour: Hour) -> Option<Trouble> {
+    let (count, record) = (counter.add(hour, hours), hours.most[usize::from(hour.of_day)]);
+    breaks(count, record).then_some(Trouble::Busy { count, of_day: hour.of_day, record })
 }
 
 /// The key of a template that training never saw. The seed is fixed because states outlive a process; whoever writes
