@@ -1,12 +1,41 @@
 //! The parts of a log line, read from a tuple in a trigger without SQL.
+use logintel_core::reading::Reading;
 use pgrx::PgRelation;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::Detector;
-use super::columns::{Columns, Part, Path};
+use super::columns::{Columns, Part, Path, last_name};
+use super::{Detector, PARTS, text_of};
 use crate::text::{Text, from_c_string, to_c_string};
 use crate::time::finite_micros;
+
+/// How a detector's levels and components are read, wherever they come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Readings {
+    level: Reading,
+    component: Reading,
+}
+
+impl Readings {
+    /// Of a detector with those columns and paths.
+    pub fn of(parts: &[Option<String>; PARTS.len()]) -> Self {
+        let name = |part| text_of(parts, part).and_then(last_name).unwrap_or_default();
+        Readings {
+            level: Reading::of_level(&name(Part::Level)),
+            component: Reading::of_component(&name(Part::Component)),
+        }
+    }
+
+    /// A level.
+    pub fn level(self, text: Option<String>) -> Option<String> {
+        text.map(|text| self.level.read(text))
+    }
+
+    /// A component.
+    pub fn component(self, text: Option<String>) -> Option<String> {
+        text.map(|text| self.component.read(text))
+    }
+}
 
 /// A log line.
 #[derive(Debug, Clone, Default)]
@@ -21,13 +50,9 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line that somebody asks about.
-    pub fn asked(
-        message: Option<String>,
-        level: Option<String>,
-        component: Option<String>,
-        source: Option<String>,
-    ) -> Self {
+    /// A line that somebody asks a detector about.
+    pub fn asked(detector: &Detector, [message, level, component, source]: [Option<String>; 4]) -> Self {
+        let (level, component) = (detector.readings.level(level), detector.readings.component(component));
         Line { judged: message, level, component, source, ..Default::default() }
     }
 
@@ -52,6 +77,7 @@ pub struct Extractor {
     level: Option<Field>,
     component: Option<Field>,
     source: Option<Field>,
+    readings: Readings,
     timezone: String,
 }
 
@@ -141,6 +167,7 @@ impl Extractor {
             level: field(Part::Level),
             component: field(Part::Component),
             source: field(Part::Source),
+            readings: detector.readings,
             timezone: detector.options.timezone.clone(),
         }
     }
@@ -159,8 +186,8 @@ impl Extractor {
             message,
             // SAFETY: the caller's.
             ts: unsafe { self.ts(slot) },
-            level: text(&self.level),
-            component: text(&self.component),
+            level: self.readings.level(text(&self.level)),
+            component: self.readings.component(text(&self.component)),
             source: text(&self.source),
         }
     }
