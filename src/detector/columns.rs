@@ -110,11 +110,15 @@ impl Path {
         self.steps.iter().map(text).collect()
     }
 
-    /// SQL for its text.
+    /// SQL for its text: of json, what it says rather than how it is written.
     pub fn text_sql(&self) -> String {
         let column = quote_identifier(&self.column.name);
         if self.steps.is_empty() {
-            return format!("l.{column}::pg_catalog.text");
+            return if self.column.is_json() {
+                format!("(l.{column} OPERATOR(pg_catalog.#>>) '{{}}'::pg_catalog.text[])")
+            } else {
+                format!("l.{column}::pg_catalog.text")
+            };
         }
         let steps: Vec<String> = self.steps.iter().map(step_sql).collect();
         let (last, before) = steps.split_last().expect("a path has a step");

@@ -86,8 +86,11 @@ pub struct Extractor {
 struct Field {
     attribute: i32,
     oid: pg_sys::Oid,
+    /// Makes the text that `::text` makes in a scan, where the type has a cast of PostgreSQL's own; else what it makes is
+    /// the type's output. A cast of somebody's own is not run in somebody else's INSERT.
+    cast: Option<pg_sys::Oid>,
     output: pg_sys::Oid,
-    /// Keys into json; empty for a plain column.
+    /// Keys into json; empty for a whole column.
     json_path: Vec<String>,
 }
 
@@ -100,6 +103,7 @@ impl Field {
         Field {
             attribute: path.attribute().into(),
             oid: path.column_type(),
+            cast: cast_to_text(path.column_type()),
             output,
             json_path: path.json_path(),
         }
@@ -124,11 +128,15 @@ impl Field {
         // SAFETY: the datum is of the field's type; the output function's result is a C string of its own.
         unsafe {
             let datum = self.datum(slot)?;
-            if !self.json_path.is_empty() {
+            if matches!(self.oid, pg_sys::JSONOID | pg_sys::JSONBOID) {
                 return json_text(self.oid, datum, &self.json_path);
             }
             if matches!(self.oid, pg_sys::TEXTOID | pg_sys::VARCHAROID) {
                 return Some(crate::text::with_text(datum, str::to_owned));
+            }
+            if let Some(cast) = self.cast {
+                let text = pg_sys::OidFunctionCall1Coll(cast, pg_sys::DEFAULT_COLLATION_OID, datum);
+                return Some(crate::text::with_text(text, str::to_owned));
             }
             let text = pg_sys::OidOutputFunctionCall(self.output, datum);
             let owned = from_c_string(text);
@@ -136,6 +144,25 @@ impl Field {
             Some(owned)
         }
     }
+}
+
+/// PostgreSQL's own function that casts a type to text: of addresses, truth values, padded text, …
+fn cast_to_text(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    if matches!(oid, pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::JSONOID | pg_sys::JSONBOID) {
+        return None;
+    }
+    let mut function = pg_sys::Oid::INVALID;
+    // SAFETY: catalog look-ups.
+    let path = unsafe {
+        pg_sys::find_coercion_pathway(
+            pg_sys::TEXTOID,
+            pg_sys::getBaseType(oid),
+            pg_sys::CoercionContext::COERCION_EXPLICIT,
+            &raw mut function,
+        )
+    };
+    let is_function = path == pg_sys::CoercionPathType::COERCION_PATH_FUNC;
+    (is_function && function.to_u32() < pg_sys::FirstNormalObjectId).then_some(function)
 }
 
 /// What `#>>` gives.

@@ -226,11 +226,9 @@ impl Search<'_> {
         let name = part.name();
         let looked_in = match self.keys.get() {
             None => String::new(),
-            Some(keys) if keys.rows == 0 => {
-                ", and for keys of such names, but it has no rows yet".to_owned()
-            }
+            Some(keys) if keys.rows == 0 => ", and for keys of such names, but it has no rows yet".to_owned(),
             Some(keys) => {
-                format!(", and for keys of such names in the json of its first {} rows", keys.rows)
+                format!(", and for keys of such names in json (rows looked at: {})", keys.rows)
             }
         };
         fail(
@@ -305,8 +303,7 @@ fn is_moment(text: &str) -> bool {
     let Some(text) = to_c_string(text) else { return false };
     attempt(|| {
         let _zone = LocalTimezone::set("UTC");
-        let args =
-            [text.as_c_str().into_datum(), pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()];
+        let args = [text.as_c_str().into_datum(), pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()];
         // SAFETY: timestamptz_in takes a C string, a type and a typmod.
         unsafe { pgrx::direct_function_call::<TimestampWithTimeZone>(pg_sys::timestamptz_in, &args) }
     })

@@ -67,7 +67,10 @@ fn say_what_a_subscription_needs(detector: &Detector, table: &str, made: &[Strin
     if made.is_empty() {
         return warn(
             format!("detector \"{}\" does not see what the subscription of {table} applies", detector.name),
-            format!("It fires no statement triggers: SELECT logintel.watch({}, 'row').", quote_literal(&detector.name)),
+            format!(
+                "It fires no statement triggers: SELECT logintel.watch({}, 'row').",
+                quote_literal(&detector.name)
+            ),
         );
     }
     let enable: Vec<_> = made.iter().map(|trigger| format!("ENABLE ALWAYS TRIGGER {trigger}")).collect();

@@ -5,7 +5,7 @@ SET timezone = 'UTC';
 -- What was recorded since the last look.
 CREATE FUNCTION caught() RETURNS TABLE (detector text, message text, times bigint) LANGUAGE sql AS $$
     WITH gone AS (DELETE FROM logintel.anomalies RETURNING *)
-    SELECT detector, message, count(*) FROM gone GROUP BY 1, 2 ORDER BY 1, 2 COLLATE "C"
+    SELECT detector, message, count(*) FROM gone GROUP BY 1, 2 ORDER BY detector, message COLLATE "C"
 $$;
 -- A detector flags errors before its first training.
 CREATE FUNCTION watched(name text, relation regclass, mode text DEFAULT 'statement') RETURNS text LANGUAGE plpgsql AS $$
@@ -112,7 +112,7 @@ COPY event (id, message) FROM STDIN;
 21	copied
 \.
 -- ON CONFLICT: a dropped row leaves nothing, an updated one has not come in.
-INSERT INTO event (id, message) VALUES (20, 'conflict, nothing'), (22, 'no conflict, nothing') ON CONFLICT DO NOTHING;
+INSERT INTO event (id, message) VALUES (20, 'conflict, nothing'), (22, 'no conflict, nothing') ON CONFLICT (id) DO NOTHING;
 INSERT INTO event (id, message) VALUES (20, 'conflict, update'), (23, 'no conflict, update') ON CONFLICT (id) DO UPDATE SET message = excluded.message;
 SELECT * FROM caught();
 -- MERGE inserts, updates, deletes and does nothing.
@@ -221,18 +221,28 @@ SELECT drop_detector('unlogged'), drop_detector('temporary');
 DROP TABLE quick, brief;
 
 -- Columns of types that are nearly text ---------------------------------------------------------------------------
-CREATE DOMAIN line AS text CHECK (value <> '');
+CREATE DOMAIN words AS text CHECK (value <> '');
 CREATE TYPE grade AS ENUM ('INFO', 'ERROR');
-CREATE TABLE typed (ts timestamptz DEFAULT '2026-01-01', level grade DEFAULT 'ERROR', message line, component name DEFAULT 'c', source inet DEFAULT '10.0.0.1', session uuid DEFAULT '00000000-0000-0000-0000-000000000001');
-SELECT watched('statement', 'typed'), watched('row', 'typed', 'row');
-INSERT INTO typed (message) VALUES ('of a domain');
-SELECT detector, level, component, source FROM anomalies ORDER BY 1;
-SELECT * FROM caught();
-SELECT train('row');
-SELECT level, component, source, message FROM log_timeline('row');
-SELECT drop_detector('statement'), drop_detector('row');
+CREATE TABLE typed (ts timestamptz DEFAULT '2026-01-01', level grade DEFAULT 'ERROR', message words, component name DEFAULT 'c', source inet DEFAULT '10.0.0.1',
+                    padded char(20) DEFAULT 'padded', truth bool DEFAULT true, number numeric DEFAULT 1.50, id uuid DEFAULT '00000000-0000-0000-0000-000000000001', letter "char" DEFAULT 'x', list int[] DEFAULT '{1,2}', day date DEFAULT '2026-01-01');
+-- A row is read in an INSERT as it is in a scan.
+CREATE FUNCTION read_alike(part text) RETURNS TABLE (inserted text, scanned text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM logintel.create_detector('typed', 'typed', component => part);
+    PERFORM logintel.watch('typed', 'row');
+    INSERT INTO typed (message) VALUES ('of a domain');
+    PERFORM logintel.train('typed');
+    RETURN QUERY SELECT a.component, t.component FROM logintel.anomalies AS a, logintel.log_timeline('typed') AS t
+        WHERE (t.source, t.level, t.message) = (a.source, a.level, a.message);
+    PERFORM logintel.drop_detector('typed');
+    TRUNCATE typed;
+END $$;
+SET client_min_messages = error;
+SELECT part, r.* FROM unnest(ARRAY['component', 'source', 'padded', 'truth', 'number', 'id', 'letter', 'list', 'level', 'message', 'day']) AS part, read_alike(part) AS r;
+RESET client_min_messages;
+DROP FUNCTION read_alike;
 DROP TABLE typed;
-DROP DOMAIN line;
+DROP DOMAIN words;
 DROP TYPE grade;
 
 -- Replicas: triggers are off where session_replication_role says so, unless they are enabled ALWAYS -----------------

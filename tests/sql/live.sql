@@ -4,8 +4,8 @@ SET timezone = 'UTC';
 SELECT ingest('web', 'INFO', 'api', 'before any session', '2026-01-01');
 SELECT message FROM live_logs ORDER BY log_id;
 SELECT started_at FROM live_session;
-SELECT start_live_session() = started_at AS told FROM live_session;
 SELECT start_live_session() AS first \gset
+SELECT started_at = :'first' AS told FROM live_session;
 SELECT count(*) FROM live_logs;
 SELECT ingest('web', 'ERROR', 'api', 'of an old day', '2020-01-01'), ingest('web', 'INFO', 'api', 'of a day to come', '2099-01-01');
 SELECT ts, level, message, is_anomaly, anomaly_reason FROM live_logs ORDER BY log_id;
@@ -27,8 +27,10 @@ SELECT message FROM live_logs ORDER BY log_id;
 SELECT count(*) AS differ FROM (SELECT attname, atttypid FROM pg_attribute WHERE attrelid = 'logs'::regclass AND attnum > 0 EXCEPT ALL SELECT attname, atttypid FROM pg_attribute WHERE attrelid = 'live_logs'::regclass) AS c;
 -- An index finds the lines.
 SET enable_seqscan = off;
-EXPLAIN (COSTS OFF) SELECT * FROM live_logs;
+CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN ' || query; END $$;
+SELECT count(*) AS scans FROM plan_of('SELECT * FROM logintel.live_logs') AS line WHERE line LIKE '%Scan on logs_recorded%' OR line LIKE '%Index Scan using logs_recorded%';
 RESET enable_seqscan;
+DROP FUNCTION plan_of;
 -- Who may not read the lines may not read them here.
 CREATE ROLE regress_logintel_live;
 GRANT USAGE ON SCHEMA logintel TO regress_logintel_live;

@@ -31,16 +31,18 @@ impl Rsyslog {
             println!("skipped: rsyslog with ompgsql is not there (tools/rsyslog.sh get)");
             return None;
         }
-        let dir = std::env::temp_dir().join(format!("logintel-rsyslog-{}-{}", std::process::id(), db.name()));
+        let dir = std::env::temp_dir().join(format!("rsyslog-{}-{}", std::process::id(), db.name()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
         let (host, port) = db.cluster().address();
+        // The module takes names of up to 64 bytes.
+        std::os::unix::fs::symlink(host, dir.join("pg")).unwrap();
         let config = format!(
             "global(workDirectory=\"{dir}\")
              module(load=\"imuxsock\" SysSock.Use=\"off\")
              module(load=\"ompgsql\")
              input(type=\"imuxsock\" Socket=\"{dir}/log\" RateLimit.Interval=\"0\")
-             action(type=\"ompgsql\" server=\"{host}\" serverport=\"{port}\" db=\"{}\" uid=\"postgres\" pwd=\"\"
+             action(type=\"ompgsql\" server=\"{dir}/pg\" serverport=\"{port}\" db=\"{}\" uid=\"postgres\" pwd=\"\"
                     action.resumeRetryCount=\"-1\")\n",
             db.name(),
             dir = dir.display(),
@@ -58,8 +60,11 @@ impl Rsyslog {
             .stderr(log)
             .spawn()
             .expect("tools/rsyslog.sh");
-        let rsyslog = Rsyslog { dir, child };
-        eventually("rsyslogd listens", || rsyslog.socket().exists().then_some(()));
+        let mut rsyslog = Rsyslog { dir, child };
+        eventually("rsyslogd listens", || {
+            assert!(rsyslog.child.try_wait().unwrap().is_none(), "rsyslogd ended");
+            rsyslog.socket().exists().then_some(())
+        });
         Some(rsyslog)
     }
 
@@ -133,15 +138,16 @@ fn lines_become_an_incident(mode: &str) {
         "SELECT logintel.create_detector('syslog', 'systemevents'); SELECT logintel.train('syslog'); SELECT logintel.watch('syslog', '{mode}')"
     ));
     assert_eq!(
-        session.ask("SELECT message, ts, level, component, source FROM logintel.detectors WHERE name = 'syslog'"),
+        session.ask(
+            "SELECT message, ts, level, component, source FROM logintel.detectors WHERE name = 'syslog'"
+        ),
         "message|devicereportedtime|priority|syslogtag|fromhost"
     );
 
     let usual = ordinary(1200..1400);
     rsyslog.send("orders", 5000, "daemon.info", &usual);
-    let strange = |words: &str, count: usize| {
-        (0..count).map(|i| format!("{words} number {i}")).collect::<Vec<_>>()
-    };
+    let strange =
+        |words: &str, count: usize| (0..count).map(|i| format!("{words} number {i}")).collect::<Vec<_>>();
     let disk = strange("I/O failure on disk sda: sector unreadable,", 6);
     let killed = strange("Out of memory: killed process", 5);
     // What is ordinary, said with a level that is not.
@@ -155,11 +161,8 @@ fn lines_become_an_incident(mode: &str) {
 
     // Every line is there once, and says what was sent.
     sent.sort();
-    let mut stored: Vec<_> = session
-        .ask("SELECT ltrim(message) FROM systemevents")
-        .lines()
-        .map(str::to_owned)
-        .collect();
+    let mut stored: Vec<_> =
+        session.ask("SELECT ltrim(message) FROM systemevents").lines().map(str::to_owned).collect();
     stored.sort();
     assert_eq!(stored, sent);
     // So is every anomaly.

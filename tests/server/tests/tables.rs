@@ -4,12 +4,14 @@ use logintel_server_tests::{Ask, Cluster, eventually};
 use std::sync::Barrier;
 use std::thread;
 
-const LOG: &str = "(id int PRIMARY KEY, ts timestamptz, level text, message text, is_anomaly bool)";
+const LOG: &str = "(id int PRIMARY KEY, ts timestamptz, level text, message text)";
 
 #[test]
 fn a_subscribers_apply_is_scored_by_row() {
-    let cluster =
-        Cluster::start("tables", &["wal_level = logical", "logintel.databases = ''", "max_worker_processes = 20"]);
+    let cluster = Cluster::start(
+        "tables",
+        &["wal_level = logical", "logintel.databases = ''", "max_worker_processes = 20"],
+    );
     let publisher = cluster.plain_database("publisher");
     let subscriber = cluster.database("subscriber");
     publisher.execute(&format!(
@@ -21,6 +23,7 @@ fn a_subscribers_apply_is_scored_by_row() {
     publisher.execute("SELECT pg_create_logical_replication_slot('logs', 'pgoutput')");
     subscriber.execute(&format!(
         "CREATE TABLE log {LOG};
+         ALTER TABLE log ADD is_anomaly bool;
          SELECT logintel.create_detector('log', 'log')"
     ));
     let (host, port) = cluster.address();
@@ -31,7 +34,10 @@ fn a_subscribers_apply_is_scored_by_row() {
     // It says what is missing, and what it says is what is needed.
     let enable = "ALTER TABLE \"public\".\"log\" ENABLE ALWAYS TRIGGER \"logintel_log_fill\", ENABLE ALWAYS TRIGGER \"logintel_log_row\";";
     subscriber.execute("SELECT logintel.watch('log')");
-    assert_eq!(cluster.log_lines(&["WARNING", "does not see what the subscription of \"public\".\"log\" applies"]), 1);
+    assert_eq!(
+        cluster.log_lines(&["WARNING", "does not see what the subscription of \"public\".\"log\" applies"]),
+        1
+    );
     assert_eq!(cluster.log_lines(&["SELECT logintel.watch('log', 'row')."]), 1);
     subscriber.execute("SELECT logintel.watch('log', 'row')");
     assert_eq!(cluster.log_lines(&[enable]), 1);
@@ -44,7 +50,8 @@ fn a_subscribers_apply_is_scored_by_row() {
     };
     // The copy at the beginning, transactions, one that is rolled back in part, one of several statements.
     there(100);
-    publisher.execute("INSERT INTO log VALUES (101, now(), 'ERROR', 'one row'), (102, now(), 'INFO', 'ordinary')");
+    publisher
+        .execute("INSERT INTO log VALUES (101, now(), 'ERROR', 'one row'), (102, now(), 'INFO', 'ordinary')");
     publisher.execute(
         "BEGIN; INSERT INTO log VALUES (103, now(), 'ERROR', 'stays'); SAVEPOINT s; INSERT INTO log VALUES (104, now(), 'ERROR', 'goes'); ROLLBACK TO s; COMMIT;
          BEGIN; INSERT INTO log VALUES (105, now(), 'ERROR', 'goes, too'); ROLLBACK;
@@ -54,7 +61,9 @@ fn a_subscribers_apply_is_scored_by_row() {
     there(1102);
     // Rows that were replicated before the subscription was switched off arrive once it is on again, each once.
     subscriber.execute("ALTER SUBSCRIPTION logs DISABLE");
-    publisher.execute("INSERT INTO log SELECT i, now(), 'ERROR', 'meanwhile ' || i FROM generate_series(2000, 2099) AS i");
+    publisher.execute(
+        "INSERT INTO log SELECT i, now(), 'ERROR', 'meanwhile ' || i FROM generate_series(2000, 2099) AS i",
+    );
     subscriber.execute("ALTER SUBSCRIPTION logs ENABLE");
     there(1202);
     let mut session = subscriber.client();
@@ -73,15 +82,18 @@ fn a_subscribers_apply_is_scored_by_row() {
     subscriber.execute("DROP SUBSCRIPTION logs");
 }
 
+/// Sessions that fail at once.
+const WRITERS: i64 = 8;
+
 #[test]
 fn writers_that_fail_to_be_scored_do_not_wait_for_each_other() {
     let cluster = Cluster::shared();
     let db = cluster.database("tables_failing");
     db.execute(
         "CREATE TABLE log (id int, ts text, level text, message text);
-         SELECT logintel.create_detector('log', 'log'), logintel.watch('log')",
+         SELECT logintel.create_detector('log', 'log');
+         SELECT logintel.watch('log')",
     );
-    const WRITERS: i64 = 8;
     // Each leaves its transaction open until all others have written: whoever waits for another waits for ever.
     let together = Barrier::new(WRITERS as usize);
     thread::scope(|scope| {
@@ -150,7 +162,9 @@ fn a_live_session_begins_while_others_write() {
             answer
         });
         eventually("the first waits", || {
-            (reader.count("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'") > 0).then_some(())
+            (reader.count("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+                > 0)
+            .then_some(())
         });
         late.ask("COMMIT");
         first.join().unwrap()
