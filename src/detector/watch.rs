@@ -33,22 +33,22 @@ fn watch(detector: Text, mode: default!(Text, "'statement'")) {
     let argument = quote_literal(&detector.name);
     let name = |suffix: &str| quote_identifier(&trigger_name(&detector.name, suffix));
     let spi = Connection::open();
-    let mut made = Vec::new();
+    let mut triggers = Vec::new();
     if row {
         if has_score_columns(&relation) {
             let name = name("fill");
             spi.write(&format!("CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION logintel.score_row({argument})"), &[]);
-            made.push(name);
+            triggers.push(name);
         }
         let name = name("row");
         spi.write(&format!("CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION logintel.score_row({argument})"), &[]);
-        made.push(name);
+        triggers.push(name);
     } else {
         let name = name("statement");
         spi.write(&format!("CREATE TRIGGER {name} AFTER INSERT ON {table} REFERENCING NEW TABLE AS logintel_new FOR EACH STATEMENT EXECUTE FUNCTION logintel.score_rows({argument})"), &[]);
     }
     if is_subscribed(&spi, &relation) {
-        say_what_a_subscription_needs(&detector, &table, &made);
+        say_what_a_subscription_needs(&detector, &table, &triggers);
     }
 }
 
@@ -62,9 +62,9 @@ fn is_subscribed(spi: &Connection, relation: &PgRelation) -> bool {
 }
 
 /// Its apply fires row triggers only, and of these only such as are enabled for a replica. That is the table owner's to
-/// decide: enabled ALWAYS, a trigger also fires where rows are loaded with session_replication_role.
-fn say_what_a_subscription_needs(detector: &Detector, table: &str, made: &[String]) {
-    if made.is_empty() {
+/// decide: enabled ALWAYS, a trigger also fires where rows are loaded with `session_replication_role`.
+fn say_what_a_subscription_needs(detector: &Detector, table: &str, triggers: &[String]) {
+    if triggers.is_empty() {
         return warn(
             format!("detector \"{}\" does not see what the subscription of {table} applies", detector.name),
             format!(
@@ -73,7 +73,7 @@ fn say_what_a_subscription_needs(detector: &Detector, table: &str, made: &[Strin
             ),
         );
     }
-    let enable: Vec<_> = made.iter().map(|trigger| format!("ENABLE ALWAYS TRIGGER {trigger}")).collect();
+    let enable: Vec<_> = triggers.iter().map(|trigger| format!("ENABLE ALWAYS TRIGGER {trigger}")).collect();
     warn(
         format!("detector \"{}\" does not yet see what the subscription of {table} applies", detector.name),
         format!("Its triggers must be enabled for that: ALTER TABLE {table} {};", enable.join(", ")),
