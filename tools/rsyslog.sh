@@ -12,22 +12,21 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 TREE=$ROOT/target/tools/rsyslog
 CONFIG=$TREE.conf
 
-# found: the program and the folder of its modules, ours or the system's.
+# found: the program and the folders of its modules; ours come before the system's, which may lack the one for PostgreSQL.
 found() {
-    local module
-    for module in "$TREE"/usr/lib/*/rsyslog/ompgsql.so /usr/lib/*/rsyslog/ompgsql.so /usr/lib*/rsyslog/ompgsql.so; do
-        [ -f "$module" ] || continue
-        modules=$(dirname "$module")
-        program=/usr/sbin/rsyslogd
-        case $module in "$TREE"/*) program=$TREE$program ;; esac
-        [ -x "$program" ] && return 0
+    local folder
+    for program in "$TREE/usr/sbin/rsyslogd" /usr/sbin/rsyslogd ''; do [ -x "$program" ] && break; done
+    modules=
+    for folder in "$TREE"/usr/lib/*/rsyslog /usr/lib/*/rsyslog /usr/lib*/rsyslog; do
+        [ ! -d "$folder" ] || modules+=${modules:+:}$folder
     done
-    return 1
+    [ -n "$program" ] && [ -n "$modules" ]
 }
 
-# become ARG…: that program in our place. Libraries that were unpacked with it are found beside its modules.
+# become ARG…: that program in our place, with the libraries that were unpacked with it.
 become() {
-    export LD_LIBRARY_PATH=${modules%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    local folder
+    for folder in "$TREE"/usr/lib/*-linux-*; do export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; done
     exec "$program" -M "$modules" "$@"
 }
 

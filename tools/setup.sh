@@ -230,7 +230,7 @@ else
 fi
 
 # 10. rsyslog, which one suite lets write into a table; unpacked only, see there.
-if "$ROOT/tools/rsyslog.sh" get; then
+if "$ROOT/tools/rsyslog.sh" get || { is_root && command -v apt-get >/dev/null && apt_update && "$ROOT/tools/rsyslog.sh" get; }; then
     done_already "rsyslog with ompgsql"
 else
     optional_failed "rsyslog with ompgsql is not to be had here"

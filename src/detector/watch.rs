@@ -116,8 +116,22 @@ fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
             ),
         ),
         b'f' if !row => refuse("a foreign table, which has no transition tables", "Use mode => 'row'."),
+        // PostgreSQL would refuse the INSERT.
+        b'p' if !row && has_foreign_partition(relation) => {
+            refuse("a table with a foreign partition, which has no transition tables", "Use mode => 'row'.")
+        }
         _ => {}
     }
+}
+
+fn has_foreign_partition(relation: &PgRelation) -> bool {
+    let spi = Connection::open();
+    let rows = spi.read(
+        "SELECT FROM pg_catalog.pg_partition_tree($1) AS p JOIN pg_catalog.pg_class AS c ON c.oid = p.relid \
+         WHERE c.relkind = 'f' LIMIT 1",
+        &[(pg_sys::REGCLASSOID, Some(relation.oid().into()))],
+    );
+    rows.len() > 0
 }
 
 /// The name of a trigger: at most 63 bytes, so that PostgreSQL does not cut it.
