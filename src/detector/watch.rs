@@ -118,7 +118,7 @@ fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
         b'f' if !row => refuse("a foreign table, which has no transition tables", "Use mode => 'row'."),
         // PostgreSQL would refuse the INSERT.
         b'p' if !row && has_foreign_partition(relation) => {
-            refuse("a table with a foreign partition, which has no transition tables", "Use mode => 'row'.")
+            refuse("a table with a foreign partition, which has no transition tables", "Use mode => 'row'.");
         }
         _ => {}
     }
