@@ -133,7 +133,7 @@ BEGIN
             ('train', 'logintel_writer'), ('activate_model', 'logintel_writer'), ('watch', 'logintel_writer'),
             ('unwatch', 'logintel_writer'), ('score_history', 'logintel_writer'), ('ingest', 'logintel_writer'),
             ('mark_normal', 'logintel_writer'), ('mark_incident_normal', 'logintel_writer'), ('unmark_normal', 'logintel_writer'),
-            ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'),
+            ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
             ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin')
@@ -148,7 +148,7 @@ $rights$;
 REVOKE ALL ON FUNCTION logintel.log_embed(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION logintel.log_embed(text, text) TO logintel_reader;
 
-GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, logintel.anomalies, logintel.incidents, logintel.normal_templates, logintel.logs,
+GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, logintel.anomalies, logintel.incidents, logintel.normal_templates, logintel.logs, logintel.live_session, logintel.live_logs,
     logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
     logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;

@@ -45,6 +45,7 @@ pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logve
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/live.sql", name = "live", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 
 mod cache;

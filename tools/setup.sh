@@ -228,3 +228,10 @@ else
         optional_failed "scikit-learn $SCIKIT_LEARN_VERSION is not to be had here (log: $LOGS/oracle.log)"
     fi
 fi
+
+# 10. rsyslog, which one suite lets write into a table; unpacked only, see there.
+if "$ROOT/tools/rsyslog.sh" get || { is_root && command -v apt-get >/dev/null && apt_update && "$ROOT/tools/rsyslog.sh" get; }; then
+    done_already "rsyslog with ompgsql"
+else
+    optional_failed "rsyslog with ompgsql is not to be had here"
+fi

@@ -35,59 +35,8 @@ impl Part {
         }
     }
 
-    /// What the part is usually called, most usual first; compared without regard to case. A template is used
-    /// only where it is asked for, because it takes the message's place.
-    fn usual_names(self) -> &'static [&'static str] {
-        match self {
-            Part::Message => {
-                &["message", "msg", "log_message", "body", "content", "text", "line", "log", "event_message"]
-            }
-            Part::Ts => &[
-                "ts",
-                "timestamp",
-                "time",
-                "@timestamp",
-                "log_time",
-                "logged_at",
-                "event_time",
-                "datetime",
-                "created_at",
-                "devicereportedtime",
-                "receivedat",
-                "date",
-            ],
-            Part::Level => &[
-                "level",
-                "severity",
-                "log_level",
-                "loglevel",
-                "severity_text",
-                "severitytext",
-                "error_severity",
-                "lvl",
-                "priority",
-            ],
-            Part::Component => &[
-                "component",
-                "logger",
-                "logger_name",
-                "service",
-                "service_name",
-                "servicename",
-                "module",
-                "program",
-                "app",
-                "syslogtag",
-                "backend_type",
-                "category",
-            ],
-            Part::Source => &["source", "host", "hostname", "fromhost", "node", "instance", "tag"],
-            Part::Session => &["session", "session_id", "trace_id", "traceid", "request_id"],
-            Part::Template => &[],
-        }
-    }
-
-    fn is_needed(self) -> bool {
+    /// Whether a detector cannot be without it.
+    pub fn is_needed(self) -> bool {
         matches!(self, Part::Message | Part::Ts)
     }
 }
@@ -101,10 +50,27 @@ enum Step {
 
 /// A column of a relation.
 #[derive(Debug, Clone)]
-struct Column {
+pub struct Column {
     name: String,
     number: i16,
     oid: pg_sys::Oid,
+}
+
+impl Column {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it holds json or jsonb.
+    pub fn is_json(&self) -> bool {
+        matches!(self.oid, pg_sys::JSONOID | pg_sys::JSONBOID)
+    }
+
+    /// Whether times can be read from it.
+    pub fn is_time(&self) -> bool {
+        is_time(self.oid)
+    }
 }
 
 /// A column, or a path into one.
@@ -118,6 +84,11 @@ impl Path {
     /// Number of the column in the relation, from 1.
     pub fn attribute(&self) -> i16 {
         self.column.number
+    }
+
+    /// Name of the column.
+    pub fn column_name(&self) -> &str {
+        &self.column.name
     }
 
     /// Type of the column.
@@ -139,11 +110,15 @@ impl Path {
         self.steps.iter().map(text).collect()
     }
 
-    /// SQL for its text.
+    /// SQL for its text: of json, what it says rather than how it is written.
     pub fn text_sql(&self) -> String {
         let column = quote_identifier(&self.column.name);
         if self.steps.is_empty() {
-            return format!("l.{column}::pg_catalog.text");
+            return if self.column.is_json() {
+                format!("(l.{column} OPERATOR(pg_catalog.#>>) '{{}}'::pg_catalog.text[])")
+            } else {
+                format!("l.{column}::pg_catalog.text")
+            };
         }
         let steps: Vec<String> = self.steps.iter().map(step_sql).collect();
         let (last, before) = steps.split_last().expect("a path has a step");
@@ -191,42 +166,10 @@ impl Columns {
         Columns { relation: relation_name(relation), columns }
     }
 
-    /// The path of a part: as given; none for `''`; by its usual names for NULL. Returned with the text to
-    /// keep, which [`Self::parse`] reads again.
-    pub fn resolve(&self, part: Part, given: Option<&str>) -> Option<String> {
-        let found = match given {
-            Some("") => None,
-            Some(text) => Some(self.checked(part, text)),
-            None => self.usual(part),
-        };
-        if found.is_none() && part.is_needed() {
-            let looked = part.usual_names().join(", ");
-            fail(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
-                format!(
-                    "no column of \"{}\" was found for {}; looked for {looked}",
-                    self.relation,
-                    part.name()
-                ),
-                &format!(
-                    "Name it: {} => 'column', or a path into a jsonb column such as 'data->>''log'''.",
-                    part.name()
-                ),
-            );
-        }
-        found
-    }
-
-    fn usual(&self, part: Part) -> Option<String> {
-        let names = part.usual_names().iter();
-        let mut columns =
-            names.flat_map(|name| self.columns.iter().filter(|column| column.name.to_lowercase() == **name));
-        columns.find(|column| part != Part::Ts || is_time(column.oid)).map(|column| column.name.clone())
-    }
-
-    fn checked(&self, part: Part, text: &str) -> String {
+    /// What a caller named for a part, to keep as it is; an error where it cannot be that part.
+    pub fn checked(&self, part: Part, text: &str) -> String {
         let path = self.parse(part, text);
-        if part == Part::Ts && !path.is_json() && !is_time(path.column.oid) {
+        if part == Part::Ts && !path.is_json() && !path.column.is_time() {
             fail(
                 PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
                 format!("column \"{text}\" of \"{}\" cannot be ts: it holds no times", self.relation),
@@ -236,6 +179,16 @@ impl Columns {
         text.to_owned()
     }
 
+    /// All of them, in their order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Column> {
+        self.columns.iter()
+    }
+
+    /// The name of the relation.
+    pub fn relation(&self) -> &str {
+        &self.relation
+    }
+
     /// Reads a column's name or a path.
     pub fn parse(&self, part: Part, text: &str) -> Path {
         if let Some(column) = self.find(text) {
@@ -243,7 +196,7 @@ impl Columns {
         }
         let (name, steps) = parse_path(text).unwrap_or_else(|| self.no_such(part, text));
         let Some(column) = self.find(&name) else { self.no_such(part, &name) };
-        if !steps.is_empty() && !matches!(column.oid, pg_sys::JSONOID | pg_sys::JSONBOID) {
+        if !steps.is_empty() && !column.is_json() {
             fail(
                 PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
                 format!("column \"{name}\" of \"{}\" is neither json nor jsonb", self.relation),
@@ -306,6 +259,27 @@ fn parse_path(text: &str) -> Option<(String, Vec<Step>)> {
         }
     }
     (!name.is_empty()).then_some((name, steps))
+}
+
+/// A path as [`Columns::parse`] reads it.
+pub fn write_path(column: &str, keys: &[String]) -> String {
+    let is_plain = !column.starts_with('"') && !column.contains("->") && column.trim() == column;
+    let mut text = if is_plain { column.to_owned() } else { quote_identifier(column) };
+    for (at, key) in keys.iter().enumerate() {
+        let arrow = if at + 1 == keys.len() { "->>" } else { "->" };
+        text = format!("{text}{arrow}'{}'", key.replace('\'', "''"));
+    }
+    text
+}
+
+/// The name of what a column's name or path leads to: the column, or the last key.
+pub fn last_name(text: &str) -> Option<String> {
+    let (column, mut steps) = parse_path(text)?;
+    match steps.pop() {
+        None => Some(column),
+        Some(Step::Key(key)) => Some(key),
+        Some(Step::Index(_)) => None,
+    }
 }
 
 /// Text up to the closing quote, doubled quotes read as one, and what comes after it.

@@ -72,7 +72,7 @@ pub(super) fn for_each_sampled(
             Session.progress("scoring", done, 0);
         }
         done += 1;
-        each(rows.get(row, 7), rows.must(row, 8), &line_of(rows, row));
+        each(rows.get(row, 7), rows.must(row, 8), &line_of(detector, rows, row));
     });
 }
 

@@ -1,12 +1,41 @@
 //! The parts of a log line, read from a tuple in a trigger without SQL.
+use logintel_core::reading::Reading;
 use pgrx::PgRelation;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::Detector;
-use super::columns::{Columns, Part, Path};
+use super::columns::{Columns, Part, Path, last_name};
+use super::{Detector, PARTS, text_of};
 use crate::text::{Text, from_c_string, to_c_string};
 use crate::time::finite_micros;
+
+/// How a detector's levels and components are read, wherever they come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Readings {
+    level: Reading,
+    component: Reading,
+}
+
+impl Readings {
+    /// Of a detector with those columns and paths.
+    pub fn of(parts: &[Option<String>; PARTS.len()]) -> Self {
+        let name = |part| text_of(parts, part).and_then(last_name).unwrap_or_default();
+        Readings {
+            level: Reading::of_level(&name(Part::Level)),
+            component: Reading::of_component(&name(Part::Component)),
+        }
+    }
+
+    /// A level.
+    pub fn level(self, text: Option<String>) -> Option<String> {
+        text.map(|text| self.level.read(text))
+    }
+
+    /// A component.
+    pub fn component(self, text: Option<String>) -> Option<String> {
+        text.map(|text| self.component.read(text))
+    }
+}
 
 /// A log line.
 #[derive(Debug, Clone, Default)]
@@ -21,13 +50,9 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line that somebody asks about.
-    pub fn asked(
-        message: Option<String>,
-        level: Option<String>,
-        component: Option<String>,
-        source: Option<String>,
-    ) -> Self {
+    /// A line that somebody asks a detector about.
+    pub fn asked(detector: &Detector, [message, level, component, source]: [Option<String>; 4]) -> Self {
+        let (level, component) = (detector.readings.level(level), detector.readings.component(component));
         Line { judged: message, level, component, source, ..Default::default() }
     }
 
@@ -52,6 +77,7 @@ pub struct Extractor {
     level: Option<Field>,
     component: Option<Field>,
     source: Option<Field>,
+    readings: Readings,
     timezone: String,
 }
 
@@ -60,8 +86,11 @@ pub struct Extractor {
 struct Field {
     attribute: i32,
     oid: pg_sys::Oid,
+    /// Makes the text that `::text` makes in a scan, where the type has a cast of PostgreSQL's own; else what it makes is
+    /// the type's output. A cast of somebody's own is not run in somebody else's INSERT.
+    cast: Option<pg_sys::Oid>,
     output: pg_sys::Oid,
-    /// Keys into json; empty for a plain column.
+    /// Keys into json; empty for a whole column.
     json_path: Vec<String>,
 }
 
@@ -74,6 +103,7 @@ impl Field {
         Field {
             attribute: path.attribute().into(),
             oid: path.column_type(),
+            cast: cast_to_text(path.column_type()),
             output,
             json_path: path.json_path(),
         }
@@ -98,11 +128,15 @@ impl Field {
         // SAFETY: the datum is of the field's type; the output function's result is a C string of its own.
         unsafe {
             let datum = self.datum(slot)?;
-            if !self.json_path.is_empty() {
+            if matches!(self.oid, pg_sys::JSONOID | pg_sys::JSONBOID) {
                 return json_text(self.oid, datum, &self.json_path);
             }
             if matches!(self.oid, pg_sys::TEXTOID | pg_sys::VARCHAROID) {
                 return Some(crate::text::with_text(datum, str::to_owned));
+            }
+            if let Some(cast) = self.cast {
+                let text = pg_sys::OidFunctionCall1Coll(cast, pg_sys::DEFAULT_COLLATION_OID, datum);
+                return Some(crate::text::with_text(text, str::to_owned));
             }
             let text = pg_sys::OidOutputFunctionCall(self.output, datum);
             let owned = from_c_string(text);
@@ -110,6 +144,25 @@ impl Field {
             Some(owned)
         }
     }
+}
+
+/// PostgreSQL's own function that casts a type to text: of addresses, truth values, padded text, …
+fn cast_to_text(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    if matches!(oid, pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::JSONOID | pg_sys::JSONBOID) {
+        return None;
+    }
+    let mut function = pg_sys::Oid::INVALID;
+    // SAFETY: catalog look-ups.
+    let path = unsafe {
+        pg_sys::find_coercion_pathway(
+            pg_sys::TEXTOID,
+            pg_sys::getBaseType(oid),
+            pg_sys::CoercionContext::COERCION_EXPLICIT,
+            &raw mut function,
+        )
+    };
+    let is_function = path == pg_sys::CoercionPathType::COERCION_PATH_FUNC;
+    (is_function && function.to_u32() < pg_sys::FirstNormalObjectId).then_some(function)
 }
 
 /// What `#>>` gives.
@@ -141,6 +194,7 @@ impl Extractor {
             level: field(Part::Level),
             component: field(Part::Component),
             source: field(Part::Source),
+            readings: detector.readings,
             timezone: detector.options.timezone.clone(),
         }
     }
@@ -159,8 +213,8 @@ impl Extractor {
             message,
             // SAFETY: the caller's.
             ts: unsafe { self.ts(slot) },
-            level: text(&self.level),
-            component: text(&self.component),
+            level: self.readings.level(text(&self.level)),
+            component: self.readings.component(text(&self.component)),
             source: text(&self.source),
         }
     }

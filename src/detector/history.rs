@@ -40,13 +40,13 @@ pub(super) fn lines_sql(detector: &Detector) -> String {
 }
 
 /// The line of a row whose first columns are those of [`lines_sql`].
-pub(super) fn line_of(rows: &Rows<'_>, row: u64) -> Line {
+pub(super) fn line_of(detector: &Detector, rows: &Rows<'_>, row: u64) -> Line {
     Line {
         judged: rows.text(row, 1),
         message: rows.text(row, 2),
         ts: rows.get(row, 3),
-        level: rows.text(row, 4),
-        component: rows.text(row, 5),
+        level: detector.readings.level(rows.text(row, 4)),
+        component: detector.readings.component(rows.text(row, 5)),
         source: rows.text(row, 6),
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn for_each_line(
             Session.progress("scoring", done, 0);
         }
         done += 1;
-        each(line_of(rows, row));
+        each(line_of(detector, rows, row));
     });
 }
 

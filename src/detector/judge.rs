@@ -18,10 +18,9 @@ fn resolve_for_caller(detector: &str) -> std::rc::Rc<Resolved> {
     resolve(detector, Detector::require_reader)
 }
 
-/// The line that the arguments of a function make.
-fn asked(message: Option<Text>, level: Option<Text>, component: Option<Text>, source: Option<Text>) -> Line {
-    let text = |text: Option<Text>| text.map(|text| text.0);
-    Line::asked(text(message), text(level), text(component), text(source))
+/// The line that message, level, component and source make.
+fn asked(resolved: &Resolved, arguments: [Option<Text>; 4]) -> Line {
+    Line::asked(&resolved.detector, arguments.map(|text| text.map(|text| text.0)))
 }
 
 /// The judgement of one line. Written by hand because the result's type is looked up once for a call site, not once
@@ -37,7 +36,8 @@ unsafe fn detect(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     let text = |number: usize| unsafe { text_argument(fcinfo, number) };
     let Some(detector) = text(0) else { return Raw(None) };
     let resolved = resolve_for_caller(&detector);
-    let judgement = judge(&resolved, &Line::asked(text(1), text(2), text(3), text(4)), Mode::Live);
+    let line = Line::asked(&resolved.detector, [text(1), text(2), text(3), text(4)]);
+    let judgement = judge(&resolved, &line, Mode::Live);
     let trained = resolved.model.is_some();
     let values = [
         judgement.is_anomaly.into_datum(),
@@ -62,7 +62,7 @@ fn anomaly_score(
 ) -> Option<f64> {
     let resolved = resolve_for_caller(&detector?);
     resolved.model.as_ref()?;
-    Some(judge(&resolved, &asked(message, level, component, source), Mode::Live).score)
+    Some(judge(&resolved, &asked(&resolved, [message, level, component, source]), Mode::Live).score)
 }
 
 /// Why a line is judged as it is, as rows.
@@ -87,7 +87,7 @@ fn anomaly_explain(
 > {
     let detector = required(detector);
     let resolved = resolve_for_caller(&detector);
-    let line = asked(message, level, component, source);
+    let line = asked(&resolved, [message, level, component, source]);
     let rows = match (&resolved.model, line.as_judged()) {
         (Some(model), Some(line)) => model.explain(&line, &mut Scratch::new(Session::watch())).or_raise(),
         _ => Vec::new(),

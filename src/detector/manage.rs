@@ -7,8 +7,7 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 };
 use pgrx::prelude::*;
 
-use super::columns::Columns;
-use super::{Detector, PARTS, check_options, open_relation, required};
+use super::{Detector, check_options, open_relation, required, usual};
 use crate::error::fail;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
@@ -70,10 +69,7 @@ fn create_detector(
     });
     check_kind(&relation);
     security::require_select(relation.oid(), &relation_name(&relation));
-    let columns = Columns::of(&relation);
-    let given = [message, ts, level, component, source, session, template];
-    let parts: Vec<_> =
-        PARTS.iter().zip(given).map(|(&part, given)| columns.resolve(part, given.as_deref())).collect();
+    let parts = usual::resolve(&relation, [message, ts, level, component, source, session, template]);
     let json = options.map_or_else(|| serde_json::json!({}), |options| options.0);
     check_timezone(&check_options(&json).timezone);
     let owner = security::current_user();

@@ -33,9 +33,11 @@ pub mod retrain;
 mod sessions;
 mod train;
 mod trigger;
+mod usual;
 mod watch;
 
 use columns::{Columns, Part, Path};
+use extract::Readings;
 
 /// A row of the table `detectors`.
 #[derive(Debug, Clone)]
@@ -43,7 +45,8 @@ pub struct Detector {
     pub name: String,
     pub relation: pg_sys::Oid,
     pub owner: pg_sys::Oid,
-    parts: [Option<String>; 7],
+    parts: [Option<String>; PARTS.len()],
+    readings: Readings,
     pub json: serde_json::Value,
     pub options: DetectorOptions,
     pub enabled: bool,
@@ -90,12 +93,14 @@ impl Detector {
             return None;
         }
         let json = rows.must::<Jsonb>(0, 10).0;
+        let parts = std::array::from_fn(|part| rows.text(0, 3 + part as i32));
         let active = rows.get(0, 12).map(|version| Active { version, model_id: rows.must(0, 13) });
         let mut detector = Detector {
             name: name.to_owned(),
             relation: rows.must(0, 1),
             owner: rows.must(0, 2),
-            parts: std::array::from_fn(|part| rows.text(0, 3 + part as i32)),
+            readings: Readings::of(&parts),
+            parts,
             options: parse_options(&json),
             json,
             enabled: rows.must(0, 11),
@@ -112,8 +117,7 @@ impl Detector {
 
     /// The text that names a part.
     fn part(&self, part: Part) -> Option<&str> {
-        let at = PARTS.iter().position(|&known| known == part)?;
-        self.parts[at].as_deref()
+        text_of(&self.parts, part)
     }
 
     /// The part's path in its relation, where it has one.
@@ -154,6 +158,12 @@ impl Detector {
             "Its judgements tell about its logs: SELECT on its relation is needed.",
         );
     }
+}
+
+/// The text of a part among those of all.
+fn text_of(parts: &[Option<String>; PARTS.len()], part: Part) -> Option<&str> {
+    let at = PARTS.iter().position(|&known| known == part)?;
+    parts[at].as_deref()
 }
 
 /// The name that a caller gave; NULL is an error.

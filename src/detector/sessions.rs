@@ -105,7 +105,7 @@ fn rows_sql(detector: &Detector, since_given: bool, include_open: bool) -> Strin
         "SELECT s, m, first, last \
          FROM (SELECT s, m, min(t) OVER w AS first, max(t) OVER w AS last \
                FROM (SELECT {session} AS s, {message} AS m, {time} AS t FROM {relation} AS l) AS r \
-               WHERE s IS NOT NULL AND m IS NOT NULL {some} WINDOW w AS (PARTITION BY s COLLATE \"C\")) AS r \
+               WHERE s <> '' AND m IS NOT NULL {some} WINDOW w AS (PARTITION BY s COLLATE \"C\")) AS r \
          WHERE {} {complete} ORDER BY first, s COLLATE \"C\"",
         range_sql("last")
     )

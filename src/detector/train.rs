@@ -125,9 +125,11 @@ pub(super) fn learn(
             if trainer.rows().is_multiple_of(10_000) {
                 Session.progress("reading", trainer.rows(), 0);
             }
-            let (message, level) = (rows.text(row, 1).unwrap_or_default(), rows.text(row, 2));
+            let message = rows.text(row, 1).unwrap_or_default();
+            let level = detector.readings.level(rows.text(row, 2));
             let ts = rows.get::<TimestampWithTimeZone>(row, 4);
-            let (component, source) = (rows.text(row, 5), rows.text(row, 6));
+            let component = detector.readings.component(rows.text(row, 5));
+            let source = rows.text(row, 6);
             let line = Line {
                 message: &message,
                 ts: ts.and_then(finite_micros),
@@ -137,7 +139,8 @@ pub(super) fn learn(
             };
             let number = trainer.add(&line).or_raise();
             if has_sessions {
-                let session = rows.text(row, 3);
+                // OpenTelemetry's lines outside of all traces have an empty one: that is no session.
+                let session = rows.text(row, 3).filter(|session| !session.is_empty());
                 trainer.sessions().add(session.as_deref(), number, ts.map(Into::into)).or_raise();
             }
         });

@@ -6,9 +6,9 @@ use pgrx::prelude::*;
 use super::Detector;
 use super::columns::{quote_identifier, quote_literal};
 use super::train::qualified;
-use crate::error::fail;
+use crate::error::{fail, warn};
 use crate::security::{self, RunAs};
-use crate::spi::{Connection, text_arg};
+use crate::spi::{Connection, arg, text_arg};
 use crate::text::{Text, from_name, relation_name};
 
 /// Scores every row that is inserted from now on.
@@ -33,17 +33,51 @@ fn watch(detector: Text, mode: default!(Text, "'statement'")) {
     let argument = quote_literal(&detector.name);
     let name = |suffix: &str| quote_identifier(&trigger_name(&detector.name, suffix));
     let spi = Connection::open();
+    let mut triggers = Vec::new();
     if row {
         if has_score_columns(&relation) {
             let name = name("fill");
             spi.write(&format!("CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION logintel.score_row({argument})"), &[]);
+            triggers.push(name);
         }
         let name = name("row");
         spi.write(&format!("CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION logintel.score_row({argument})"), &[]);
+        triggers.push(name);
     } else {
         let name = name("statement");
         spi.write(&format!("CREATE TRIGGER {name} AFTER INSERT ON {table} REFERENCING NEW TABLE AS logintel_new FOR EACH STATEMENT EXECUTE FUNCTION logintel.score_rows({argument})"), &[]);
     }
+    if is_subscribed(&spi, &relation) {
+        say_what_a_subscription_needs(&detector, &table, &triggers);
+    }
+}
+
+/// Whether a subscription writes into the table.
+fn is_subscribed(spi: &Connection, relation: &PgRelation) -> bool {
+    let rows = spi.read(
+        "SELECT FROM pg_catalog.pg_subscription_rel WHERE srrelid = $1 LIMIT 1",
+        &[arg(relation.oid())],
+    );
+    rows.len() > 0
+}
+
+/// Its apply fires row triggers only, and of these only such as are enabled for a replica. That is the table owner's to
+/// decide: enabled ALWAYS, a trigger also fires where rows are loaded with `session_replication_role`.
+fn say_what_a_subscription_needs(detector: &Detector, table: &str, triggers: &[String]) {
+    if triggers.is_empty() {
+        return warn(
+            format!("detector \"{}\" does not see what the subscription of {table} applies", detector.name),
+            format!(
+                "It fires no statement triggers: SELECT logintel.watch({}, 'row').",
+                quote_literal(&detector.name)
+            ),
+        );
+    }
+    let enable: Vec<_> = triggers.iter().map(|trigger| format!("ENABLE ALWAYS TRIGGER {trigger}")).collect();
+    warn(
+        format!("detector \"{}\" does not yet see what the subscription of {table} applies", detector.name),
+        format!("Its triggers must be enabled for that: ALTER TABLE {table} {};", enable.join(", ")),
+    );
 }
 
 /// Removes what `watch` installed.
@@ -82,8 +116,22 @@ fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
             ),
         ),
         b'f' if !row => refuse("a foreign table, which has no transition tables", "Use mode => 'row'."),
+        // PostgreSQL would refuse the INSERT.
+        b'p' if !row && has_foreign_partition(relation) => {
+            refuse("a table with a foreign partition, which has no transition tables", "Use mode => 'row'.");
+        }
         _ => {}
     }
+}
+
+fn has_foreign_partition(relation: &PgRelation) -> bool {
+    let spi = Connection::open();
+    let rows = spi.read(
+        "SELECT FROM pg_catalog.pg_partition_tree($1) AS p JOIN pg_catalog.pg_class AS c ON c.oid = p.relid \
+         WHERE c.relkind = 'f' LIMIT 1",
+        &[(pg_sys::REGCLASSOID, Some(relation.oid().into()))],
+    );
+    rows.len() > 0
 }
 
 /// The name of a trigger: at most 63 bytes, so that PostgreSQL does not cut it.

@@ -33,6 +33,7 @@
 //! | [`marks`] | which templates has a person said are ordinary |
 //! | [`config`] | what can be set for a detector |
 //! | [`line`] | what is known of a log line |
+//! | [`reading`] | what does a shipper's number or tag say |
 //! | [`severity`] | what does a level mean |
 //! | [`calibration`] | from which strangeness on is a row flagged |
 //! | [`profile`] | what is ordinary for one component, one level, one source |
@@ -74,6 +75,7 @@ pub mod pattern;
 pub mod pool;
 pub mod profile;
 pub mod rates;
+pub mod reading;
 pub mod reason;
 pub mod scale;
 pub mod session;

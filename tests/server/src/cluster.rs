@@ -180,6 +180,11 @@ impl Cluster {
         command
     }
 
+    /// What a program of somebody else's connects to: a socket folder and a port.
+    pub fn address(&self) -> (&str, u16) {
+        (&self.socket, self.port)
+    }
+
     /// Sends a signal to a process of the server.
     ///
     /// # Panics

@@ -29,6 +29,7 @@ fn busy(db: &Database) {
          SELECT logintel.ingest('hdfs', 'INFO', 'dfs.DataNode', 'block ' || i || ' received') FROM generate_series(1, 200) AS i;
          SELECT logintel.alter_detector('logs', '{{\"false_alarm_rate\": 0.02, \"window\": \"5 min\"}}');
          SELECT logintel.train('logs');
+         SELECT logintel.start_live_session();
          SELECT logintel.ingest('hdfs', 'ERROR', 'dfs.DataNode', 'Disk failure detected on DataNode') FROM generate_series(1, 4);
          INSERT INTO plain_log SELECT now(), 'ERROR', 'app.9', 'host9', 'disk ' || i || ' is on fire' FROM generate_series(1, 3) AS i;
          INSERT INTO seed_log SELECT now(), 'ERROR', 'app.9', 'host9', 'disk ' || i || ' is on fire' FROM generate_series(1, 3) AS i;
@@ -67,6 +68,7 @@ fn picture(db: &Database) -> Vec<(&'static str, String)> {
         "SELECT to_jsonb(i) FROM logintel.incidents AS i ORDER BY incident_id",
         "SELECT to_jsonb(t) FROM logintel.normal_templates AS t ORDER BY detector, template",
         "SELECT to_jsonb(l) FROM logintel.logs AS l ORDER BY log_id",
+        "SELECT to_jsonb(l) FROM logintel.live_logs AS l ORDER BY log_id",
         "SELECT to_jsonb(v) FROM logintel.incident_summary_v AS v ORDER BY v",
         "SELECT to_jsonb(v) FROM logintel.incident_timeline_v AS v ORDER BY v.incident_id",
         "SELECT to_jsonb(v) FROM logintel.cluster_summary_v AS v ORDER BY detector, cluster_id",

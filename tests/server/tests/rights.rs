@@ -76,6 +76,7 @@ fn who_may_do_what() {
         ("SELECT * FROM logintel.incidents", 'r'),
         ("SELECT * FROM logintel.normal_templates", 'r'),
         ("SELECT * FROM logintel.logs", 'r'),
+        ("SELECT * FROM logintel.live_logs, logintel.live_session", 'r'),
         ("SELECT * FROM logintel.scoring_errors", 'r'),
         ("SELECT * FROM logintel.drift, logintel.retrainings", 'r'),
         (
@@ -84,6 +85,7 @@ fn who_may_do_what() {
         ),
         ("SELECT logintel.ingest('s', 'INFO', 'c', 'm')", 'w'),
         ("SELECT logintel.ingest('{\"message\": \"m\"}')", 'w'),
+        ("SELECT logintel.start_live_session()", 'w'),
         (
             "CREATE TEMP TABLE t (ts timestamptz, message text); SELECT logintel.create_detector('mine', 't')",
             'w',
@@ -113,6 +115,7 @@ fn who_may_do_what() {
         ("UPDATE logintel.detectors SET owner = 'postgres'::regrole", 's'),
         ("DELETE FROM logintel.incidents", 's'),
         ("DELETE FROM logintel.drift", 's'),
+        ("UPDATE logintel.live_session SET started_at = '-infinity'", 's'),
         ("UPDATE logintel.retrainings SET attempted_at = '-infinity'", 's'),
         ("DELETE FROM logintel.normal_templates", 's'),
         ("UPDATE logintel.model_versions SET artifact = ''", 's'),
@@ -427,7 +430,9 @@ fn names_in_hostile_schemas_are_not_looked_up() {
         "SELECT * FROM logintel.log_timeline('other', since => '2026-02-01')",
         "CALL logintel.run_maintenance()",
         "SELECT logintel.activate_model('other', 1)",
+        "SELECT logintel.start_live_session()",
         "SELECT logintel.ingest('s', 'ERROR', 'c', 'm')",
+        "SELECT * FROM logintel.live_logs",
         "SELECT logintel.ingest('{\"message\": \"m\", \"level\": \"ERROR\", \"timestamp\": \"2026-01-01T00:00:00Z\"}')",
         "SELECT * FROM logintel.models, logintel.incident_summary_v, logintel.scoring_errors",
         "SELECT logintel.alter_detector('other', '{\"window\": \"6 min\"}')",
