@@ -5,6 +5,7 @@
 //! | [`logvec`], [`tfidf`], [`window`] | the toolbox: types, functions, aggregates, window functions |
 //! | [`detector`] | detectors: registering, training, judging, triggers |
 //! | [`maintenance`], [`worker`] | from anomalies to incidents, by hand and in the background |
+//! | [`server_log`] | the server's own log as a source |
 //! | [`settings`] | the settings `logintel.*` |
 //! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
@@ -42,6 +43,7 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!("../sql/window.sql", name = "window", requires = ["logvec_type"]);
 pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logvec_type"]);
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
+pgrx::extension_sql_file!("../sql/server_log.sql", name = "server_log", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
@@ -57,6 +59,7 @@ mod maintenance;
 mod memory;
 mod progress;
 mod security;
+mod server_log;
 mod settings;
 mod spi;
 mod subtransaction;

@@ -12,6 +12,7 @@ use crate::call::Raw;
 use crate::detector::{Detector, drift, rates, retrain};
 use crate::error::warn;
 use crate::security::RunAs;
+use crate::server_log;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
 use crate::text::Text;
@@ -80,6 +81,10 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         commit(is_atomic);
     }
     step("removing old failures", retire_failures);
+    commit(is_atomic);
+    while step("removing old lines of the server log", server_log::retire).unwrap_or(false) {
+        commit(is_atomic);
+    }
     commit(is_atomic);
     step("refreshing the views", refresh);
     commit(is_atomic);

@@ -1,0 +1,211 @@
+//! What has come since the last time.
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use logintel_core::server_log::echo::{Origin, origin};
+use logintel_core::server_log::{Format, Item, Reader, Record, Source};
+use pgrx::prelude::*;
+
+use super::files::{Found, Problem, Setup};
+use super::store::{self, Known};
+use crate::error::fail;
+
+/// Records that one transaction takes in.
+const BATCH_RECORDS: usize = 2000;
+/// Bytes of the file that one transaction takes in, unless a single record is longer.
+const BATCH_BYTES: u64 = 4 << 20;
+/// The same for one tick.
+const TICK_RECORDS: usize = 50_000;
+const TICK_BYTES: u64 = 32 << 20;
+/// Where a log is followed for the first time, so much of the present file is read.
+const FIRST_BYTES: u64 = 16 << 20;
+/// Bytes by which a file is known again: its first records hold times and processes.
+const HEAD: u64 = 4096;
+
+/// A file of the log, read where it is asked to.
+struct LogFile(File);
+
+impl Source for LogFile {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        pgrx::check_for_interrupts!();
+        self.0.read_at(buffer, offset)
+    }
+}
+
+/// Takes in what has come, a batch in each call of [`Follower::step`].
+pub struct Follower {
+    files: std::vec::IntoIter<Found>,
+    file: Option<Found>,
+    records: usize,
+    bytes: u64,
+    is_stored: bool,
+    /// Whether others have written so much that lines of the checkpointer are no news of our own writes.
+    is_busy: bool,
+}
+
+/// What a batch has taken in.
+#[derive(Default)]
+struct Batch {
+    kept: Vec<Record>,
+    own: u64,
+    broken: u64,
+    has_news: bool,
+    is_at_end: bool,
+}
+
+impl Follower {
+    /// Looks which files there are. In a transaction.
+    ///
+    /// # Errors
+    /// What keeps the log from being followed.
+    pub fn begin(is_busy: bool) -> Result<Self, Problem> {
+        let known = store::known();
+        // All but the present file have been finished.
+        let followed = known.iter().find(|known| !known.is_finished).map(|known| Format::of(&known.path));
+        let setup = Setup::read(followed)?;
+        let files = setup.list(known.iter().map(|known| known.path.clone()))?;
+        let is_first = known.is_empty();
+        for gone in known.iter().filter(|known| files.iter().all(|file| file.path != known.path)) {
+            store::forget(gone);
+        }
+        if is_first {
+            for file in &files {
+                begin_at_end(file)?;
+            }
+        }
+        let files = files.into_iter();
+        Ok(Follower { files, file: None, records: 0, bytes: 0, is_stored: false, is_busy })
+    }
+
+    /// Whether anything was stored.
+    pub fn has_stored(&self) -> bool {
+        self.is_stored
+    }
+
+    /// Takes in the next batch, in a transaction; false when all is read, or enough for one tick.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn step(&mut self) -> Result<bool, Problem> {
+        if self.records >= TICK_RECORDS || self.bytes >= TICK_BYTES {
+            return Ok(false);
+        }
+        let Some(file) = self.file.take().or_else(|| self.files.next()) else { return Ok(false) };
+        if !self.read(&file).map_err(|error| Problem::of_file(&file.path, &error))? {
+            self.file = Some(file);
+        }
+        Ok(true)
+    }
+
+    /// Takes in a batch of a file; whether that is all of it.
+    fn read(&mut self, file: &Found) -> io::Result<bool> {
+        let known = store::find(&file.path);
+        if known.position == file.size && (known.is_finished || file.is_current) {
+            return Ok(true);
+        }
+        let opened = match File::open(&file.path) {
+            // Removed since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            opened => opened?,
+        };
+        // The server may write a file of the same name anew (log_truncate_on_rotation).
+        let is_same = opened.metadata()?.len() >= known.position && head(&opened, known.head_length)? == known.head_checksum;
+        let position = if is_same { known.position } else { 0 };
+        let mut reader = Reader::new(LogFile(opened), file.format, position);
+        let mut batch = read_batch(&mut reader)?;
+        self.records += batch.kept.len() + batch.own as usize;
+        self.bytes += reader.position() - position;
+        if batch.is_at_end && file.is_current && !batch.has_news && !(self.is_busy && !batch.kept.is_empty()) {
+            // Nothing but what logintel has caused: it waits for other lines, and is read again.
+            return Ok(true);
+        }
+        let is_finished = batch.is_at_end && !file.is_current;
+        if is_finished {
+            batch.broken += reader.pass_over_rest()?;
+        }
+        let (position, opened) = (reader.position(), &reader.source().0);
+        let head_length = position.min(HEAD);
+        let next = Known {
+            path: file.path.clone(),
+            position,
+            head_length,
+            head_checksum: head(opened, head_length)?,
+            is_finished,
+        };
+        let stored = store::insert(&batch.kept);
+        let left_out = batch.own + (batch.kept.len() as u64 - stored);
+        if !store::advance(&known, &next, stored, left_out, batch.broken) {
+            fail(
+                PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
+                format!("another process reads \"{}\"", file.path),
+                "This one tries again at its next tick.",
+            );
+        }
+        self.is_stored |= stored > 0;
+        Ok(batch.is_at_end)
+    }
+}
+
+/// Reads as much as one transaction takes.
+fn read_batch(reader: &mut Reader<LogFile>) -> io::Result<Batch> {
+    let mut batch = Batch::default();
+    let begin = reader.position();
+    while batch.kept.len() + (batch.own as usize) < BATCH_RECORDS && reader.position() - begin < BATCH_BYTES {
+        match reader.next_item()? {
+            None => {
+                batch.is_at_end = true;
+                break;
+            }
+            Some(Item::Broken(bytes)) => {
+                batch.broken += bytes;
+                batch.has_news = true;
+            }
+            Some(Item::Record(record)) => match origin(&record) {
+                Origin::Own => batch.own += 1,
+                origin => {
+                    batch.has_news |= origin == Origin::Other;
+                    batch.kept.push(*record);
+                }
+            },
+        }
+    }
+    Ok(batch)
+}
+
+/// Begins to follow: older files are passed over, and so is all but the end of the present one.
+fn begin_at_end(file: &Found) -> Result<(), Problem> {
+    let unread = Known::new(&file.path);
+    let read = || -> io::Result<Known> {
+        let opened = File::open(&file.path)?;
+        let mut reader = Reader::new(LogFile(opened), file.format, file.size.saturating_sub(FIRST_BYTES));
+        let mut position = file.size;
+        if file.is_current {
+            if reader.position() > 0 {
+                reader.synchronize()?;
+            }
+            position = reader.position();
+        }
+        let head_length = position.min(HEAD);
+        let head_checksum = head(&reader.source().0, head_length)?;
+        Ok(Known { position, head_length, head_checksum, is_finished: !file.is_current, ..Known::new(&file.path) })
+    };
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Problem::of_file(&file.path, &error)),
+        Ok(known) => {
+            store::advance(&unread, &known, 0, 0, 0);
+        }
+    }
+    Ok(())
+}
+
+/// The checksum of a file's first bytes.
+fn head(file: &File, length: u64) -> io::Result<u32> {
+    let mut bytes = vec![0; length as usize];
+    match file.read_exact_at(&mut bytes, 0) {
+        // Truncated since.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        result => result.map(|()| logintel_core::server_log::checksum(&bytes)),
+    }
+}
