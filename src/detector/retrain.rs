@@ -95,7 +95,8 @@ pub fn tick(name: &str, is_atomic: bool) -> bool {
 fn claim(name: &str) -> bool {
     let Some(detector) = Detector::find(name) else { return false };
     let Some(retrain) = detector.options.retrain else { return false };
-    let is_early = name == server_log::DETECTOR && detector.active.is_none() && !server_log::is_worth_training(retrain);
+    let is_early =
+        name == server_log::DETECTOR && detector.active.is_none() && !server_log::is_worth_training(retrain);
     if is_early || !try_lock_training(name) {
         return false;
     }

@@ -97,9 +97,11 @@ impl Setup {
     /// # Errors
     /// The directory cannot be read.
     pub fn list(&self, known: impl Iterator<Item = String>) -> Result<Vec<Found>, Problem> {
-        let entries = fs::read_dir(&self.directory).map_err(|error| Problem::of_file(&self.directory, &error))?;
+        let entries =
+            fs::read_dir(&self.directory).map_err(|error| Problem::of_file(&self.directory, &error))?;
         let named = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let named = named.filter(|name| self.pattern.matches(name)).map(|name| format!("{}/{name}", self.directory));
+        let named =
+            named.filter(|name| self.pattern.matches(name)).map(|name| format!("{}/{name}", self.directory));
         let mut paths: Vec<String> = named.chain(known).chain(self.current.clone()).collect();
         paths.sort_unstable();
         paths.dedup();

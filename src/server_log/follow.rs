@@ -110,13 +110,15 @@ impl Follower {
             opened => opened?,
         };
         // The server may write a file of the same name anew (log_truncate_on_rotation).
-        let is_same = opened.metadata()?.len() >= known.position && head(&opened, known.head_length)? == known.head_checksum;
+        let is_same = opened.metadata()?.len() >= known.position
+            && head(&opened, known.head_length)? == known.head_checksum;
         let position = if is_same { known.position } else { 0 };
         let mut reader = Reader::new(LogFile(opened), file.format, position);
         let mut batch = read_batch(&mut reader)?;
         self.records += batch.kept.len() + batch.own as usize;
         self.bytes += reader.position() - position;
-        if batch.is_at_end && file.is_current && !batch.has_news && !(self.is_busy && !batch.kept.is_empty()) {
+        if batch.is_at_end && file.is_current && !batch.has_news && !(self.is_busy && !batch.kept.is_empty())
+        {
             // Nothing but what logintel has caused: it waits for other lines, and is read again.
             return Ok(true);
         }
@@ -188,7 +190,13 @@ fn begin_at_end(file: &Found) -> Result<(), Problem> {
         }
         let head_length = position.min(HEAD);
         let head_checksum = head(&reader.source().0, head_length)?;
-        Ok(Known { position, head_length, head_checksum, is_finished: !file.is_current, ..Known::new(&file.path) })
+        Ok(Known {
+            position,
+            head_length,
+            head_checksum,
+            is_finished: !file.is_current,
+            ..Known::new(&file.path)
+        })
     };
     match read() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -11,6 +11,7 @@
 //! | [`store`] | what is in the tables |
 use std::time::Duration;
 
+use logintel_core::drift::ENOUGH_ROWS;
 use pgrx::prelude::*;
 
 use crate::security::RunAs;
@@ -26,7 +27,7 @@ pub use follow::Follower;
 /// The detector that watches the table.
 pub const DETECTOR: &str = "server_log";
 /// Rows that make the first training worth while: enough for profiles of their own. Fewer are, after the time of `retrain`.
-const ENOUGH_ROWS: i64 = 1000;
+const MANY_ROWS: i64 = 1000;
 /// How long lines are kept where no detector says it.
 const RETENTION: Duration = Duration::from_hours(90 * 24);
 /// Lines that one step removes at most.
@@ -38,9 +39,9 @@ pub fn is_worth_training(retrain: i64) -> bool {
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     let rows = spi.read(
-        "SELECT count(*) >= $1 OR min(recorded_at) < now() - make_interval(secs => $2) \
+        "SELECT count(*) >= $1 OR count(*) >= $2 AND min(recorded_at) < now() - make_interval(secs => $3) \
          FROM (SELECT recorded_at FROM logintel.server_log ORDER BY recorded_at LIMIT $1) AS few",
-        &[arg(ENOUGH_ROWS), arg(retrain as f64 / 1e6)],
+        &[arg(MANY_ROWS), arg(ENOUGH_ROWS.cast_signed()), arg(retrain as f64 / 1e6)],
     );
     rows.get(0, 1).unwrap_or(false)
 }

@@ -90,7 +90,8 @@ pub fn advance(from: &Known, to: &Known, lines: u64, left_out: u64, broken_bytes
 /// Forgets a file that is gone, and says so where something in it may not have been read.
 pub fn forget(gone: &Known) {
     let _owner = RunAs::extension_owner();
-    Connection::open().write("DELETE FROM logintel.server_log_files WHERE file_name = $1", &[text_arg(&gone.path)]);
+    Connection::open()
+        .write("DELETE FROM logintel.server_log_files WHERE file_name = $1", &[text_arg(&gone.path)]);
     if !gone.is_finished {
         warn(
             format!(
@@ -158,9 +159,11 @@ fn time(time: &LogTime) -> TimestampWithTimeZone {
         parts.tm_min = time.minute;
         parts.tm_sec = time.second;
         parts.tm_isdst = -1;
-        let mut west = pg_sys::DetermineTimeZoneAbbrevOffset(&raw mut parts, zone.as_ptr(), pg_sys::log_timezone);
+        let mut west =
+            pg_sys::DetermineTimeZoneAbbrevOffset(&raw mut parts, zone.as_ptr(), pg_sys::log_timezone);
         let mut moment = 0;
-        let code = pg_sys::tm2timestamp(&raw mut parts, time.millisecond * 1000, &raw mut west, &raw mut moment);
+        let code =
+            pg_sys::tm2timestamp(&raw mut parts, time.millisecond * 1000, &raw mut west, &raw mut moment);
         if code == 0 { moment } else { 0 }
     };
     TimestampWithTimeZone::try_from(moment).unwrap_or_else(|_| TimestampWithTimeZone::negative_infinity())

@@ -25,8 +25,6 @@ pub fn tick(oid: u32) -> bool {
         return false;
     }
     process::report(Some(c"following the server's log"));
-    // A row that cannot be scored must not keep the lines after it out.
-    process::set(c"logintel.on_error", c"warn");
     let (problem, has_stored) = match guarded(|| follow(oid)) {
         Ok((problem, has_stored)) => (problem, has_stored),
         Err(Failure { message, hint, .. }) => (Some(Problem { what: message, hint }), false),
@@ -49,7 +47,12 @@ fn wal() -> u64 {
 fn follow(oid: u32) -> (Option<Problem>, bool) {
     let wal_before = state::look(|table| table.get(oid).map_or(0, |database| database.wal));
     let is_busy = wal().saturating_sub(wal_before) >= BUSY;
-    let mut follower = match transaction(|| Follower::begin(is_busy)) {
+    let begin = || {
+        // A row that cannot be scored must not keep the lines after it out.
+        process::set(c"logintel.on_error", c"warn");
+        Follower::begin(is_busy)
+    };
+    let mut follower = match transaction(begin) {
         Ok(follower) => follower,
         Err(problem) => return (Some(problem), false),
     };
@@ -77,8 +80,9 @@ fn tell(oid: u32, problem: Option<&Problem>) {
         None if is_new => {
             let again = if before.is_some_and(|before| !before.is_empty()) { "again " } else { "" };
             let name = transaction(|| databases::name(oid)).unwrap_or_default();
-            let message =
-                format!("logintel {again}follows the server's log into logintel.server_log of database \"{name}\"");
+            let message = format!(
+                "logintel {again}follows the server's log into logintel.server_log of database \"{name}\""
+            );
             process::log(PgLogLevel::LOG, message, "", "");
         }
         _ => {}
@@ -105,7 +109,8 @@ fn is_here(oid: u32) -> bool {
 /// itself. One of which that is not known yet might be the first.
 fn is_first(order: &[u32], known: &[Database], oid: u32) -> bool {
     let before = order.iter().take_while(|&&other| other != oid);
-    let has_extension = |other: &u32| known.iter().find(|database| database.oid == *other)?.has_extension.or(Some(true));
+    let has_extension =
+        |other: &u32| known.iter().find(|database| database.oid == *other)?.has_extension.or(Some(true));
     order.contains(&oid) && before.filter_map(has_extension).all(|has_extension| !has_extension)
 }
 
@@ -128,7 +133,8 @@ mod tests {
 
     #[test]
     fn the_first_with_the_extension_takes_the_log() {
-        let known = known(&[(5, Some(Outcome::NoExtension)), (6, Some(Outcome::Done)), (7, Some(Outcome::Done))]);
+        let known =
+            known(&[(5, Some(Outcome::NoExtension)), (6, Some(Outcome::Done)), (7, Some(Outcome::Done))]);
         let takes = |order: &[u32]| [5, 6, 7].map(|oid| is_first(order, &known, oid));
         assert_eq!(takes(&[5, 6, 7]), [true, true, false], "5 is asked only when it has it");
         assert_eq!(takes(&[7, 6]), [false, false, true]);

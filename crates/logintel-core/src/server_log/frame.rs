@@ -77,7 +77,15 @@ pub struct Framer {
 impl Framer {
     /// At the beginning of a record.
     pub fn new(format: Format) -> Self {
-        Framer { format, state: State::Start, kept: Vec::new(), field: 0, is_cut: false, fields: 1, length: 0 }
+        Framer {
+            format,
+            state: State::Start,
+            kept: Vec::new(),
+            field: 0,
+            is_cut: false,
+            fields: 1,
+            length: 0,
+        }
     }
 
     /// Begins another record.

@@ -17,7 +17,13 @@ impl Pattern {
         while let Some(character) = characters.next() {
             match (character, if character == '%' { characters.next() } else { None }) {
                 ('%', Some('%')) | ('%', None) => pattern.push('%'),
-                ('%', Some('Y' | 'y' | 'm' | 'd' | 'H' | 'I' | 'M' | 'S' | 's' | 'j' | 'u' | 'w' | 'U' | 'V' | 'W' | 'C' | 'G' | 'g')) => {
+                (
+                    '%',
+                    Some(
+                        'Y' | 'y' | 'm' | 'd' | 'H' | 'I' | 'M' | 'S' | 's' | 'j' | 'u' | 'w' | 'U' | 'V'
+                        | 'W' | 'C' | 'G' | 'g',
+                    ),
+                ) => {
                     pattern.push_str("[0-9]+");
                 }
                 // %E and %O change how the next letter is written.
@@ -70,7 +76,11 @@ mod tests {
             (".log", ".log.csv", true),
             ("100%", "100%.csv", true),
         ] {
-            assert_eq!(Pattern::new(log_filename, Format::Csv).matches(name), is_one, "{log_filename}: {name}");
+            assert_eq!(
+                Pattern::new(log_filename, Format::Csv).matches(name),
+                is_one,
+                "{log_filename}: {name}"
+            );
         }
         assert!(Pattern::new("x.log", Format::Json).matches("x.json"));
     }

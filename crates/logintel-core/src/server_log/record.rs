@@ -148,7 +148,8 @@ impl Record {
         let field = |number: usize| -> Option<String> {
             let start = if number == 0 { 0 } else { ends[number - 1] };
             let field = text[start..ends[number]].trim_ascii_end();
-            (!field.is_empty()).then(|| clean(String::from_utf8_lossy(&text[start..ends[number]]).into_owned()))
+            (!field.is_empty())
+                .then(|| clean(String::from_utf8_lossy(&text[start..ends[number]]).into_owned()))
         };
         Some(Record {
             log_time: LogTime::parse(&field(0)?)?,
@@ -208,9 +209,8 @@ impl Record {
 
     /// Whether the fields that have one form have it: two records that a crash has run together do not.
     fn is_plausible(&self) -> bool {
-        let hexadecimal = |text: &str| {
-            (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-        };
+        let hexadecimal =
+            |text: &str| (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let session = self.session_id.split_once('.');
         let state = self.sql_state_code.as_deref().unwrap_or_default().as_bytes();
         session.is_some_and(|(begin, process)| hexadecimal(begin) && hexadecimal(process))
@@ -230,9 +230,11 @@ impl LogTime {
     pub fn parse(text: &str) -> Option<LogTime> {
         let (clock, zone) = text.get(..23).zip(text.get(24..))?;
         let shape = clock.bytes().zip(b"0000-00-00 00:00:00.000");
-        let fits = shape.into_iter().all(|(byte, &model)| {
-            if model == b'0' { byte.is_ascii_digit() } else { byte == model }
-        });
+        let fits = shape.into_iter().all(
+            |(byte, &model)| {
+                if model == b'0' { byte.is_ascii_digit() } else { byte == model }
+            },
+        );
         if !fits || text.as_bytes()[23] != b' ' || !(1..=30).contains(&zone.len()) {
             return None;
         }

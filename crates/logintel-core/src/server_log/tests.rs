@@ -210,7 +210,11 @@ proptest! {
         let mut reader = Reader::new(Part(file.as_bytes()), format, from as u64);
         reader.synchronize().unwrap();
         let next = ends.iter().copied().find(|&begin| begin >= from);
-        let found = reader.next_item().unwrap();
+        // The end of a record, where the beginning of another might be cut off, is looked at again when there is more.
+        let mut found = reader.next_item().unwrap();
+        while matches!(found, Some(Item::Broken(_))) {
+            found = reader.next_item().unwrap();
+        }
         match next {
             Some(next) => {
                 let number = ends.iter().position(|&begin| begin == next).unwrap() as i64 + 1;
@@ -326,11 +330,26 @@ fn logintel_knows_what_it_caused() {
         ("logintel worker", "WARNING", "detector \"x\" was not trained", Origin::Own),
         ("logintel launcher", "LOG", "logintel waits for database \"x\"", Origin::Own),
         ("postmaster", "DEBUG1", "starting background worker process \"logintel worker\"", Origin::Own),
-        ("postmaster", "LOG", "background worker \"logintel worker\" (PID 7) exited with exit code 1", Origin::Own),
+        (
+            "postmaster",
+            "LOG",
+            "background worker \"logintel worker\" (PID 7) exited with exit code 1",
+            Origin::Own,
+        ),
         ("postmaster", "LOG", "server process (PID 7) was terminated by signal 9: Killed", Origin::Other),
         ("postmaster", "LOG", "background worker \"other\" (PID 7) exited with exit code 1", Origin::Other),
-        ("autovacuum worker", "LOG", "automatic vacuum of table \"db.logintel.server_log\": index scans: 1", Origin::Own),
-        ("autovacuum worker", "LOG", "automatic vacuum of table \"db.public.t\": index scans: 1\n.logintel.", Origin::Other),
+        (
+            "autovacuum worker",
+            "LOG",
+            "automatic vacuum of table \"db.logintel.server_log\": index scans: 1",
+            Origin::Own,
+        ),
+        (
+            "autovacuum worker",
+            "LOG",
+            "automatic vacuum of table \"db.public.t\": index scans: 1\n.logintel.",
+            Origin::Other,
+        ),
         ("client backend", "LOG", "\"logintel worker\" .logintel.", Origin::Other),
         ("parallel worker", "LOG", "duration: 1 ms", Origin::Other),
         ("checkpointer", "LOG", "checkpoint starting: time", Origin::Aftermath),
