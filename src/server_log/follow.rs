@@ -40,6 +40,7 @@ pub struct Follower {
     records: usize,
     bytes: u64,
     is_stored: bool,
+    problem: Option<Problem>,
     /// Whether others have written so much that lines of the checkpointer are no news of our own writes.
     is_busy: bool,
 }
@@ -70,32 +71,30 @@ impl Follower {
             store::forget(gone);
         }
         if is_first {
-            for file in &files {
-                begin_at_end(file)?;
-            }
+            files.iter().for_each(begin_at_end);
         }
         let files = files.into_iter();
-        Ok(Follower { files, file: None, records: 0, bytes: 0, is_stored: false, is_busy })
+        Ok(Follower { files, file: None, records: 0, bytes: 0, is_stored: false, problem: None, is_busy })
     }
 
-    /// Whether anything was stored.
-    pub fn has_stored(&self) -> bool {
-        self.is_stored
+    /// Whether anything was stored, and which file could not be read.
+    pub fn end(self) -> (bool, Option<Problem>) {
+        (self.is_stored, self.problem)
     }
 
-    /// Takes in the next batch, in a transaction; false when all is read, or enough for one tick.
-    ///
-    /// # Errors
-    /// A file cannot be read.
-    pub fn step(&mut self) -> Result<bool, Problem> {
+    /// Takes in the next batch, in a transaction; false when all is read, or enough for one tick. A file that cannot be read
+    /// keeps no other from being read.
+    pub fn step(&mut self) -> bool {
         if self.records >= TICK_RECORDS || self.bytes >= TICK_BYTES {
-            return Ok(false);
+            return false;
         }
-        let Some(file) = self.file.take().or_else(|| self.files.next()) else { return Ok(false) };
-        if !self.read(&file).map_err(|error| Problem::of_file(&file.path, &error))? {
-            self.file = Some(file);
+        let Some(file) = self.file.take().or_else(|| self.files.next()) else { return false };
+        match self.read(&file) {
+            Ok(true) => {}
+            Ok(false) => self.file = Some(file),
+            Err(error) => self.problem = Some(Problem::of_file(&file.path, &error)),
         }
-        Ok(true)
+        true
     }
 
     /// Takes in a batch of a file; whether that is all of it.
@@ -117,8 +116,8 @@ impl Follower {
         let mut batch = read_batch(&mut reader)?;
         self.records += batch.kept.len() + batch.own as usize;
         self.bytes += reader.position() - position;
-        if batch.is_at_end && file.is_current && !batch.has_news && !(self.is_busy && !batch.kept.is_empty())
-        {
+        let is_news = batch.has_news || self.is_busy && !batch.kept.is_empty();
+        if batch.is_at_end && file.is_current && !is_news {
             // Nothing but what logintel has caused: it waits for other lines, and is read again.
             return Ok(true);
         }
@@ -176,36 +175,26 @@ fn read_batch(reader: &mut Reader<LogFile>) -> io::Result<Batch> {
 }
 
 /// Begins to follow: older files are passed over, and so is all but the end of the present one.
-fn begin_at_end(file: &Found) -> Result<(), Problem> {
-    let unread = Known::new(&file.path);
-    let read = || -> io::Result<Known> {
-        let opened = File::open(&file.path)?;
-        let mut reader = Reader::new(LogFile(opened), file.format, file.size.saturating_sub(FIRST_BYTES));
-        let mut position = file.size;
-        if file.is_current {
-            if reader.position() > 0 {
-                reader.synchronize()?;
-            }
-            position = reader.position();
-        }
-        let head_length = position.min(HEAD);
-        let head_checksum = head(&reader.source().0, head_length)?;
-        Ok(Known {
-            position,
-            head_length,
-            head_checksum,
-            is_finished: !file.is_current,
-            ..Known::new(&file.path)
-        })
-    };
-    match read() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Problem::of_file(&file.path, &error)),
-        Ok(known) => {
-            store::advance(&unread, &known, 0, 0, 0);
-        }
+fn begin_at_end(file: &Found) {
+    let passed = Known { position: file.size, is_finished: true, ..Known::new(&file.path) };
+    let begin = if file.is_current { near_end(file) } else { Ok(passed) };
+    // One that cannot be read is tried again, and told of, by `read`.
+    if let Ok(begin) = begin {
+        store::advance(&Known::new(&file.path), &begin, 0, 0, 0);
     }
-    Ok(())
+}
+
+/// The beginning of a record not far before a file's end.
+fn near_end(file: &Found) -> io::Result<Known> {
+    let from = file.size.saturating_sub(FIRST_BYTES);
+    let mut reader = Reader::new(LogFile(File::open(&file.path)?), file.format, from);
+    if from > 0 {
+        reader.synchronize()?;
+    }
+    let position = reader.position();
+    let head_length = position.min(HEAD);
+    let head_checksum = head(&reader.source().0, head_length)?;
+    Ok(Known { position, head_length, head_checksum, ..Known::new(&file.path) })
 }
 
 /// The checksum of a file's first bytes.

@@ -12,7 +12,6 @@
 use std::time::Duration;
 
 use logintel_core::drift::ENOUGH_ROWS;
-use pgrx::prelude::*;
 
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
@@ -21,7 +20,7 @@ mod files;
 mod follow;
 mod store;
 
-pub use files::{Problem, Setup};
+pub use files::Problem;
 pub use follow::Follower;
 
 /// The detector that watches the table.

@@ -25,10 +25,8 @@ pub fn tick(oid: u32) -> bool {
         return false;
     }
     process::report(Some(c"following the server's log"));
-    let (problem, has_stored) = match guarded(|| follow(oid)) {
-        Ok((problem, has_stored)) => (problem, has_stored),
-        Err(Failure { message, hint, .. }) => (Some(Problem { what: message, hint }), false),
-    };
+    let (has_stored, problem) = guarded(|| follow(oid))
+        .unwrap_or_else(|Failure { message, hint, .. }| (false, Some(Problem { what: message, hint })));
     tell(oid, problem.as_ref());
     has_stored
 }
@@ -44,7 +42,7 @@ fn wal() -> u64 {
     unsafe { pg_sys::GetXLogInsertRecPtr() }
 }
 
-fn follow(oid: u32) -> (Option<Problem>, bool) {
+fn follow(oid: u32) -> (bool, Option<Problem>) {
     let wal_before = state::look(|table| table.get(oid).map_or(0, |database| database.wal));
     let is_busy = wal().saturating_sub(wal_before) >= BUSY;
     let begin = || {
@@ -54,15 +52,10 @@ fn follow(oid: u32) -> (Option<Problem>, bool) {
     };
     let mut follower = match transaction(begin) {
         Ok(follower) => follower,
-        Err(problem) => return (Some(problem), false),
+        Err(problem) => return (false, Some(problem)),
     };
-    loop {
-        match transaction(|| follower.step()) {
-            Ok(true) => {}
-            Ok(false) => return (None, follower.has_stored()),
-            Err(problem) => return (Some(problem), follower.has_stored()),
-        }
-    }
+    while transaction(|| follower.step()) {}
+    follower.end()
 }
 
 /// Notes how it stands, and writes it to the server log where that is new.

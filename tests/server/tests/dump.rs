@@ -23,7 +23,7 @@ fn busy(db: &Database) {
          SELECT logintel.create_detector('parted', 'parted_log');
          SELECT logintel.create_detector('json ''quoted''', '\"odd \"\"schema\"\"\".\"json log\"', message => 'data->>''log''',
              ts => 'at', level => 'data->''k8s''->>''level''');
-         SELECT logintel.train(name) FROM logintel.detectors WHERE name <> 'logs' ORDER BY detector_id;
+         SELECT logintel.train(name) FROM logintel.detectors WHERE name NOT IN ('logs', 'server_log') ORDER BY detector_id;
          SELECT logintel.train('plain', until => '2026-01-01 00:30Z', activate => false);
          SELECT logintel.watch('plain'), logintel.watch('seed', 'row'), logintel.watch('parted'), logintel.watch('json ''quoted''');
          SELECT logintel.ingest('hdfs', 'INFO', 'dfs.DataNode', 'block ' || i || ' received') FROM generate_series(1, 200) AS i;

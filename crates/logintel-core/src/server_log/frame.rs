@@ -28,7 +28,7 @@ pub enum Format {
 impl Format {
     /// That of a file, by its name.
     pub fn of(file_name: &str) -> Format {
-        if file_name.ends_with(".json") { Format::Json } else { Format::Csv }
+        if file_name.strip_suffix(".json").is_some() { Format::Json } else { Format::Csv }
     }
 }
 

@@ -16,7 +16,7 @@ impl Pattern {
         let mut characters = stem.chars();
         while let Some(character) = characters.next() {
             match (character, if character == '%' { characters.next() } else { None }) {
-                ('%', Some('%')) | ('%', None) => pattern.push('%'),
+                ('%', Some('%') | None) => pattern.push('%'),
                 (
                     '%',
                     Some(
