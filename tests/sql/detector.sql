@@ -374,7 +374,7 @@ SELECT * FROM caught();
 TRUNCATE logintel.logs;
 
 SELECT drop_detector(d) FROM unnest(ARRAY['app', 'container']) AS d;
-SELECT name FROM detectors;
+SELECT name FROM detectors ORDER BY 1;
 SELECT count(*) AS left_over FROM (SELECT FROM model_versions UNION ALL SELECT FROM model_clusters UNION ALL SELECT FROM anomalies) AS x;
 DROP TABLE app, wide, parted, event, hand, container, line CASCADE;
 DROP FUNCTION attempt, caught, forward, level_rule, misuse;
