@@ -31,9 +31,11 @@ pub fn origin(record: &Record) -> Origin {
     if own {
         return Origin::Own;
     }
+    // The level stands in the server's language, the SQLSTATE does not: this one is that of no complaint.
+    let is_routine = record.sql_state_code.as_deref() == Some("00000");
     let is_debug = record.error_severity.starts_with("DEBUG");
     match backend_type {
-        "checkpointer" if is_debug || record.error_severity == "LOG" => Origin::Aftermath,
+        "checkpointer" if is_routine => Origin::Aftermath,
         "archiver" | "background writer" | "walwriter" if is_debug => Origin::Aftermath,
         _ => Origin::Other,
     }

@@ -324,6 +324,9 @@ fn logintel_knows_what_it_caused() {
         let line = Line { backend_type, ..plain(message) };
         let mut record = Record::parse(Format::Csv, csv(1, &line).as_bytes()).unwrap();
         record.error_severity = severity.into();
+        if severity == "ERROR" {
+            record.sql_state_code = Some("58030".into());
+        }
         record
     };
     for (backend_type, severity, message, expected) in [
