@@ -194,7 +194,8 @@ impl Record {
             session_line_num: json.line_num,
             command_tag: text(json.ps),
             error_severity: clean(json.error_severity),
-            sql_state_code: text(json.state_code),
+            // Left out where there is no complaint.
+            sql_state_code: text(json.state_code).or_else(|| Some("00000".to_owned())),
             message: clean(json.message.unwrap_or_default()),
             detail: text(json.detail),
             hint: text(json.hint),

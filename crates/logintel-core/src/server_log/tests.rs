@@ -53,7 +53,7 @@ fn json(number: usize, line: &Line) -> String {
     write!(
         object,
         ",\"pid\":12,\"remote_host\":\"[local]\",\"session_id\":\"6541c2f0.1a\",\"line_num\":{number},\"ps\":\"idle\",\
-         \"txid\":0,\"error_severity\":\"LOG\",\"state_code\":\"00000\",\"message\":{}",
+         \"txid\":0,\"error_severity\":\"LOG\",\"message\":{}",
         text(&line.message)
     )
     .unwrap();
@@ -159,6 +159,7 @@ proptest! {
             prop_assert_eq!(record.query.is_some(), query.is_some());
             prop_assert!(record.query.as_deref().unwrap_or_default().starts_with(&kept(query.unwrap_or_default())));
             prop_assert_eq!(record.backend_type.as_deref(), Some("client backend"));
+            prop_assert_eq!(record.sql_state_code.as_deref(), Some("00000"));
         }
     }
 
