@@ -5,6 +5,7 @@ use logintel_server_tests::{Ask, Cluster, Database, Mode, eventually};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// A cluster whose log is followed into its database `logs`.
 fn start(name: &str, destination: &str, settings: &[&str]) -> Cluster {
@@ -102,116 +103,140 @@ fn forged(file: &PathBuf, template: i32, number: i32) -> Vec<u8> {
     record.into_bytes()
 }
 
+/// A log of numbered lines that many things happen to.
+struct Told<'a> {
+    cluster: &'a Cluster,
+    db: Database<'a>,
+    format: &'a str,
+    /// The last number that was said.
+    last: i32,
+}
+
+impl Told<'_> {
+    fn say(&mut self, more: i32) {
+        say(&self.db, self.last + 1..=self.last + more);
+        self.last += more;
+    }
+
+    fn all_have_come(&self) {
+        all_have_come(&self.db, self.last);
+    }
+
+    fn present_file(&self) -> PathBuf {
+        present_file(&self.db, self.format)
+    }
+
+    /// Restarts, with and without warning, in the middle of it.
+    fn restart(&mut self) {
+        for mode in [Mode::Fast, Mode::Immediate, Mode::Immediate] {
+            self.say(200);
+            self.cluster.stop(mode);
+            self.cluster.start_again();
+        }
+        self.all_have_come();
+    }
+
+    /// The worker is killed while it reads, however far it has come: the server drops all sessions and recovers.
+    fn kill(&mut self) {
+        for _ in 0..4 {
+            self.say(2000);
+            let mut looks = 0;
+            let pid: i32 = eventually("a worker", || {
+                looks += 1;
+                // Where it has read all before it was seen, it is killed in whatever it does.
+                let what = if looks < 100 { "following%" } else { "%" };
+                let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'logintel worker' AND query LIKE $1";
+                self.cluster.wait_until_up().query_opt(sql, &[&what]).ok().flatten().map(|row| row.get(0))
+            });
+            // It may have ended by itself meanwhile: then no session is dropped.
+            let mut witness = self.db.client();
+            let killed = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).output().unwrap();
+            let mut looks = if killed.status.success() { 100 } else { 0 };
+            while looks > 0 && witness.send("SELECT pg_sleep(0.05)").is_ok() {
+                looks -= 1;
+            }
+            eventually("the database is back", || self.cluster.try_connect("logs", "postgres").ok());
+        }
+        self.all_have_come();
+    }
+
+    /// A line comes in two parts; a torn one and garbage take nothing with them.
+    fn tear(&mut self) {
+        let mut session = self.db.client();
+        self.say(1);
+        self.all_have_come();
+        let file = self.present_file();
+        let forged_number = self.last + 40;
+        let record = forged(&file, self.last, forged_number);
+        let (first, second) = record.split_at(record.len() / 2);
+        let come =
+            format!("SELECT count(*) FROM logintel.server_log WHERE message LIKE 'number {forged_number}:%'");
+        append(&file, first);
+        wait_for_ticks(&mut session, 3);
+        assert_eq!(session.count(&come), 0);
+        append(&file, second);
+        eventually("its second part has been read", || (session.count(&come) == 1).then_some(()));
+        self.say(39);
+        self.last = forged_number;
+        append(&file, first);
+        self.say(10);
+        append(&self.present_file(), b"\0\0\0\xff\xfe garbage\n \",\"\n,,,\n{}\n");
+        self.say(10);
+        self.all_have_come();
+        assert!(session.count("SELECT sum(broken_bytes) FROM logintel.server_log_files") > 0);
+    }
+
+    /// A copy of a file brings nothing twice, and is forgotten when it is removed.
+    fn copy(&mut self) {
+        let mut session = self.db.client();
+        let file = self.present_file();
+        let copy = file.with_file_name("pg-20200101_000000").with_extension(file.extension().unwrap());
+        fs::copy(&file, &copy).unwrap();
+        let status = Command::new("chown").arg("--reference").args([&file, &copy]).status();
+        assert!(status.unwrap().success());
+        let known = "SELECT is_finished, lines FROM logintel.server_log_files WHERE file_name ~ '20200101'"
+            .to_owned();
+        eventually("it is read", || (session.ask(&known) == "t|0").then_some(()));
+        self.say(10);
+        self.all_have_come();
+        fs::remove_file(copy).unwrap();
+        eventually("it is forgotten", || session.ask(&known).is_empty().then_some(()));
+    }
+
+    /// The server writes the same file anew, or somebody truncates it: shorter, and longer, than it was.
+    fn truncate(&mut self) {
+        for more in [10, 150] {
+            OpenOptions::new().write(true).open(self.present_file()).unwrap().set_len(0).unwrap();
+            self.say(more);
+            self.all_have_come();
+        }
+    }
+}
+
 fn comes_once(format: &str) {
     let cluster = start(format, format, &["log_rotation_size = '64kB'"]);
     let db = cluster.database("logs");
     cluster.reload();
-    say(&db, 1..=500);
-    db.client().ask("SELECT pg_rotate_logfile()");
-    say(&db, 501..=1000);
-    all_have_come(&db, 1000);
-    // Restarts, with and without warning, in the middle of it.
-    for (i, mode) in [Mode::Fast, Mode::Immediate, Mode::Immediate].into_iter().enumerate() {
-        let from = 1001 + 200 * i as i32;
-        say(&db, from..=from + 199);
-        cluster.stop(mode);
-        cluster.start_again();
-    }
-    all_have_come(&db, 1600);
-    // Killed while it reads, however far it has come: the server drops all sessions and recovers.
-    let mut last = 1600;
-    for _ in 0..4 {
-        say(&db, last + 1..=last + 2000);
-        last += 2000;
-        let mut looks = 0;
-        let pid: i32 = eventually("a worker", || {
-            looks += 1;
-            // Where it has read all before it was seen, it is killed in whatever it does.
-            let what = if looks < 100 { "following%" } else { "%" };
-            let sql =
-                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'logintel worker' AND query LIKE $1";
-            cluster.wait_until_up().query_opt(sql, &[&what]).ok().flatten().map(|row| row.get(0))
-        });
-        // It may have ended by itself meanwhile: then no session is dropped.
-        let mut witness = db.client();
-        let killed =
-            std::process::Command::new("kill").args(["-s", "KILL", &pid.to_string()]).output().unwrap();
-        let mut looks = if killed.status.success() { 100 } else { 0 };
-        while looks > 0 && witness.send("SELECT pg_sleep(0.05)").is_ok() {
-            looks -= 1;
-        }
-        eventually("the database is back", || cluster.try_connect("logs", "postgres").ok());
-    }
-    all_have_come(&db, last);
-
-    // A line that comes in two parts.
-    let file = present_file(&db, format);
-    let mut session = db.client();
-    say(&db, last + 1..=last + 1);
-    all_have_come(&db, last + 1);
-    let file_now = present_file(&db, format);
-    assert!(file_now.exists() && file.exists());
-    let record = forged(&file_now, last + 1, last + 41);
-    append(&file_now, &record[..record.len() / 2]);
-    wait_for_ticks(&mut session, 3);
-    let come = |session: &mut Client, number: i32| {
-        session.count(&format!(
-            "SELECT count(*) FROM logintel.server_log WHERE message LIKE 'number {number}:%'"
-        ))
-    };
-    assert_eq!(come(&mut session, last + 41), 0);
-    append(&file_now, &record[record.len() / 2..]);
-    eventually("its second part has been read", || (come(&mut session, last + 41) == 1).then_some(()));
-    say(&db, last + 2..=last + 40);
-    last += 41;
-    // A torn line and garbage take nothing with them.
-    append(&file_now, &record[..record.len() / 2]);
-    say(&db, last + 1..=last + 10);
-    append(&present_file(&db, format), b"\0\0\0\xff\xfe garbage\n \",\"\n,,,\n{}\n");
-    say(&db, last + 11..=last + 20);
-    last += 20;
-    all_have_come(&db, last);
-    assert!(session.count("SELECT sum(broken_bytes) FROM logintel.server_log_files") > 0);
-    // A copy of a file brings nothing twice.
-    let file = present_file(&db, format);
-    let copy = file.with_file_name(if format == "csvlog" {
-        "pg-20200101_000000.csv"
-    } else {
-        "pg-20200101_000000.json"
-    });
-    fs::copy(&file, &copy).unwrap();
-    let status = std::process::Command::new("chown").arg("--reference").args([&file, &copy]).status();
-    assert!(status.unwrap().success());
-    say(&db, last + 1..=last + 10);
-    last += 10;
-    all_have_come(&db, last);
-    wait_for_ticks(&mut session, 2);
-    assert_eq!(
-        session.ask("SELECT is_finished, lines FROM logintel.server_log_files WHERE file_name ~ '20200101'"),
-        "t|0"
-    );
-    // The server writes the same file anew, or somebody truncates it: shorter, and longer, than it was.
-    for more in [10, 150] {
-        let file = present_file(&db, format);
-        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
-        say(&db, last + 1..=last + more);
-        last += more;
-        all_have_come(&db, last);
-    }
-    // An older file that is removed is forgotten.
-    fs::remove_file(copy).unwrap();
-    let known = "SELECT count(*) FROM logintel.server_log_files WHERE file_name ~ '20200101'";
-    eventually("it is forgotten", || (session.count(known) == 0).then_some(()));
-    // Every row that there is was counted, and is the right kind of line.
-    assert_eq!(
-        session.ask("SELECT count(*) FROM logintel.server_log WHERE backend_type LIKE 'logintel%'"),
-        "0"
-    );
+    let mut told = Told { cluster: &cluster, db, format, last: 0 };
+    told.say(500);
+    told.db.client().ask("SELECT pg_rotate_logfile()");
+    told.say(500);
+    told.all_have_come();
+    told.restart();
+    told.kill();
+    told.tear();
+    told.copy();
+    told.truncate();
+    let mut session = told.db.client();
+    let files = session.count("SELECT count(*) FROM logintel.server_log_files WHERE is_finished");
+    assert!(files > 5, "{files} files were rotated");
+    assert_eq!(session.ask("SELECT count(*) FROM logintel.server_log WHERE backend_type ~ '^logintel'"), "0");
     assert_eq!(
         session.ask(&format!(
             "SELECT DISTINCT error_severity, sql_state_code, user_name, database_name, backend_type, application_name, connection_from,
                     context ~ 'inline_code_block', log_time BETWEEN now() - interval '1 hour' AND now()
-             FROM logintel.server_log WHERE message LIKE 'number {last}:%'"
+             FROM logintel.server_log WHERE message LIKE 'number {}:%'",
+            told.last
         )),
         "LOG|00000|postgres|logs|client backend|server test|[local]|t|t"
     );
