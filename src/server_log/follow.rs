@@ -1,4 +1,5 @@
 //! What has come since the last time.
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -67,13 +68,15 @@ impl Follower {
         let setup = Setup::read(followed)?;
         let files = setup.list(known.iter().map(|known| known.path.clone()))?;
         let is_first = known.is_empty();
-        for gone in known.iter().filter(|known| files.iter().all(|file| file.path != known.path)) {
-            store::forget(gone);
-        }
+        let there: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        known.iter().filter(|known| !there.contains(known.path.as_str())).for_each(store::forget);
         if is_first {
             files.iter().for_each(begin_at_end);
         }
-        let files = files.into_iter();
+        // However many old files there are, they cost no transaction.
+        let known: HashMap<&str, &Known> = known.iter().map(|known| (known.path.as_str(), known)).collect();
+        let is_read = |file: &Found| known.get(file.path.as_str()).is_some_and(|known| is_read(file, known));
+        let files = files.into_iter().filter(|file| !is_read(file)).collect::<Vec<_>>().into_iter();
         Ok(Follower { files, file: None, records: 0, bytes: 0, is_stored: false, problem: None, is_busy })
     }
 
@@ -100,7 +103,7 @@ impl Follower {
     /// Takes in a batch of a file; whether that is all of it.
     fn read(&mut self, file: &Found) -> io::Result<bool> {
         let known = store::find(&file.path);
-        if known.position == file.size && (known.is_finished || file.is_current) {
+        if is_read(file, &known) {
             return Ok(true);
         }
         let opened = match File::open(&file.path) {
@@ -146,6 +149,11 @@ impl Follower {
         self.is_stored |= stored > 0;
         Ok(batch.is_at_end)
     }
+}
+
+/// Whether nothing has come to a file since it was read.
+fn is_read(file: &Found, known: &Known) -> bool {
+    known.position == file.size && (known.is_finished || file.is_current)
 }
 
 /// Reads as much as one transaction takes.
