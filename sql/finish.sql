@@ -40,7 +40,7 @@ $$;
 COMMENT ON FUNCTION logintel.ingest(jsonb) IS
     'ingest for a JSON body with source, level, component, message and perhaps timestamp';
 
--- The built-in detector -------------------------------------------------------------------------------------------
+-- The built-in detectors ------------------------------------------------------------------------------------------
 
 INSERT INTO logintel.detectors (name, relation, owner, message, ts, level, component, source)
 VALUES ('logs', 'logintel.logs', current_user::regrole, 'message', 'ts', 'level', 'component', 'source');
@@ -52,7 +52,15 @@ CREATE TRIGGER logintel_logs_row AFTER INSERT ON logintel.logs
     FOR EACH ROW WHEN (NEW.recorded_at = now()) EXECUTE FUNCTION logintel.score_row('logs');
 COMMENT ON TRIGGER logintel_logs_row ON logintel.logs IS 'records anomalies';
 
--- CREATE EXTENSION makes the detector logs, and a dump brings it too: what the dump brings wins.
+-- Errors are routine in a server's log: only what is new of them is flagged. Number 0, for the user's begin at 2.
+INSERT INTO logintel.detectors (detector_id, name, relation, owner, message, ts, level, component, source, session, options)
+VALUES (0, 'server_log', 'logintel.server_log', current_user::regrole, 'message', 'log_time', 'error_severity', 'backend_type',
+        'database_name', 'session_id', '{"severity_override": "novel", "retrain": "1 day"}');
+CREATE TRIGGER logintel_server_log_row AFTER INSERT ON logintel.server_log
+    FOR EACH ROW WHEN (NEW.recorded_at = now()) EXECUTE FUNCTION logintel.score_row('server_log');
+COMMENT ON TRIGGER logintel_server_log_row ON logintel.server_log IS 'records anomalies';
+
+-- CREATE EXTENSION makes these detectors, and a dump brings them too: what the dump brings wins.
 CREATE FUNCTION logintel.restore_builtin() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE logintel.detectors
@@ -64,10 +72,10 @@ BEGIN
     RETURN CASE WHEN FOUND THEN NULL ELSE NEW END;
 END
 $$;
-COMMENT ON FUNCTION logintel.restore_builtin() IS 'lets a dump overwrite the built-in detector';
+COMMENT ON FUNCTION logintel.restore_builtin() IS 'lets a dump overwrite the built-in detectors';
 CREATE TRIGGER restore_builtin BEFORE INSERT ON logintel.detectors
-    FOR EACH ROW WHEN (NEW.name = 'logs') EXECUTE FUNCTION logintel.restore_builtin();
-COMMENT ON TRIGGER restore_builtin ON logintel.detectors IS 'lets a dump overwrite the built-in detector';
+    FOR EACH ROW WHEN (NEW.name IN ('logs', 'server_log')) EXECUTE FUNCTION logintel.restore_builtin();
+COMMENT ON TRIGGER restore_builtin ON logintel.detectors IS 'lets a dump overwrite the built-in detectors';
 
 
 CREATE VIEW logintel.progress AS
@@ -152,7 +160,7 @@ GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, lo
     logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
     logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
-GRANT SELECT ON logintel.model_versions, logintel.model_clusters, logintel.scoring_failures, logintel.maintenance,
+GRANT SELECT ON logintel.server_log, logintel.server_log_files, logintel.model_versions, logintel.model_clusters, logintel.scoring_failures, logintel.maintenance,
     logintel.incident_summary, logintel.incident_timeline, logintel.cluster_summary, logintel.component_health
     TO logintel_admin;
 

@@ -6,6 +6,7 @@
 //! | [`detector`] | detectors: registering, training, judging, triggers |
 //! | [`incident`] | from anomalies to incidents |
 //! | [`maintenance`], [`worker`] | what is done in one tick, by hand and in the background |
+//! | [`server_log`] | the server's own log as a source |
 //! | [`settings`] | the settings `logintel.*` |
 //! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`views`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
@@ -43,6 +44,7 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!("../sql/window.sql", name = "window", requires = ["logvec_type"]);
 pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logvec_type"]);
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
+pgrx::extension_sql_file!("../sql/server_log.sql", name = "server_log", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/live.sql", name = "live", requires = ["detector"]);
@@ -61,6 +63,7 @@ mod maintenance;
 mod memory;
 mod progress;
 mod security;
+mod server_log;
 mod settings;
 mod spi;
 mod step;

@@ -36,6 +36,7 @@ static ON_ERROR: GucSetting<OnError> = GucSetting::<OnError>::new(OnError::Warn)
 static MAINTENANCE_MEM: GucSetting<i32> = GucSetting::<i32>::new(2 << 20);
 static MAX_PARALLEL_THREADS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static MODEL_CACHE_MEM: GucSetting<i32> = GucSetting::<i32>::new(256 << 10);
+static FOLLOW_SERVER_LOG: GucSetting<bool> = GucSetting::<bool>::new(false);
 static PROGRESS_NOTICES: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 /// Most kilobytes of a memory setting: 1 TB.
@@ -121,6 +122,14 @@ pub fn define() {
         GucFlags::UNIT_KB,
     );
     GucRegistry::define_bool_guc(
+        c"logintel.follow_server_log",
+        c"Follows the server's own log into the table logintel.server_log.",
+        c"The background worker does it, in one database. Needs logging_collector, and csvlog or jsonlog in log_destination.",
+        &FOLLOW_SERVER_LOG,
+        GucContext::Sighup,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_bool_guc(
         c"logintel.progress_notices",
         c"Tells the progress of long functions by NOTICE.",
         c"",
@@ -167,6 +176,11 @@ pub fn max_parallel_threads() -> usize {
 /// Bytes of decoded models that one session keeps (`logintel.model_cache_mem`).
 pub fn model_cache_mem() -> u64 {
     kilobytes(&MODEL_CACHE_MEM)
+}
+
+/// Whether the worker follows the server's own log (`logintel.follow_server_log`).
+pub fn follow_server_log() -> bool {
+    FOLLOW_SERVER_LOG.get()
 }
 
 /// Whether long functions tell their progress by NOTICE (`logintel.progress_notices`).

@@ -3,7 +3,6 @@
 #
 #   tools/demo.sh start          this very PostgreSQL server's own log: ordinary traffic, then real faults
 #   tools/demo.sh start FILE     a log file of yours (plain or .gz): trained on its first half, judged on its second
-#   tools/demo.sh load           the first one goes on: loads what the server has logged since
 #   tools/demo.sh stop           stops the demo's server and deletes it
 #
 # The server is a private cluster (tools/cluster.sh), with a copy of PostgreSQL that logintel is installed into. Started
@@ -86,58 +85,36 @@ prepare() {
 
 # --- the server's own log ------------------------------------------------------------------------------------------
 
-# The layout that PostgreSQL documents for csvlog, the same from 15 to 18. Its key keeps a line from coming twice.
-LOG_TABLE='
-CREATE TABLE pg_log (
-    log_time timestamptz(3), user_name text, database_name text, process_id int, connection_from text, session_id text,
-    session_line_num bigint, command_tag text, session_start_time timestamptz, virtual_transaction_id text,
-    transaction_id bigint, error_severity text, sql_state_code text, message text, detail text, hint text,
-    internal_query text, internal_query_pos int, context text, query text, query_pos int, location text,
-    application_name text, backend_type text, leader_pid int, query_id bigint,
-    PRIMARY KEY (session_id, session_line_num));
-CREATE TABLE pg_log_files (file text PRIMARY KEY, bytes bigint NOT NULL);'
-
-# whole_records: how many of the bytes on stdin are whole CSV records (a message may hold line breaks, and the last record may
-# still be being written), and how many records they are.
-whole_records() {
-    LC_ALL=C awk '
-        { bytes += length($0) + 1; quotes += gsub(/"/, "\"") }
-        quotes % 2 == 0 { whole = bytes; records++ }
-        END { print whole + 0, records + 0 }'
-}
-
-# load_log: what the server has written since the last time goes into pg_log. How far each file was read is written in the
-# transaction that holds its rows, so that a crash in between neither loses nor doubles a line.
-load_log() {
-    local file from size whole chunk=$LOGS/chunk.csv
-    for file in $(as_server find "$LOGINTEL_PGDATA/log" -name '*.csv' -printf '%f\n' | sort); do
-        from=$(value "SELECT coalesce((SELECT bytes FROM pg_log_files WHERE file = '$file'), 0)") || return 1
-        size=$(as_server stat -c %s "$LOGINTEL_PGDATA/log/$file")
-        [ "$size" -gt "$from" ] || continue
-        # Bytes up to here are there for good, for the log only grows.
-        as_server head -c "$size" "$LOGINTEL_PGDATA/log/$file" | tail -c "+$((from + 1))" >"$chunk"
-        read -r whole _ < <(whole_records <"$chunk")
-        [ "$(tail -c 1 "$chunk" | wc -l)" = 1 ] || whole=$(sed '$d' "$chunk" | whole_records | cut -d' ' -f1)
-        [ "$whole" -gt 0 ] || continue
-        head -c "$whole" "$chunk" >"$chunk.whole"
-        sql -1 -c "\\copy pg_log FROM '$chunk.whole' WITH (FORMAT csv)" \
-            -c "INSERT INTO pg_log_files VALUES ('$file', $from + $whole) ON CONFLICT (file) DO UPDATE SET bytes = excluded.bytes" || return 1
+# follow: waits until the worker has taken in what the server has written up to now.
+follow() {
+    local mark
+    mark="the demo looks at $(date +%s.%N)"
+    # Only what is said aloud is a line of the log.
+    must -c "DO \$\$ BEGIN RAISE LOG '$mark'; END \$\$"
+    for _ in $(seq $((DEADLINE * 4))); do
+        [ "$(value "SELECT count(*) FROM logintel.server_log WHERE message = '$mark'")" = 0 ] || return 0
+        sleep 0.25
     done
+    die "the worker does not follow the log: $(value 'SELECT server_log FROM logintel.worker_state() WHERE database = current_database()')" \
+        "the server's log: $LOGINTEL_PGDATA/log"
 }
 # Every line up to now: how many the files hold, so far as they were read, and how many rows there are.
 prove_complete() {
-    local in_files=0 records file bytes rows
-    while IFS='|' read -r file bytes; do
-        read -r _ records < <(as_server head -c "$bytes" "$LOGINTEL_PGDATA/log/$file" | whole_records)
-        in_files=$((in_files + records))
-    done < <(value 'SELECT file, bytes FROM pg_log_files')
-    rows=$(value 'SELECT count(*) FROM pg_log')
-    [ "$rows" = "$in_files" ] || die "the log's files hold $in_files lines, the table $rows"
-    remark "$rows lines in $(value 'SELECT count(*) FROM pg_log_files') log file(s), as many rows in pg_log: none lost, none doubled"
+    local files=0 in_files=0 stored=0 left=0 file bytes lines left_out rows
+    # One statement sees one moment.
+    while IFS='|' read -r file bytes lines left_out rows; do
+        files=$((files + 1)) stored=$((stored + lines)) left=$((left + left_out))
+        # A message may hold line breaks: a record ends where as many quotes have been opened as closed.
+        in_files=$((in_files + $(as_server head -c "$bytes" "$LOGINTEL_PGDATA/$file" |
+            LC_ALL=C awk '{ quotes += gsub(/"/, "\"") } quotes % 2 == 0 { records++ } END { print records + 0 }')))
+    done < <(value 'SELECT file_name, position, lines, left_out, (SELECT count(*) FROM logintel.server_log) FROM logintel.server_log_files')
+    [ "$in_files" = $((stored + left)) ] || die "the log's files hold $in_files lines, and $stored + $left were read"
+    [ "$rows" = "$stored" ] || die "$stored lines were stored, and the table has $rows rows"
+    remark "$in_files lines in $files log file(s): $left of logintel itself are left out, $rows are rows; none lost, none doubled"
 }
 
 # traffic SECONDS: what an ordinary day looks like, in the database shop: short sessions, sampled statements, row locks,
-# checkpoints, sorts that spill, autovacuum; and the loader's own visits.
+# checkpoints, sorts that spill, autovacuum.
 traffic() {
     local until=$((SECONDS + $1)) round=0 pids
     local bench=(pgbench -n -C -U shop -T "$1")
@@ -151,20 +128,9 @@ traffic() {
         # Sorts more than fits, now and then.
         application -c 'SELECT count(*) FROM (SELECT bid, abalance, filler FROM pgbench_accounts ORDER BY abalance, filler) x' >/dev/null || return 1
         [ $((round % 3)) != 0 ] || PGDATABASE=postgres sql -c CHECKPOINT || return 1
-        load_log || return 1
         sleep 1
     done
     wait "${pids[@]}" 2>/dev/null || true
-}
-
-flow_in() {
-    local tries
-    for tries in 1 2 3 4 5; do
-        load_log 2>"$LOGS/load.log" && return 0
-        sleep "$tries"
-    done
-    cat "$LOGS/load.log" >&2
-    die "the log's lines cannot be loaded"
 }
 
 wait_until_up() {
@@ -211,9 +177,9 @@ demo_server() {
         "log_connections = on" "log_disconnections = on" "log_checkpoints = on" "log_lock_waits = on" "deadlock_timeout = 5ms" \
         "log_temp_files = 0" "log_autovacuum_min_duration = 0" "autovacuum_naptime = 5s" \
         "log_min_duration_sample = 0" "log_statement_sample_rate = 0.2" "checkpoint_timeout = 30s" \
-        "logintel.interval = '2s'" "logintel.databases = 'logs'"
+        "logintel.interval = '2s'" "logintel.databases = 'logs'" "logintel.follow_server_log = on"
 
-    step "ordinary traffic for $SECONDS_OF_TRAFFIC seconds (pgbench), logged by this server, loaded into table pg_log"
+    step "ordinary traffic for $SECONDS_OF_TRAFFIC seconds (pgbench), logged by this server, which follows its own log"
     printf '%s\n' '\set id random(1, 1000)' 'SELECT item, amount FROM orders WHERE id = :id;' >"$LOGS/orders.sql"
     # One role may come in over the socket as it is, the other only with a password.
     as_server sed -i '1i local all accounting scram-sha-256' "$LOGINTEL_PGDATA/pg_hba.conf"
@@ -222,42 +188,37 @@ demo_server() {
     quietly "pgbench -i" "$LOGS/pgbench-init.log" pgbench -i -q -U shop shop
     must -d shop -c 'SET ROLE shop' -c "CREATE TABLE orders AS SELECT id, 'item ' || id AS item, id % 100 AS amount FROM generate_series(1, 1000) id" \
         -c 'ALTER TABLE orders ADD PRIMARY KEY (id)'
-    must -c "$LOG_TABLE"
     traffic "$SECONDS_OF_TRAFFIC" || die "the traffic broke off" "logs: $LOGS"
-    remark "$(value 'SELECT count(*) FROM pg_log') lines so far"
+    follow
+    remark "$(value 'SELECT count(*) FROM logintel.server_log') lines so far in table logintel.server_log"
 
-    step "a detector is made and trained on them"
-    must -c "SELECT logintel.create_detector('postgres', 'pg_log', message => 'message', ts => 'log_time',
-                                             level => 'error_severity', component => 'backend_type')" >/dev/null
-    must -c "SELECT logintel.train('postgres')" >/dev/null
+    step "its detector, server_log, is trained on them (it would be by itself, within a day)"
+    must -c "SELECT logintel.train('server_log')" >/dev/null
     remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
                                    version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))
-                     FROM logintel.models WHERE detector = 'postgres' AND is_active")"
+                     FROM logintel.models WHERE detector = 'server_log' AND is_active")"
 
-    step "the table is watched; ten more seconds of ordinary traffic"
-    local before
-    before=$(value 'SELECT count(*) FROM pg_log')
-    must -c "SELECT logintel.watch('postgres')" >/dev/null
+    step "ten more seconds of ordinary traffic, judged as it is logged"
+    local before trained_at="(SELECT max(trained_at) FROM logintel.models)"
+    before=$(value 'SELECT count(*) FROM logintel.server_log')
     traffic 10 || die "the traffic broke off" "logs: $LOGS"
-    remark "$(($(value 'SELECT count(*) FROM pg_log') - before)) lines scored as they were inserted, $(value "SELECT count(*) FROM logintel.anomalies WHERE detector = 'postgres'") flagged"
+    follow
+    remark "$(($(value 'SELECT count(*) FROM logintel.server_log') - before)) lines, $(value "SELECT count(*) FROM logintel.anomalies WHERE detector = 'server_log' AND recorded_at > $trained_at") flagged"
 
     step "three real faults"
     fault_crash
-    flow_in
     fault_logins
-    flow_in
     fault_dropped_table
-    sleep 1
-    flow_in
+    follow
     prove_complete
 
     step "the background worker makes incidents of what was flagged"
-    wait_for_incidents postgres
+    wait_for_incidents server_log
 
     step "what it found"
-    show_incidents postgres
+    show_incidents server_log
     FINISHED=1
-    farewell postgres "load what the server has logged since:  tools/demo.sh load"
+    farewell server_log
 }
 
 # --- a log file of the user's --------------------------------------------------------------------------------------
@@ -332,7 +293,7 @@ wait_for_incidents() {
         # Too few anomalies in any one window make no incident; with as many as three the worker owes us one, unless apart.
         remark "no incident within $DEADLINE s: the $(value "SELECT count(*) FROM logintel.anomalies WHERE detector = '$1'") anomalies did not come together, or the worker does not run"
         [ "$(value "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'logintel%'")" != 0 ] || die "the background worker is not running" "its log: $LOGINTEL_PGDATA"
-        [ "$1" != postgres ] || die "three faults, and no incident"
+        [ "$1" != server_log ] || die "three faults, and no incident"
     else
         remark "$(value "SELECT format('incidents: %s, events in them: %s', count(*), sum(event_count)) FROM logintel.incidents WHERE detector = '$1'")"
     fi
@@ -358,12 +319,10 @@ show_incidents() {
 
 farewell() {
     local detector=$1
-    shift
     say "" "The server goes on. To look around:" \
         "  $LOGINTEL_PGBIN/psql -h $PGHOST -p $PGPORT -U postgres logs" \
         "    SELECT * FROM logintel.incidents ORDER BY severity_score DESC;" \
         "    SELECT * FROM logintel.anomaly_explain('$detector', (SELECT message FROM logintel.anomalies LIMIT 1));"
-    [ $# = 0 ] || say "To $1"
     say "To stop it and delete its files:  make demo-stop"
 }
 
@@ -380,13 +339,6 @@ case $ACTION in
         trap 'exit 130' INT TERM
         if [ -n "$FILE" ]; then demo_file; else demo_server; fi
         ;;
-    load)
-        cluster status demo >/dev/null || die "the demo's server is not running" "make demo"
-        mkdir -p "$LOGS"
-        connect
-        flow_in
-        prove_complete
-        ;;
     stop)
         if [ -d "$(cluster new-dir demo)" ]; then
             ! cluster status demo >/dev/null || cluster stop demo fast
@@ -396,5 +348,5 @@ case $ACTION in
             say "there is no demo server"
         fi
         ;;
-    *) die "what is '$ACTION'?" "start [FILE], load or stop" ;;
+    *) die "what is '$ACTION'?" "start [FILE] or stop" ;;
 esac

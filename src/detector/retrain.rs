@@ -24,6 +24,7 @@ use crate::error::{OrRaise, fail, warn};
 use crate::lock::try_lock_training;
 use crate::progress::Progress;
 use crate::security::RunAs;
+use crate::server_log;
 use crate::spi::{Connection, arg, text_arg};
 use crate::step::{commit, list, step, with_snapshot};
 use crate::subtransaction::{Failure, attempt};
@@ -91,11 +92,14 @@ pub fn tick(name: &str, is_atomic: bool) -> bool {
 /// Writes down that a detector is being trained, if its time has come: `retrain` after the last training of any kind and
 /// after the last attempt, or an hour after both where the attempt failed or the active model flags most of what comes in.
 /// Not before ten times as long as the last attempt took, for others wait meanwhile; and one that was cut off, perhaps
-/// because it brought the server down, waits for its whole time.
+/// because it brought the server down, waits for its whole time. The detector of the server's own log, which is there from the
+/// beginning, waits until there is something to learn from.
 fn claim(name: &str) -> bool {
     let Some(detector) = Detector::find(name) else { return false };
     let Some(retrain) = detector.options.retrain else { return false };
-    if !try_lock_training(name) {
+    let is_early =
+        name == server_log::DETECTOR && detector.active.is_none() && !server_log::is_worth_training(retrain);
+    if is_early || !try_lock_training(name) {
         return false;
     }
     let _owner = RunAs::extension_owner();

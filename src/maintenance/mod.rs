@@ -10,6 +10,7 @@ use self::retention::{retire, retire_failures};
 use crate::call::Raw;
 use crate::detector::{drift, rates, retrain};
 use crate::incident::group;
+use crate::server_log;
 use crate::step::{commit, list, step};
 use crate::views::refresh;
 
@@ -31,6 +32,10 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         commit(is_atomic);
     }
     step("removing old failures", retire_failures);
+    commit(is_atomic);
+    while step("removing old lines of the server log", server_log::retire).unwrap_or(false) {
+        commit(is_atomic);
+    }
     commit(is_atomic);
     step("refreshing the views", refresh);
     commit(is_atomic);

@@ -76,3 +76,11 @@ pub fn name(oid: u32) -> Option<String> {
         (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
     }
 }
+
+/// The OID of a database; `None` where there is none of that name. For a session connected to a database.
+pub fn oid(name: &str) -> Option<u32> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: a catalog look-up by a C string.
+    let oid = unsafe { pg_sys::get_database_oid(name.as_ptr(), true) };
+    (oid != pg_sys::Oid::INVALID).then(|| oid.to_u32())
+}

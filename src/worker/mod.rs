@@ -12,6 +12,7 @@
 //! | [`databases`] | which databases are there, and does somebody want one for himself |
 //! | [`launcher`] | the launcher's rounds |
 //! | [`tick`] | one tick in one database |
+//! | [`follow`] | the server's own log: is it taken here, and what has come |
 //!
 //! Everything else in logintel works without the worker.
 use pgrx::bgworkers::BackgroundWorkerBuilder;
@@ -19,6 +20,7 @@ use pgrx::prelude::*;
 use std::time::Duration;
 
 mod databases;
+mod follow;
 mod launcher;
 mod process;
 mod schedule;
@@ -69,21 +71,23 @@ fn worker_state() -> TableIterator<
         name!(failures, i64),
         name!(last_error, Option<String>),
         name!(next_start, Option<TimestampWithTimeZone>),
+        name!(server_log, Option<String>),
     ),
 > {
     let interval = process::interval();
     let rows: Vec<_> = state::snapshot()
         .into_iter()
         .map(|database| {
-            let error = database.last_error();
+            let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
             (
                 databases::name(database.oid),
                 database.has_extension,
                 timestamp(database.last_start),
                 timestamp(database.last_end),
                 i64::from(database.failures),
-                (!error.is_empty()).then(|| error.to_owned()),
+                text(database.last_error()),
                 (database.pid == 0).then(|| timestamp(database.due(interval))).flatten(),
+                text(database.server_log()),
             )
         })
         .collect();
@@ -99,7 +103,7 @@ extension_sql!(
     r"
 REVOKE ALL ON FUNCTION worker_state() FROM PUBLIC;
 COMMENT ON FUNCTION worker_state() IS
-'What the background worker knows of each database: when it last worked there, what went wrong, when it comes again. No rows when logintel is not in shared_preload_libraries.';
+'What the background worker knows of each database: when it last worked there, what went wrong, when it comes again, and in the one that takes the server''s own log, whether that is followed. No rows when logintel is not in shared_preload_libraries.';
 ",
     name = "worker_state_privileges",
     requires = [worker_state]

@@ -11,7 +11,7 @@
 
 /// Most databases watched at once.
 pub const MAX_DATABASES: usize = 256;
-/// Most bytes kept of an error message.
+/// Most bytes kept of an error message, or of what is said about the server's log.
 pub const MAX_ERROR: usize = 256;
 /// Microseconds, as PostgreSQL counts time.
 pub type Micros = i64;
@@ -38,6 +38,28 @@ pub enum Outcome<'a> {
     Failed(&'a str),
 }
 
+/// A text in shared memory, cut where it is too long.
+#[derive(Debug, Clone, Copy)]
+struct Short {
+    bytes: [u8; MAX_ERROR],
+    length: usize,
+}
+
+impl Short {
+    const EMPTY: Self = Self { bytes: [0; MAX_ERROR], length: 0 };
+
+    fn of(text: &str) -> Self {
+        let mut short = Self::EMPTY;
+        short.length = text.floor_char_boundary(MAX_ERROR);
+        short.bytes[..short.length].copy_from_slice(&text.as_bytes()[..short.length]);
+        short
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
 /// What is known of one database.
 #[derive(Debug, Clone, Copy)]
 pub struct Database {
@@ -57,8 +79,10 @@ pub struct Database {
     pause: Micros,
     /// The tick was told to end early.
     yielding: bool,
-    error: [u8; MAX_ERROR],
-    error_len: usize,
+    error: Short,
+    server_log: Short,
+    /// How far the server's WAL had come after lines of the server's log were last stored, or 0.
+    pub wal: u64,
 }
 
 impl Database {
@@ -71,13 +95,19 @@ impl Database {
         failures: 0,
         pause: 0,
         yielding: false,
-        error: [0; MAX_ERROR],
-        error_len: 0,
+        error: Short::EMPTY,
+        server_log: Short::EMPTY,
+        wal: 0,
     };
 
     /// The error of the last failure; empty after a success.
     pub fn last_error(&self) -> &str {
-        std::str::from_utf8(&self.error[..self.error_len]).unwrap_or_default()
+        self.error.text()
+    }
+
+    /// How it stands with the server's own log; empty where that is not followed here.
+    pub fn server_log(&self) -> &str {
+        self.server_log.text()
     }
 
     /// When the next tick may start.
@@ -89,13 +119,6 @@ impl Database {
         } else {
             self.last_end + self.pause
         }
-    }
-
-    fn set_error(&mut self, message: &str) {
-        let end =
-            (0..=message.len().min(MAX_ERROR)).rev().find(|&i| message.is_char_boundary(i)).unwrap_or(0);
-        self.error[..end].copy_from_slice(&message.as_bytes()[..end]);
-        self.error_len = end;
     }
 }
 
@@ -167,6 +190,22 @@ impl Table {
         true
     }
 
+    /// Remembers how it stands with the server's own log; true when it stood otherwise before.
+    pub fn note_server_log(&mut self, oid: u32, note: &str) -> bool {
+        let Some(database) = self.get_mut(oid) else { return false };
+        let short = Short::of(note);
+        let is_new = database.server_log() != short.text();
+        database.server_log = short;
+        is_new
+    }
+
+    /// Remembers how far the server's WAL has come.
+    pub fn note_wal(&mut self, oid: u32, wal: u64) {
+        if let Some(database) = self.get_mut(oid) {
+            database.wal = wal;
+        }
+    }
+
     /// Remembers that the tick was told to end early, so that this does not count as its failure.
     pub fn give_way(&mut self, oid: u32) {
         if let Some(database) = self.get_mut(oid) {
@@ -187,19 +226,19 @@ impl Table {
                 database.has_extension = Some(true);
                 database.failures = 0;
                 database.pause = 0;
-                database.error_len = 0;
+                database.error = Short::EMPTY;
             }
             Outcome::NoExtension => {
                 database.has_extension = Some(false);
                 database.failures = 0;
                 database.pause = RECHECK;
-                database.error_len = 0;
+                database.error = Short::EMPTY;
             }
             Outcome::Failed(_) if database.yielding => database.pause = YIELD,
             Outcome::Failed(message) => {
                 database.failures = database.failures.saturating_add(1);
                 database.pause = backoff(database.failures, interval, now ^ i64::from(oid));
-                database.set_error(message);
+                database.error = Short::of(message);
             }
         }
         database.yielding = false;

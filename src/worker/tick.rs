@@ -1,6 +1,6 @@
 //! One tick: a process that connects to one database, runs `logintel.run_maintenance()` there, and exits.
 use super::schedule::Outcome;
-use super::{WORKER, databases, process, state};
+use super::{WORKER, databases, follow, process, state};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 use std::ffi::{CStr, c_int};
@@ -47,7 +47,7 @@ pub extern "C-unwind" fn logintel_worker_main(argument: pg_sys::Datum) {
         return;
     }
     settle();
-    let result = guarded(tick);
+    let result = guarded(|| tick(oid));
     let outcome = match &result {
         Ok(true) => Outcome::Done,
         Ok(false) => Outcome::NoExtension,
@@ -94,15 +94,15 @@ fn settle() {
 }
 
 /// What went wrong in a tick.
-struct Failure {
+pub(super) struct Failure {
     sqlstate: PgSqlErrorCode,
-    message: String,
+    pub(super) message: String,
     detail: String,
-    hint: String,
+    pub(super) hint: String,
 }
 
 /// Runs `body`; an error becomes a value, and its transaction is over.
-fn guarded<R>(body: impl FnOnce() -> R) -> Result<R, Failure> {
+pub(super) fn guarded<R>(body: impl FnOnce() -> R) -> Result<R, Failure> {
     PgTryBuilder::new(AssertUnwindSafe(|| Ok(body())))
         .catch_others(|error| {
             let (CaughtError::PostgresError(report)
@@ -121,7 +121,7 @@ fn guarded<R>(body: impl FnOnce() -> R) -> Result<R, Failure> {
 }
 
 /// One tick. False when the database does not have the extension.
-fn tick() -> bool {
+fn tick(oid: u32) -> bool {
     process::report(Some(c"looking for extension logintel"));
     match look() {
         None => return false,
@@ -132,9 +132,13 @@ fn tick() -> bool {
             "Run ALTER EXTENSION logintel UPDATE.",
         ),
     }
+    let has_stored = follow::tick(oid);
     process::report(Some(CALL));
     // SAFETY: this process runs no other transaction, and has no portal.
     unsafe { execute(CALL) };
+    if has_stored {
+        follow::remember_wal(oid);
+    }
     true
 }
 

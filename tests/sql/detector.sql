@@ -27,7 +27,7 @@ SELECT name, attempt(format('SELECT create_detector(%L, %L%s)', name, relation, 
     ('container', 'container', $$, message => 'data->>''log''', level => 'data->''kubernetes''->''labels''->>''level''', component => 'data -> ''it''''s'' ->> 0', source => '"odd ""name"'$$),
     ('nothing', 'plain', $$, level => '', component => '', source => '', session => '', template => 'template'$$)
 ) AS t (name, relation, arguments);
-SELECT name, relation, message, ts, level, component, source, session, template, options FROM detectors WHERE name <> 'logs' ORDER BY detector_id;
+SELECT name, relation, message, ts, level, component, source, session, template, options FROM detectors WHERE name NOT IN ('logs', 'server_log') ORDER BY detector_id;
 SELECT count(DISTINCT detector_id) = count(*) AS numbered, count(*) FILTER (WHERE owner = current_user::regrole) AS own FROM detectors;
 
 SELECT arguments, attempt(format('SELECT create_detector(%s)', arguments)) FROM unnest(ARRAY[
@@ -374,7 +374,7 @@ SELECT * FROM caught();
 TRUNCATE logintel.logs;
 
 SELECT drop_detector(d) FROM unnest(ARRAY['app', 'container']) AS d;
-SELECT name FROM detectors;
+SELECT name FROM detectors ORDER BY 1;
 SELECT count(*) AS left_over FROM (SELECT FROM model_versions UNION ALL SELECT FROM model_clusters UNION ALL SELECT FROM anomalies) AS x;
 DROP TABLE app, wide, parted, event, hand, container, line CASCADE;
 DROP FUNCTION attempt, caught, forward, level_rule, misuse;

@@ -45,6 +45,7 @@
 //! | [`drift`] | how far has what comes in moved from what training saw, and may a newer model take over |
 //! | [`feedback`] | does what people have marked overrule a judgement |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
+//! | [`server_log`] | which lines has PostgreSQL written to its own log |
 #![forbid(unsafe_code)]
 
 pub mod accumulate;
@@ -78,6 +79,7 @@ pub mod rates;
 pub mod reading;
 pub mod reason;
 pub mod scale;
+pub mod server_log;
 pub mod session;
 mod sets;
 pub mod severity;

@@ -23,7 +23,7 @@ fn busy(db: &Database) {
          SELECT logintel.create_detector('parted', 'parted_log');
          SELECT logintel.create_detector('json ''quoted''', '\"odd \"\"schema\"\"\".\"json log\"', message => 'data->>''log''',
              ts => 'at', level => 'data->''k8s''->>''level''');
-         SELECT logintel.train(name) FROM logintel.detectors WHERE name <> 'logs' ORDER BY detector_id;
+         SELECT logintel.train(name) FROM logintel.detectors WHERE name NOT IN ('logs', 'server_log') ORDER BY detector_id;
          SELECT logintel.train('plain', until => '2026-01-01 00:30Z', activate => false);
          SELECT logintel.watch('plain'), logintel.watch('seed', 'row'), logintel.watch('parted'), logintel.watch('json ''quoted''');
          SELECT logintel.ingest('hdfs', 'INFO', 'dfs.DataNode', 'block ' || i || ' received') FROM generate_series(1, 200) AS i;
@@ -42,6 +42,12 @@ fn busy(db: &Database) {
         fill("logintel.logs", 60),
     ));
     db.execute("CALL logintel.run_maintenance()");
+    // Of the server's own log, lines; how far which file was read means nothing elsewhere.
+    db.execute(
+        "INSERT INTO logintel.server_log (log_time, session_id, session_line_num, error_severity, message, process_id)
+         SELECT now(), '65.1', i, 'LOG', 'line ' || i, 7 FROM generate_series(1, 10) AS i;
+         INSERT INTO logintel.server_log_files (file_name, position) VALUES ('log/x.csv', 7);",
+    );
     // One that no maintenance has seen.
     db.execute("INSERT INTO plain_log VALUES (now(), 'ERROR', 'app.9', 'host9', 'late')");
     // Of the built-in detector, too, which a restore overwrites.
@@ -69,6 +75,7 @@ fn picture(db: &Database) -> Vec<(&'static str, String)> {
         "SELECT to_jsonb(t) FROM logintel.normal_templates AS t ORDER BY detector, template",
         "SELECT to_jsonb(l) FROM logintel.logs AS l ORDER BY log_id",
         "SELECT to_jsonb(l) FROM logintel.live_logs AS l ORDER BY log_id",
+        "SELECT to_jsonb(l) FROM logintel.server_log AS l ORDER BY session_line_num",
         "SELECT to_jsonb(v) FROM logintel.incident_summary_v AS v ORDER BY v",
         "SELECT to_jsonb(v) FROM logintel.incident_timeline_v AS v ORDER BY v.incident_id",
         "SELECT to_jsonb(v) FROM logintel.cluster_summary_v AS v ORDER BY detector, cluster_id",
@@ -125,6 +132,7 @@ fn works(db: &Database) {
     let next = session.ask("SELECT max(detector_id) + 1 FROM logintel.detectors");
     assert_eq!(session.ask("SELECT logintel.create_detector('another', 'plain_log')"), next);
     assert_eq!(session.ask("SELECT count(*) FROM logintel.scoring_failures"), "0");
+    assert_eq!(session.ask("SELECT count(*) FROM logintel.server_log_files"), "0");
 }
 
 /// Runs a program and returns what it says on stderr.

@@ -24,6 +24,7 @@ fn defaults_are_those_of_the_reference() {
         ("logintel.maintenance_mem", "2GB"),
         ("logintel.max_parallel_threads", "1"),
         ("logintel.model_cache_mem", "256MB"),
+        ("logintel.follow_server_log", "off"),
         ("logintel.progress_notices", "off"),
     ] {
         assert_eq!(show(&mut client, setting), value, "{setting}");
@@ -51,6 +52,7 @@ fn what_can_harm_others_is_for_superusers_and_whom_they_grant_it() {
     // The worker's are for the whole server.
     assert_eq!(refusal(&mut user, "SET logintel.interval = '1s'"), "55P02");
     assert_eq!(refusal(&mut cluster.client(), "SET logintel.databases = 'a'"), "55P02");
+    assert_eq!(refusal(&mut cluster.client(), "SET logintel.follow_server_log = on"), "55P02");
     drop(user);
     cluster.execute(&["DROP OWNED BY settings_user", "DROP ROLE settings_user"]);
 }
