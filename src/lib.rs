@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`logvec`], [`tfidf`], [`window`] | the toolbox: types, functions, aggregates, window functions |
 //! | [`detector`] | detectors: registering, training, judging, triggers |
+//! | [`suppression`] | rules that people write: what is not worth a look, or not worth learning |
 //! | [`incident`] | from anomalies to incidents |
 //! | [`maintenance`], [`worker`] | what is done in one tick, by hand and in the background |
 //! | [`settings`] | the settings `logintel.*` |
@@ -44,6 +45,7 @@ pgrx::extension_sql_file!("../sql/window.sql", name = "window", requires = ["log
 pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logvec_type"]);
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
+pgrx::extension_sql_file!("../sql/suppressions.sql", name = "suppressions", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 
@@ -64,6 +66,7 @@ mod settings;
 mod spi;
 mod step;
 mod subtransaction;
+mod suppression;
 mod text;
 mod tfidf;
 mod time;

@@ -9,8 +9,9 @@ use pgrx::prelude::*;
 use self::retention::{retire, retire_failures};
 use crate::call::Raw;
 use crate::detector::{drift, rates, retrain};
-use crate::incident::group;
+use crate::incident::{group, suppress};
 use crate::step::{commit, list, step};
+use crate::suppression;
 use crate::views::refresh;
 
 /// One tick. Outside a transaction block each step commits.
@@ -27,9 +28,12 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     };
     group_all(is_atomic);
     for detector in step("listing the detectors", all_names).unwrap_or_default() {
+        suppress::tick(&detector, is_atomic);
         step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
         commit(is_atomic);
     }
+    step("removing suppressions that ended long ago", suppression::retire);
+    commit(is_atomic);
     step("removing old failures", retire_failures);
     commit(is_atomic);
     step("refreshing the views", refresh);
