@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 
 use crate::control::Session;
 use crate::detector::Detector;
-use crate::detector::record::{MAX_LABEL, MAX_MESSAGE, copied, label};
+use crate::detector::record::{MAX_LABEL, MAX_MESSAGE, kept, label};
 use crate::error::{OrRaise, fail, raise, warn};
 use crate::lock::lock_suppressions;
 use crate::security::{self, RunAs};
@@ -71,7 +71,8 @@ fn validate_suppression(
     }
     check_times(since, until, expires_at, is_new);
     Ready::new(Rule { message_pattern: message_pattern.map(|text| text.0), ..Rule::default() }).or_raise();
-    let is_in_force = expires_at.is_some_and(|end| end > pgrx::datum::datetime_support::transaction_timestamp());
+    let is_in_force =
+        expires_at.is_some_and(|end| end > pgrx::datum::datetime_support::transaction_timestamp());
     check_number(suppression_id, detector.as_deref(), is_in_force);
 }
 
@@ -135,7 +136,10 @@ fn check_times(since: Time, until: Time, expires_at: Time, is_new: bool) {
     if let (Some(since), Some(until)) = (since, until)
         && since >= until
     {
-        refuse("since of a suppression must be before until", "Event times from since up to until are meant.");
+        refuse(
+            "since of a suppression must be before until",
+            "Event times from since up to until are meant.",
+        );
     }
     let Some(expires_at) = expires_at else {
         fail(
@@ -258,9 +262,9 @@ impl Suppressions {
 
     /// What the rules at these places are called.
     pub fn names(&self, places: &[usize]) -> String {
-        let named = &places[..places.len().min(MAX_NAMED)];
-        let names: Vec<&str> = named.iter().map(|&at| self.names[at].as_str()).collect();
-        match places.len() - named.len() {
+        let first = &places[..places.len().min(MAX_NAMED)];
+        let names: Vec<&str> = first.iter().map(|&at| self.names[at].as_str()).collect();
+        match places.len() - first.len() {
             0 => names.join(", "),
             more => format!("{} and {more} more", names.join(", ")),
         }
@@ -320,7 +324,7 @@ impl Exclusions {
             component: line.component.map(label),
             level: line.level.map(label),
             template: Template::Line(line.message),
-            message: message.map(copied),
+            message: message.map(kept),
         };
         let matched = self.suppressions.rules.matching(&event, &mut self.scratch);
         let is_excluded = !matched.unwrap_or_else(|error| raise(&error)).is_empty();

@@ -107,8 +107,8 @@ impl<'a> Recorder<'a> {
         batch.source.push(label(&line.source));
         batch.component.push(label(&line.component));
         batch.level.push(label(&line.level));
-        batch.message.push(line.message.as_deref().map(|text| Text(copied(text).to_owned())));
-        batch.template.push(Text(copied(&judgement.template).to_owned()));
+        batch.message.push(line.message.as_deref().map(|text| Text(copied(text))));
+        batch.template.push(Text(copied(&judgement.template)));
         batch.cluster.push(judgement.cluster.map(|cluster| cluster as i32));
         batch.score.push(judgement.score);
         batch.reason.push(judgement.reason.to_string());
@@ -176,7 +176,12 @@ pub fn label(text: &str) -> &str {
 }
 
 /// What is copied of a message or template.
-pub fn copied(text: &str) -> &str {
+pub fn copied(text: &str) -> String {
+    kept(text).to_owned()
+}
+
+/// The same, lent.
+pub fn kept(text: &str) -> &str {
     cut(text, MAX_MESSAGE)
 }
 
@@ -194,7 +199,7 @@ pub fn record_failure(detector: &str, rows: u64, failure: &Failure) {
             text_arg(detector),
             arg(rows as i64),
             arg(failure.sqlstate.as_str()),
-            text_arg(copied(&failure.message)),
+            text_arg(kept(&failure.message)),
         ],
     );
 }

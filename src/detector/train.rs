@@ -160,7 +160,7 @@ pub(super) fn learn(
         fail(
             PgSqlErrorCode::ERRCODE_NO_DATA_FOUND,
             format!("detector \"{}\" found no rows to learn from", detector.name),
-            "Is its relation empty, or the range of time the wrong one? Rows whose message is NULL, or that suppressions exclude, do not count.",
+            "Is its relation empty, or the range of time the wrong one? Rows whose message is NULL do not count.",
         );
     }
     trainer.finish(&Session).or_raise()

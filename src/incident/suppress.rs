@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use logintel_core::config::Preset;
+use logintel_core::control::Control;
 use logintel_core::suppression::{Scratch, Tally};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -144,7 +145,8 @@ fn rejudge(name: &str, incidents: &[i64]) {
     let mut changed = 0;
     for &incident in incidents {
         pgrx::check_for_interrupts!();
-        let hidden_by = suppressions.as_ref().and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, incident)));
+        let hidden_by =
+            suppressions.as_ref().and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, incident)));
         changed += spi
             .write(
                 "UPDATE logintel.incidents SET is_suppressed = $2 IS NOT NULL, suppressed_by = $2, updated_at = now() \
@@ -203,7 +205,12 @@ unsafe fn suppression_preview(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             } else if !security::may_read(security::current_user(), found.owner, found.relation) {
                 continue;
             }
-            let counts = preview(&found, &Suppressions::of_rule(rule.clone(), &found), rule.component.as_deref(), range);
+            let counts = preview(
+                &found,
+                &Suppressions::of_rule(rule.clone(), &found),
+                rule.component.as_deref(),
+                range,
+            );
             (anomalies, incidents) = (anomalies + counts.0, incidents + counts.1);
         }
         set.push(|| vec![anomalies.into_datum(), incidents.into_datum()]);

@@ -254,7 +254,8 @@ impl Finder {
     /// What is wrong with it, or that it is larger than 256 kB when compiled.
     pub fn new(source: &str) -> std::result::Result<Self, String> {
         let translated = Translator::new(source).run()?;
-        let built = regex::RegexBuilder::new(&translated.linear).size_limit(FINDER).dfa_size_limit(FINDER).build();
+        let built =
+            regex::RegexBuilder::new(&translated.linear).size_limit(FINDER).dfa_size_limit(FINDER).build();
         let linear = built.map_err(|error| last_line(&error.to_string()))?;
         Ok(Finder { linear, end: translated.ends > 0 })
     }

@@ -113,7 +113,7 @@ pub struct Scratch {
 /// Rules of one detector, ready to be asked.
 #[derive(Debug)]
 pub struct Rules {
-    rules: Vec<Ready>,
+    ready: Vec<Ready>,
     /// `None` where a template is a message as it is.
     matcher: Option<Matcher>,
     tokenizer: Option<Tokenizer>,
@@ -125,42 +125,43 @@ impl Rules {
     ///
     /// # Errors
     /// [`Error::TooMany`] beyond [`MAX_RULES`], those of [`Tokenizer::new`], and what the watch returns.
-    pub fn new(mut rules: Vec<Ready>, options: &DetectorOptions, watch: Watch) -> Result<Self> {
-        if rules.len() > MAX_RULES {
+    pub fn new(mut ready: Vec<Ready>, options: &DetectorOptions, watch: Watch) -> Result<Self> {
+        if ready.len() > MAX_RULES {
             return Err(Error::TooMany { what: "suppressions", max: MAX_RULES as u64 });
         }
-        let texts = || rules.iter().filter_map(|ready| ready.rule.template.as_deref());
+        let texts = || ready.iter().filter_map(|one| one.rule.template.as_deref());
         let has_templates = texts().next().is_some();
-        let matcher =
-            (has_templates && mines(options)).then(|| Matcher::new(kinds(options), texts(), &watch)).transpose()?;
+        let matcher = (has_templates && mines(options))
+            .then(|| Matcher::new(kinds(options), texts(), &watch))
+            .transpose()?;
         let tokenizer = has_templates.then(|| Tokenizer::new(&options.vectorizer, watch)).transpose()?;
         if let Some(matcher) = &matcher {
             let (mut scratch, mut covering) = (TemplateScratch::default(), Vec::new());
-            for ready in &mut rules {
-                let Some(text) = &ready.rule.template else { continue };
+            for one in &mut ready {
+                let Some(text) = &one.rule.template else { continue };
                 covering.clear();
                 matcher.covering(text, &mut scratch, &mut covering);
                 // Itself: nothing with fewer variables covers it.
-                ready.template = covering.first().copied();
+                one.template = covering.first().copied();
             }
         }
-        Ok(Rules { rules, matcher, tokenizer, watch })
+        Ok(Rules { ready, matcher, tokenizer, watch })
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.ready.is_empty()
     }
 
     /// Whether what was said matters to any.
     pub fn has_patterns(&self) -> bool {
-        self.rules.iter().any(|ready| ready.pattern.is_some())
+        self.ready.iter().any(|ready| ready.pattern.is_some())
     }
 
     /// The moments at which one begins or ceases to hold, in order, each once.
     pub fn bounds(&self) -> Vec<Micros> {
         let bounds: BTreeSet<_> =
-            self.rules.iter().flat_map(|ready| [ready.rule.since, ready.rule.until]).flatten().collect();
+            self.ready.iter().flat_map(|ready| [ready.rule.since, ready.rule.until]).flatten().collect();
         bounds.into_iter().collect()
     }
 
@@ -171,7 +172,7 @@ impl Rules {
     pub fn matching<'s>(&self, event: &Event<'_>, scratch: &'s mut Scratch) -> Result<&'s [usize]> {
         scratch.matched.clear();
         scratch.fitting = None;
-        for (at, ready) in self.rules.iter().enumerate() {
+        for (at, ready) in self.ready.iter().enumerate() {
             if ready.fits(event)
                 && ready.is_said_in(event.message)
                 && self.is_written_after(ready, event.template, scratch)?
@@ -221,7 +222,7 @@ pub struct Tally<'a> {
 impl<'a> Tally<'a> {
     /// Of an incident that nothing is known of yet.
     pub fn new(rules: &'a Rules) -> Self {
-        Tally { rules, events: vec![0; rules.rules.len()], sets: BTreeSet::new() }
+        Tally { rules, events: vec![0; rules.ready.len()], sets: BTreeSet::new() }
     }
 
     /// Takes in anomalies that the same rules match, which stand for so many events. Routine ones say nothing of themselves.
@@ -241,7 +242,7 @@ impl<'a> Tally<'a> {
     pub fn finish(self) -> Option<Vec<usize>> {
         let Tally { rules, events, mut sets } = self;
         let applies =
-            |&rule: &usize| rules.rules[rule].rule.min_count.is_none_or(|count| events[rule] < count);
+            |&rule: &usize| rules.ready[rule].rule.min_count.is_none_or(|count| events[rule] < count);
         sets = sets.into_iter().map(|set| set.iter().copied().filter(applies).collect()).collect();
         let alone = sets.first()?.iter().find(|&rule| sets.iter().all(|set| set.binary_search(rule).is_ok()));
         if let Some(&alone) = alone {
@@ -357,9 +358,8 @@ mod tests {
 
     #[test]
     fn patterns_are_small_and_linear() {
-        let pattern = |pattern: &str| {
-            Ready::new(Rule { message_pattern: Some(pattern.into()), ..Rule::default() })
-        };
+        let pattern =
+            |pattern: &str| Ready::new(Rule { message_pattern: Some(pattern.into()), ..Rule::default() });
         for (source, text, found) in [
             (r"\bfull$", "disk full\n", true),
             (r"\bfull$", "disk full\n\n", false),
@@ -393,15 +393,23 @@ mod tests {
         let rules = rules(&all);
         for bits in 0..MAX_RULES {
             let covering: Vec<usize> = (0..MAX_RULES).filter(|wider| wider & bits == bits).collect();
-            assert_eq!(matched(&rules, &event(Template::Text(Some(&words(bits))))), covering, "{}", words(bits));
+            assert_eq!(
+                matched(&rules, &event(Template::Text(Some(&words(bits))))),
+                covering,
+                "{}",
+                words(bits)
+            );
         }
     }
 
     /// What hides an incident, as one would say it, rule by rule and anomaly by anomaly.
     fn hiding(rules: &[Rule], anomalies: &[(Vec<usize>, u64, bool)]) -> Option<Vec<usize>> {
         let applies = |rule: usize| {
-            let events: u64 =
-                anomalies.iter().filter(|(matched, ..)| matched.contains(&rule)).map(|anomaly| anomaly.1).sum();
+            let events: u64 = anomalies
+                .iter()
+                .filter(|(matched, ..)| matched.contains(&rule))
+                .map(|anomaly| anomaly.1)
+                .sum();
             rules[rule].min_count.is_none_or(|count| events < count)
         };
         let telling: Vec<&Vec<usize>> =
@@ -443,7 +451,8 @@ mod tests {
                 .collect();
             let compiled = rules(&list);
             let mut tally = Tally::new(&compiled);
-            let may_be = anomalies.iter().all(|(matched, events, routine)| tally.add(matched, *events, *routine));
+            let may_be =
+                anomalies.iter().all(|(matched, events, routine)| tally.add(matched, *events, *routine));
             let (said, expected) = (tally.finish(), hiding(&list, &anomalies));
             assert_eq!(said, expected, "{list:?} {anomalies:?}");
             assert!(may_be || said.is_none(), "who may not be hidden any more is shown");
