@@ -110,7 +110,7 @@ fn check_length(name: &str, value: Option<&str>, most: usize) {
         fail(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             format!("{name} of a suppression is longer than {most} bytes"),
-            "Of what is longer in a log no more than that is kept.",
+            "Give a shorter one: anomalies keep 256 bytes of a component or level and 8 kB of a template, and nothing that is longer matches them.",
         );
     }
 }
