@@ -117,6 +117,10 @@ COMMENT ON FUNCTION logintel.mark_normal(bigint) IS
     'marks the template of an anomaly as ordinary: its lines pass from the next statement on; returns the template';
 COMMENT ON FUNCTION logintel.mark_incident_normal(bigint) IS
     'marks the templates of an incident''s anomalies as ordinary and resolves it; returns how many templates';
+COMMENT ON FUNCTION logintel.suppression_preview(bigint, timestamptz, timestamptz) IS
+    'what a suppression would have hidden: anomalies of a range that it matches, and incidents of these as a whole; whatever its own times are';
+COMMENT ON FUNCTION logintel.validate_suppression(bigint, text, text, text, text, text, text, bigint, timestamptz, timestamptz, bool, bool, timestamptz, text, bool) IS
+    'refuses a suppression that cannot be right; for the trigger of the table';
 COMMENT ON FUNCTION logintel.unmark_normal(text, text) IS 'takes the mark of a template away; false if it had none';
 COMMENT ON FUNCTION logintel.score_sessions(text, timestamptz, timestamptz, bool) IS
     'whole sessions whose last event lies in a range, judged against those of training; with include_open also those that go on';
@@ -141,10 +145,10 @@ BEGIN
             ('train', 'logintel_writer'), ('activate_model', 'logintel_writer'), ('watch', 'logintel_writer'),
             ('unwatch', 'logintel_writer'), ('score_history', 'logintel_writer'), ('ingest', 'logintel_writer'),
             ('mark_normal', 'logintel_writer'), ('mark_incident_normal', 'logintel_writer'), ('unmark_normal', 'logintel_writer'),
-            ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
+            ('validate_suppression', 'logintel_writer'), ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
-            ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'),
-            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin')
+            ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
+            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin'), ('check_suppression', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace
     LOOP

@@ -1,6 +1,8 @@
 //! Functions that PostgreSQL calls with a bare `fcinfo`: where an argument is `internal`, the memory of a call site is
 //! used, or a trigger is called, pgrx's conversion of arguments does not reach.
+use pgrx::FromDatum;
 use pgrx::callconv::{BoxRet, FcInfo};
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
@@ -59,4 +61,16 @@ pub unsafe fn given(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> pg_sys::
 pub unsafe fn text_argument(fcinfo: pg_sys::FunctionCallInfo, number: usize) -> Option<String> {
     // SAFETY: the caller's.
     unsafe { argument(fcinfo, number).map(|datum| crate::text::with_text(datum, str::to_owned)) }
+}
+
+/// A time argument, `None` for NULL.
+///
+/// # Safety
+/// As [`argument`], of type timestamptz.
+pub unsafe fn time_argument(
+    fcinfo: pg_sys::FunctionCallInfo,
+    number: usize,
+) -> Option<TimestampWithTimeZone> {
+    // SAFETY: the caller's.
+    unsafe { TimestampWithTimeZone::from_datum(argument(fcinfo, number)?, false) }
 }

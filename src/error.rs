@@ -21,6 +21,7 @@ fn sqlstate(error: &Error) -> PgSqlErrorCode {
         Error::UnknownOption { .. } | Error::OptionValue { .. } | Error::DocumentFrequencies => {
             S::ERRCODE_INVALID_PARAMETER_VALUE
         }
+        Error::SuppressionPattern(_) => S::ERRCODE_INVALID_REGULAR_EXPRESSION,
         Error::Canceled => S::ERRCODE_QUERY_CANCELED,
         _ => S::ERRCODE_DATA_EXCEPTION,
     }
@@ -67,6 +68,12 @@ pub fn warn(message: impl Into<String>, hint: impl Into<String>) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, plain(message), "logintel")
         .set_hint(plain(hint))
         .report(PgLogLevel::WARNING);
+}
+
+/// Gives a NOTICE.
+pub fn notice(message: impl Into<String>) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, plain(message), "logintel")
+        .report(PgLogLevel::NOTICE);
 }
 
 /// Raises an ERROR of the surface's own: SQLSTATE, message and hint.

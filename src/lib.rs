@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`logvec`], [`tfidf`], [`window`] | the toolbox: types, functions, aggregates, window functions |
 //! | [`detector`] | detectors: registering, training, judging, triggers |
+//! | [`suppression`] | rules that people write: what is not worth a look, or not worth learning |
 //! | [`incident`] | from anomalies to incidents |
 //! | [`maintenance`], [`worker`] | what is done in one tick, by hand and in the background |
 //! | [`server_log`] | the server's own log as a source |
@@ -46,6 +47,7 @@ pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logve
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
 pgrx::extension_sql_file!("../sql/server_log.sql", name = "server_log", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
+pgrx::extension_sql_file!("../sql/suppressions.sql", name = "suppressions", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/live.sql", name = "live", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
@@ -68,6 +70,7 @@ mod settings;
 mod spi;
 mod step;
 mod subtransaction;
+mod suppression;
 mod text;
 mod tfidf;
 mod time;

@@ -9,6 +9,18 @@ const VIEWS: i32 = DETECTOR + 1;
 /// The same for trainings by schedule.
 const TRAINING: i32 = DETECTOR + 2;
 
+/// The same for suppressions.
+const SUPPRESSIONS: i32 = DETECTOR + 3;
+
+/// Lets one transaction at a time write a detector's suppressions, or those of all detectors, so that they can be counted.
+pub fn lock_suppressions(detector: Option<&str>) {
+    let _owner = RunAs::extension_owner();
+    Connection::open().read(
+        "SELECT pg_catalog.pg_advisory_xact_lock($1, pg_catalog.hashtext($2))",
+        &[arg(SUPPRESSIONS), text_arg(detector.unwrap_or_default())],
+    );
+}
+
 /// Lets one transaction at a time refresh the views.
 pub fn lock_views() {
     Connection::open().read("SELECT pg_catalog.pg_advisory_xact_lock($1, 0)", &[arg(VIEWS)]);

@@ -13,7 +13,7 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init, prelude::*};
 const SLOTS: usize = 256;
 
 /// What the engine and the surface call their phases; a slot holds a position in this list.
-const PHASES: [&str; 15] = [
+const PHASES: [&str; 16] = [
     "starting",
     "reading",
     "templates",
@@ -22,6 +22,7 @@ const PHASES: [&str; 15] = [
     "calibration",
     "sessions",
     "scoring",
+    "matching",
     "core rows",
     "joining core rows",
     "border rows",
@@ -31,7 +32,7 @@ const PHASES: [&str; 15] = [
     "other",
 ];
 /// What is called.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "train",
     "score_history",
     "dbscan_cluster",
@@ -43,6 +44,7 @@ const COMMANDS: [&str; 11] = [
     "tfidf_fit",
     "log_template",
     "measure_drift",
+    "suppression_preview",
 ];
 
 #[derive(Default)]

@@ -6,12 +6,12 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::extract::Line;
-use super::history::{for_each_line, time_argument};
+use super::history::for_each_line;
 use super::record::copied;
 use super::resolve::Resolved;
 use super::trigger::judge;
 use super::{Active, Detector};
-use crate::call::{Raw, argument, text_argument};
+use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::error::{fail, warn};
 use crate::progress::Progress;
 use crate::security::RunAs;

@@ -13,10 +13,10 @@ use pgrx::prelude::*;
 
 use super::Detector;
 use super::extract::Line;
-use super::history::{line_of, lines_sql, require_model, time_argument};
+use super::history::{line_of, lines_sql, require_model};
 use super::resolve::{Resolved, resolve};
 use super::train::{range_args, range_sql};
-use crate::call::{Raw, argument, text_argument};
+use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, fail, warn};

@@ -12,7 +12,7 @@ use super::resolve::{Resolved, resolve};
 use super::train::{qualified, range_args, range_sql};
 use super::trigger::judge;
 use super::{Detector, required};
-use crate::call::{Raw, argument, text_argument};
+use crate::call::{Raw, text_argument, time_argument};
 use crate::control::Session;
 use crate::error::fail;
 use crate::lock::lock_detector;
@@ -108,18 +108,6 @@ fn score_history(
     recorder.write();
     drop(snapshot);
     scored
-}
-
-/// A time argument, `None` for NULL.
-///
-/// # Safety
-/// As [`argument`], of type timestamptz.
-pub(super) unsafe fn time_argument(
-    fcinfo: pg_sys::FunctionCallInfo,
-    number: usize,
-) -> Option<TimestampWithTimeZone> {
-    // SAFETY: the caller's.
-    unsafe { TimestampWithTimeZone::from_datum(argument(fcinfo, number)?, false) }
 }
 
 /// Refuses a detector that was not trained yet.

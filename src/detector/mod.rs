@@ -27,11 +27,11 @@ mod history;
 mod judge;
 mod manage;
 pub mod rates;
-mod record;
+pub mod record;
 mod resolve;
 pub mod retrain;
 mod sessions;
-mod train;
+pub mod train;
 mod trigger;
 mod usual;
 mod watch;
@@ -147,7 +147,7 @@ impl Detector {
     }
 
     /// Refuses who may not read what the detector reads.
-    fn require_reader(&self) {
+    pub fn require_reader(&self) {
         let user = security::current_user();
         if security::may_read(user, self.owner, self.relation) {
             return;

@@ -12,9 +12,9 @@ use crate::text::Text;
 use crate::time::timestamp;
 
 /// Longest message or template that is copied, bytes.
-const MAX_MESSAGE: usize = 8 << 10;
+pub const MAX_MESSAGE: usize = 8 << 10;
 /// Longest source, component and level that are copied, bytes: they are keys of the views, whose indexes take 2704.
-const MAX_LABEL: usize = 256;
+pub const MAX_LABEL: usize = 256;
 /// Anomalies written by one statement.
 const BATCH: usize = 1000;
 
@@ -96,7 +96,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn push(&mut self, line: &Line, judgement: Judgement, weight: i32) {
-        let label = |text: &Option<String>| text.as_deref().map(|text| Text(cut(text, MAX_LABEL)));
+        let label = |text: &Option<String>| text.as_deref().map(|text| Text(label(text).to_owned()));
         let batch = &mut self.batch;
         batch.ts.push(line.ts);
         batch.source.push(label(&line.source));
@@ -161,12 +161,22 @@ impl<'a> Recorder<'a> {
 }
 
 /// The beginning of a text, at most that many bytes.
-fn cut(text: &str, bytes: usize) -> String {
-    text[..text.floor_char_boundary(bytes)].to_owned()
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// What is copied of a source, component or level.
+pub fn label(text: &str) -> &str {
+    cut(text, MAX_LABEL)
 }
 
 /// What is copied of a message or template.
 pub fn copied(text: &str) -> String {
+    kept(text).to_owned()
+}
+
+/// The same, lent.
+pub fn kept(text: &str) -> &str {
     cut(text, MAX_MESSAGE)
 }
 
@@ -184,7 +194,7 @@ pub fn record_failure(detector: &str, rows: u64, failure: &Failure) {
             text_arg(detector),
             arg(rows as i64),
             arg(failure.sqlstate.as_str()),
-            text_arg(&copied(&failure.message)),
+            text_arg(kept(&failure.message)),
         ],
     );
 }

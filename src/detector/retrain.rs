@@ -28,6 +28,7 @@ use crate::server_log;
 use crate::spi::{Connection, arg, text_arg};
 use crate::step::{commit, list, step, with_snapshot};
 use crate::subtransaction::{Failure, attempt};
+use crate::suppression::Exclusions;
 use crate::text::Text;
 use crate::time::{micros, timestamp};
 use crate::views::mark_views_stale;
@@ -216,8 +217,13 @@ fn objection(name: &str, candidate: &Candidate) -> Option<String> {
     let old = attempt(|| with(before.active)).ok();
     let (mut held_back, mut of_active) = (Drift::default(), Drift::default());
     let mut scratch = Scratch::new(Session::watch());
-    for_each_sampled(before, (Some(*since), Some(*until)), None, |_, _, line| {
-        let Some(line) = line.as_judged() else { return };
+    // What was not learnt is not asked for.
+    let mut exclusions = Exclusions::of(before);
+    for_each_sampled(before, (Some(*since), Some(*until)), None, |_, _, row| {
+        let Some(line) = row.as_judged() else { return };
+        if exclusions.as_mut().is_some_and(|rules| rules.excludes(&line, row.message.as_deref())) {
+            return;
+        }
         let mut add = |drift: &mut Drift, resolved: &Resolved| {
             if let Some(model) = &resolved.model {
                 drift.add(model, resolved.feedback(), &line, &mut scratch).or_raise();

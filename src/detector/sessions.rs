@@ -9,10 +9,10 @@ use pgrx::prelude::*;
 
 use super::Detector;
 use super::columns::{Columns, Part};
-use super::history::{require_model, time_argument};
+use super::history::require_model;
 use super::resolve::{Resolved, resolve};
 use super::train::{qualified, range_args, range_sql};
-use crate::call::{Raw, argument, text_argument};
+use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::control::Session as Backend;
 use crate::error::{OrRaise, fail};
 use crate::progress::Progress;

@@ -11,11 +11,12 @@ use pgrx::prelude::*;
 use super::columns::{Columns, Part};
 use super::{Detector, required};
 use crate::control::Session;
-use crate::error::{OrRaise, fail, warn};
+use crate::error::{OrRaise, fail, notice, warn};
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Arg, Connection, arg, text_arg};
 use crate::subtransaction::attempt;
+use crate::suppression::Exclusions;
 use crate::text::{Jsonb, Text, from_c_string, relation_name};
 use crate::time::{finite_micros, zone};
 use crate::views::mark_views_stale;
@@ -101,30 +102,35 @@ pub(super) fn learn(
     if let Some(since) = since {
         trainer.sessions().begin(since.into());
     }
+    let (mut exclusions, mut read) = (Exclusions::of(detector), 0u64);
     {
         let relation = detector.open_relation();
         let columns = Columns::of(&relation);
         let text = |part| detector.text_sql(&columns, part);
-        let (message, level, session) = (text(detector.judged()), text(Part::Level), text(Part::Session));
+        let (judged, level, session) = (text(detector.judged()), text(Part::Level), text(Part::Session));
         let (component, source) = (text(Part::Component), text(Part::Source));
         let has_sessions = detector.part(Part::Session).is_some();
         // The order decides how clusters are numbered and which rows are held back together: it must not depend on the plan.
         let sql = format!(
-            "SELECT m, v, s, t, c, h \
-             FROM (SELECT {message} AS m, {level} AS v, {session} AS s, {} AS t, {component} AS c, {source} AS h \
+            "SELECT m, v, s, t, c, h, shown \
+             FROM (SELECT {judged} AS m, {level} AS v, {session} AS s, {} AS t, {component} AS c, {source} AS h, \
+                          {} AS shown \
                    FROM {} AS l) AS r \
              WHERE m IS NOT NULL AND {} \
              ORDER BY t, m COLLATE \"C\", v COLLATE \"C\", c COLLATE \"C\", h COLLATE \"C\"",
             detector.time_sql(&columns),
+            // Only rules ask for what is shown in the place of what is judged.
+            if exclusions.is_some() { text(Part::Message) } else { "NULL::pg_catalog.text".into() },
             qualified(&relation),
             range_sql("t"),
         );
         let _owner = detector.run_as_reader();
         let spi = Connection::open();
         spi.for_each(&sql, &range_args(since, until), |rows, row| {
-            if trainer.rows().is_multiple_of(10_000) {
-                Session.progress("reading", trainer.rows(), 0);
+            if read.is_multiple_of(10_000) {
+                Session.progress("reading", read, 0);
             }
+            read += 1;
             let message = rows.text(row, 1).unwrap_or_default();
             let level = detector.readings.level(rows.text(row, 2));
             let ts = rows.get::<TimestampWithTimeZone>(row, 4);
@@ -137,6 +143,9 @@ pub(super) fn learn(
                 component: component.as_deref(),
                 source: source.as_deref(),
             };
+            if exclusions.as_mut().is_some_and(|rules| rules.excludes(&line, rows.text(row, 7).as_deref())) {
+                return;
+            }
             let number = trainer.add(&line).or_raise();
             if has_sessions {
                 // OpenTelemetry's lines outside of all traces have an empty one: that is no session.
@@ -144,6 +153,12 @@ pub(super) fn learn(
                 trainer.sessions().add(session.as_deref(), number, ts.map(Into::into)).or_raise();
             }
         });
+    }
+    if let Some(excluded) = exclusions.map(|rules| rules.excluded()).filter(|&rows| rows > 0) {
+        notice(format!(
+            "detector \"{}\" did not learn from {excluded} of {read} rows, which suppressions exclude from training",
+            detector.name
+        ));
     }
     if trainer.rows() == 0 {
         fail(

@@ -2,8 +2,11 @@
 use logintel_core::config::Preset;
 use logintel_core::incident;
 
+use super::suppress::hidden_by;
 use crate::detector::Detector;
 use crate::spi::{Connection, arg, text_arg};
+use crate::step::with_snapshot;
+use crate::suppression::{Effect, Suppressions};
 use crate::text::Text;
 use crate::views::mark_views_stale;
 
@@ -28,16 +31,17 @@ pub fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
     touched.extend((0..rows.len()).filter_map(|row| rows.get::<i64>(row, 1)));
     touched.sort_unstable();
     touched.dedup();
+    let hiding = (!touched.is_empty()).then(|| Suppressions::in_force(detector, Effect::Hide)).flatten();
     for &incident in &touched {
         pgrx::check_for_interrupts!();
-        recount_one(spi, detector, incident);
+        recount_one(spi, detector, hiding.as_ref(), incident);
     }
     if gone > 0 || !touched.is_empty() {
         mark_views_stale(spi);
     }
 }
 
-fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
+fn recount_one(spi: &Connection, detector: &Detector, hiding: Option<&Suppressions>, incident: i64) {
     // One row for each element of each list: texts are converted from the server's encoding one by one.
     let rows = spi.write(
         "WITH i AS ( \
@@ -72,6 +76,8 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
         Preset::Seed => incident::seed_suppression(severity, events, &levels, &components, &messages),
         Preset::Default => None,
     };
+    let by_rule = || with_snapshot(|| hidden_by(spi, hiding?, incident));
+    let suppressed = suppressed.map(str::to_owned).or_else(by_rule).map(Text);
     spi.write(
         "UPDATE logintel.incidents SET (start_time, end_time, event_count) = \
                 (SELECT coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)), \

@@ -9,9 +9,10 @@ use pgrx::prelude::*;
 use self::retention::{retire, retire_failures};
 use crate::call::Raw;
 use crate::detector::{drift, rates, retrain};
-use crate::incident::group;
+use crate::incident::{group, suppress};
 use crate::server_log;
 use crate::step::{commit, list, step};
+use crate::suppression;
 use crate::views::refresh;
 
 /// One tick. Outside a transaction block each step commits.
@@ -28,9 +29,12 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     };
     group_all(is_atomic);
     for detector in step("listing the detectors", all_names).unwrap_or_default() {
+        suppress::tick(&detector, is_atomic);
         step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
         commit(is_atomic);
     }
+    step("removing suppressions that ended long ago", suppression::retire);
+    commit(is_atomic);
     step("removing old failures", retire_failures);
     commit(is_atomic);
     while step("removing old lines of the server log", server_log::retire).unwrap_or(false) {

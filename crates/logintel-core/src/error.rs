@@ -137,6 +137,9 @@ pub enum Error {
         crate::limits::MAX_NGRAMS
     )]
     MessageTooLong,
+    /// A suppression's pattern cannot be used.
+    #[error("invalid message_pattern of a suppression: {0}")]
+    SuppressionPattern(String),
     /// The caller asked to stop.
     #[error("canceled")]
     Canceled,
@@ -168,6 +171,9 @@ impl Error {
         Some(match self {
             Error::VectorSyntax(_) => {
                 "A logvec looks like {1:0.5,7:0.25}/126: index:value pairs, then the dimensions."
+            }
+            Error::SuppressionPattern(_) => {
+                "It is a regular expression as Python writes them, looked for anywhere in the message: such as '^backup of \\S+ skipped'."
             }
             Error::EmptyVocabulary => {
                 "Look at token_pattern and stop_words, or at what the messages contain."

@@ -44,6 +44,7 @@
 //! | [`detect`] | how strange is a line, and why |
 //! | [`drift`] | how far has what comes in moved from what training saw, and may a newer model take over |
 //! | [`feedback`] | does what people have marked overrule a judgement |
+//! | [`suppression`] | which anomalies and lines does a rule say are not worth a look, or not worth learning |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 //! | [`server_log`] | which lines has PostgreSQL written to its own log |
 #![forbid(unsafe_code)]
@@ -86,6 +87,7 @@ pub mod severity;
 mod sort;
 pub mod sparse;
 pub mod stop_words;
+pub mod suppression;
 pub mod table;
 pub mod template;
 pub mod tfidf;

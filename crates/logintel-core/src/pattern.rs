@@ -37,6 +37,9 @@ const MAX_PATTERN: usize = 8192;
 /// Steps that one match may take where look-arounds are needed: under 100 ms.
 const MAX_STEPS: usize = 4_000_000;
 
+/// Compiled size of a [`Finder`], and memory of its lazy automaton in each direction; bytes.
+const FINDER: usize = 256 << 10;
+
 /// Ranges of the word characters beyond ASCII, ascending.
 static WORD_RANGES: LazyLock<Vec<(char, char)>> = LazyLock::new(|| ranges(r"[\p{L}\p{N}]"));
 /// Ranges of the characters that are word characters for Rust's `\b` or for Python's, and not for both.
@@ -232,6 +235,35 @@ impl Pattern {
         let unlike = |c: char| !c.is_ascii() && is_in(&UNLIKE_RANGES, c);
         self.end && text.ends_with('\n')
             || self.boundary && (text.is_empty() || !text.is_ascii() && text.chars().any(unlike))
+    }
+}
+
+/// A pattern that is only looked for: small, and in time linear in the text whatever the text is, for it does without the
+/// look-arounds that [`Pattern`] falls back on. Beside a combining mark or a joiner its `\b` is Rust's therefore.
+#[derive(Debug)]
+pub struct Finder {
+    linear: regex::Regex,
+    /// Whether it has a `$` that is the text's end.
+    end: bool,
+}
+
+impl Finder {
+    /// Compiles a pattern of Python's `re`.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it is larger than 256 kB when compiled.
+    pub fn new(source: &str) -> std::result::Result<Self, String> {
+        let translated = Translator::new(source).run()?;
+        let built =
+            regex::RegexBuilder::new(&translated.linear).size_limit(FINDER).dfa_size_limit(FINDER).build();
+        let linear = built.map_err(|error| last_line(&error.to_string()))?;
+        Ok(Finder { linear, end: translated.ends > 0 })
+    }
+
+    /// Whether it matches somewhere in a text.
+    pub fn is_found(&self, text: &str) -> bool {
+        let before_newline = || text.strip_suffix('\n').is_some_and(|text| self.linear.is_match(text));
+        self.linear.is_match(text) || self.end && before_newline()
     }
 }
 

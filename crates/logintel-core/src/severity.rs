@@ -24,13 +24,24 @@ pub fn is_error(level: &str) -> bool {
         "ASSERT",
         "EXCEPTION",
     ];
-    let level = level.trim().trim_matches(['[', ']', '<', '>', '"']);
+    let level = bare(level);
     match level.parse::<i64>() {
         // OpenTelemetry begins at 1 with TRACE, syslog ends at 7 with debug: 1 to 3 are taken for syslog's alert,
         // critical and error, which tables hold far more often than the finest grades of TRACE.
         Ok(number) => (0..=3).contains(&number) || (17..=24).contains(&number),
         Err(_) => WORDS.iter().any(|word| level.eq_ignore_ascii_case(word)) || is_otel_name(level),
     }
+}
+
+/// Whether two levels are one, written with other capitals, or with brackets or blanks around them. `ERR` and `ERROR` are
+/// two.
+pub fn is_same(a: &str, b: &str) -> bool {
+    bare(a).eq_ignore_ascii_case(bare(b))
+}
+
+/// A level without what some writers put around it.
+fn bare(level: &str) -> &str {
+    level.trim().trim_matches(['[', ']', '<', '>', '"'])
 }
 
 /// OpenTelemetry's short names: ERROR2, FATAL4.
@@ -43,7 +54,7 @@ fn is_otel_name(level: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_error;
+    use super::{is_error, is_same};
 
     #[test]
     fn usual_spellings() {
@@ -71,6 +82,16 @@ mod tests {
             "30",
         ] {
             assert!(!is_error(level), "{level}");
+        }
+    }
+
+    #[test]
+    fn one_level_in_other_letters() {
+        for (a, b) in [("ERROR", "error"), (" [Warn]", "WARN"), ("<err>", "ERR"), ("3", "\"3\""), ("", " ")] {
+            assert!(is_same(a, b) && is_same(b, a), "{a} {b}");
+        }
+        for (a, b) in [("ERROR", "ERR"), ("3", "ERR"), ("WARN", "WARNING"), ("INFO", "")] {
+            assert!(!is_same(a, b) && !is_same(b, a), "{a} {b}");
         }
     }
 }

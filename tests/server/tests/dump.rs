@@ -48,11 +48,18 @@ fn busy(db: &Database) {
          SELECT now(), '65.1', i, 'LOG', 'line ' || i, 7 FROM generate_series(1, 10) AS i;
          INSERT INTO logintel.server_log_files (file_name, position) VALUES ('log/x.csv', 7);",
     );
-    // One that no maintenance has seen.
-    db.execute("INSERT INTO plain_log VALUES (now(), 'ERROR', 'app.9', 'host9', 'late')");
     // Of the built-in detector, too, which a restore overwrites.
     db.execute(
         "SELECT logintel.mark_normal(min(anomaly_id)) FROM logintel.anomalies WHERE detector IN ('plain', 'logs') GROUP BY detector",
+    );
+    // Rules in force, one that has ended since it was written, and one that no maintenance has seen.
+    db.execute(
+        "INSERT INTO logintel.suppressions (name, detector, component) VALUES ('fire', 'seed', 'app.9');
+         INSERT INTO logintel.suppressions (detector, message_pattern) VALUES (NULL, 'no such message');
+         CALL logintel.run_maintenance();
+         UPDATE logintel.suppressions SET expires_at = now() WHERE name = 'fire';
+         INSERT INTO logintel.suppressions (name, detector, level) VALUES ('parted fire', 'parted', 'error');
+         INSERT INTO plain_log VALUES (now(), 'ERROR', 'app.9', 'host9', 'late')",
     );
     // What a restore refreshes shows it.
     db.execute("REFRESH MATERIALIZED VIEW logintel.component_health");
@@ -73,6 +80,8 @@ fn picture(db: &Database) -> Vec<(&'static str, String)> {
         "SELECT to_jsonb(a) FROM logintel.anomalies AS a ORDER BY anomaly_id",
         "SELECT to_jsonb(i) FROM logintel.incidents AS i ORDER BY incident_id",
         "SELECT to_jsonb(t) FROM logintel.normal_templates AS t ORDER BY detector, template",
+        "SELECT to_jsonb(s) FROM logintel.suppressions AS s ORDER BY suppression_id",
+        "SELECT to_jsonb(s) FROM logintel.applied_suppressions AS s ORDER BY detector, suppression_id",
         "SELECT to_jsonb(l) FROM logintel.logs AS l ORDER BY log_id",
         "SELECT to_jsonb(l) FROM logintel.live_logs AS l ORDER BY log_id",
         "SELECT to_jsonb(l) FROM logintel.server_log AS l ORDER BY session_line_num",
@@ -128,6 +137,14 @@ fn works(db: &Database) {
         session.ask("SELECT detector, event_count FROM logintel.incidents ORDER BY 1"),
         "json 'quoted'|4\nlogs|5\nparted|4\nplain|5\nseed|4"
     );
+    // What is hidden, and why, is judged by the rules that are in force now.
+    assert_eq!(
+        session.ask("SELECT detector, suppressed_by FROM logintel.incidents WHERE is_suppressed ORDER BY 1"),
+        "parted|parted fire"
+    );
+    let (state, _) =
+        session.refusal("INSERT INTO logintel.suppressions (detector, hide) VALUES ('plain', false)");
+    assert_eq!(state, "22023");
     assert_eq!(session.ask("SELECT logintel.train('plain')"), "3");
     let next = session.ask("SELECT max(detector_id) + 1 FROM logintel.detectors");
     assert_eq!(session.ask("SELECT logintel.create_detector('another', 'plain_log')"), next);

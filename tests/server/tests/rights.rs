@@ -51,6 +51,7 @@ fn outcome(session: &mut Client, sql: &str) -> String {
 #[test]
 fn who_may_do_what() {
     let db = database("rights_matrix");
+    db.execute("INSERT INTO logintel.suppressions (detector, message_pattern) VALUES ('app', 'secret')");
     // The least that may: p PUBLIC, r reader, w writer, o owner of the detector, a administrator, s superuser.
     let matrix = [
         (
@@ -75,6 +76,7 @@ fn who_may_do_what() {
         ("SELECT * FROM logintel.anomalies", 'r'),
         ("SELECT * FROM logintel.incidents", 'r'),
         ("SELECT * FROM logintel.normal_templates", 'r'),
+        ("SELECT * FROM logintel.suppressions", 'r'),
         ("SELECT * FROM logintel.logs", 'r'),
         ("SELECT * FROM logintel.live_logs, logintel.live_session", 'r'),
         ("SELECT * FROM logintel.scoring_errors", 'r'),
@@ -98,6 +100,8 @@ fn who_may_do_what() {
         ("SELECT logintel.mark_normal(1)", 'o'),
         ("SELECT logintel.mark_incident_normal(2)", 'o'),
         ("SELECT logintel.unmark_normal('app', 'x')", 'o'),
+        ("INSERT INTO logintel.suppressions (detector, level) VALUES ('app', 'x')", 'o'),
+        ("SELECT * FROM logintel.suppression_preview(1)", 'o'),
         ("SELECT logintel.train('app')", 'o'),
         ("SELECT logintel.activate_model('app', 1)", 'o'),
         ("SELECT logintel.score_history('app')", 'o'),
@@ -106,6 +110,9 @@ fn who_may_do_what() {
         ("SELECT logintel.drop_detector('app')", 'o'),
         ("SELECT logintel.mark_normal(4)", 'a'),
         ("SELECT logintel.mark_incident_normal(1)", 'a'),
+        ("INSERT INTO logintel.suppressions (detector, level) VALUES ('logs', 'x')", 'a'),
+        ("INSERT INTO logintel.suppressions (level) VALUES ('x')", 'a'),
+        ("SELECT * FROM logintel.applied_suppressions", 'a'),
         ("CALL logintel.run_maintenance()", 'a'),
         ("SELECT * FROM logintel.worker_state()", 'a'),
         ("SELECT * FROM logintel.server_log, logintel.server_log_files", 'a'),
@@ -117,6 +124,10 @@ fn who_may_do_what() {
         ("DELETE FROM logintel.incidents", 's'),
         ("DELETE FROM logintel.drift", 's'),
         ("UPDATE logintel.live_session SET started_at = '-infinity'", 's'),
+        ("DELETE FROM logintel.applied_suppressions", 's'),
+        ("INSERT INTO logintel.suppressions (level, created_by) VALUES ('x', 'somebody else')", 's'),
+        ("INSERT INTO logintel.suppressions (level, created_at) VALUES ('x', '2026-01-01')", 's'),
+        ("UPDATE logintel.suppressions SET updated_at = now()", 's'),
         ("UPDATE logintel.retrainings SET attempted_at = '-infinity'", 's'),
         ("DELETE FROM logintel.normal_templates", 's'),
         ("UPDATE logintel.model_versions SET artifact = ''", 's'),
@@ -232,6 +243,56 @@ fn copies_are_shown_to_those_who_may_read_the_log() {
     }
     db.execute("DROP VIEW invoking, plain");
     is_seen([nothing, all, all, all]);
+}
+
+/// Rules are read with the log that they are about, and written by its detector's owner; what a role may not read is in no
+/// preview of its.
+#[test]
+fn suppressions_belong_to_the_detector() {
+    let db = database("rights_suppressions");
+    db.client_as("r_owner").ask(
+        "INSERT INTO logintel.suppressions (name, detector, message_pattern) VALUES ('of app', 'app', 'secret');
+         UPDATE logintel.suppressions SET comment = 'mine'",
+    );
+    db.client_as("r_administrator").ask(
+        "INSERT INTO logintel.suppressions (name, detector, level) VALUES ('of logs', 'logs', 'x');
+         INSERT INTO logintel.suppressions (name, message_pattern) VALUES ('of all', 'told|secret')",
+    );
+    let list = "SELECT string_agg(name || ' ' || created_by, ', ' ORDER BY suppression_id) FROM logintel.suppressions";
+    let global = "of all r_administrator";
+    for (role, seen, preview) in [
+        ("r_reader", format!("of logs r_administrator, {global}"), "3|1"),
+        ("r_owner", format!("of app r_owner, of logs r_administrator, {global}"), "6|2"),
+        ("r_administrator", format!("of app r_owner, of logs r_administrator, {global}"), "6|2"),
+    ] {
+        let mut session = db.client_as(role);
+        assert_eq!(session.ask(list), seen, "{role}");
+        assert_eq!(
+            session.ask("SELECT p.* FROM logintel.suppressions, logintel.suppression_preview(suppression_id) AS p WHERE name = 'of all'"),
+            preview,
+            "{role}"
+        );
+    }
+    // Others' rules are neither changed nor taken over, nor is one's own moved to others' logs.
+    let mut owner = db.client_as("r_owner");
+    owner.ask(
+        "DELETE FROM logintel.suppressions WHERE name <> 'of app'; UPDATE logintel.suppressions SET comment = 'x' WHERE name <> 'of app'",
+    );
+    for to in ["'logs'", "NULL"] {
+        assert_eq!(owner.refused(&format!("UPDATE logintel.suppressions SET detector = {to}")), DENIED);
+    }
+    let (state, message) = db
+        .client_as("r_mallory")
+        .refusal("INSERT INTO logintel.suppressions (detector, level) VALUES ('app', 'ERROR')");
+    assert_eq!((state.as_str(), message.as_str()), (DENIED, "must be owner of detector \"app\""));
+    let mut session = db.client();
+    assert_eq!(session.ask("SELECT count(*), count(comment) FROM logintel.suppressions"), "3|1");
+    // The worker hides by them.
+    session.ask("CALL logintel.run_maintenance()");
+    assert_eq!(
+        session.ask("SELECT detector, suppressed_by FROM logintel.incidents ORDER BY 1"),
+        "app|of app\nlogs|of all"
+    );
 }
 
 #[test]

@@ -93,15 +93,39 @@ impl Matcher {
         }
     }
 
-    /// The template of a masked message: of those that fit, the one with the fewest variables, and of these the one
-    /// whose first variable comes latest. `None` where none fits.
-    pub fn find(&self, masked: &str, scratch: &mut Scratch) -> Option<u32> {
+    /// Every template that fits a masked message, once each, from the least to the most variables. Of templates that are the
+    /// same but for how they are written, the first.
+    pub fn fitting(&self, masked: &str, scratch: &mut Scratch, found: &mut Vec<u32>) {
+        scratch.line.parse(masked, &self.kinds);
+        self.all(scratch, found);
+    }
+
+    /// The same for a template: those that fit every message which it fits, itself among them.
+    pub fn covering(&self, template: &str, scratch: &mut Scratch, found: &mut Vec<u32>) {
+        scratch.line.read(template);
+        self.all(scratch, found);
+    }
+
+    fn all(&self, scratch: &mut Scratch, found: &mut Vec<u32>) {
+        if let Some(frame) = self.frame(scratch) {
+            found.extend(frame.shapes.iter().filter_map(|shape| shape.find(&scratch.row)));
+        }
+    }
+
+    /// The frame of a line that was taken apart, whose words are then in the row.
+    fn frame(&self, scratch: &mut Scratch) -> Option<&Frame> {
         let Scratch { line, row } = scratch;
-        line.parse(masked, &self.kinds);
         let frame = self.frames.get(line.frame.as_str())?;
         row.clear();
         row.extend(line.values().map(|value| self.words.find(value).unwrap_or(UNKNOWN)));
-        frame.find(row)
+        Some(frame)
+    }
+
+    /// The template of a masked message: of those that fit, the one with the fewest variables, and of these the one
+    /// whose first variable comes latest. `None` where none fits.
+    pub fn find(&self, masked: &str, scratch: &mut Scratch) -> Option<u32> {
+        scratch.line.parse(masked, &self.kinds);
+        self.frame(scratch)?.find(&scratch.row)
     }
 }
 
