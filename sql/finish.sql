@@ -102,7 +102,9 @@ COMMENT ON FUNCTION logintel.score_row() IS 'trigger function FOR EACH ROW; its 
 COMMENT ON FUNCTION logintel.score_rows() IS 'trigger function FOR EACH STATEMENT; its argument is the detector''s name';
 COMMENT ON FUNCTION logintel.detectors_changed() IS 'trigger function that tells every session of a change of detectors or models';
 COMMENT ON TRIGGER detectors_changed ON logintel.detectors IS 'tells every session when it commits';
+COMMENT ON TRIGGER detectors_truncated ON logintel.detectors IS 'tells every session when it commits';
 COMMENT ON TRIGGER detectors_changed ON logintel.model_versions IS 'tells every session when it commits';
+COMMENT ON TRIGGER detectors_truncated ON logintel.model_versions IS 'tells every session when it commits';
 COMMENT ON FUNCTION logintel.score_history(text, timestamptz, timestamptz) IS
     'scores rows that are there already and replaces the anomalies of that range; returns the rows scored';
 COMMENT ON FUNCTION logintel.log_timeline(text, timestamptz, timestamptz) IS 'every row of a range with its judgement';

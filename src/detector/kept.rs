@@ -131,23 +131,31 @@ unsafe extern "C-unwind" fn at_invalidation(_: pg_sys::Datum, relation: pg_sys::
 
 unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
     use pg_sys::XactEvent as E;
-    if !matches!(event, E::XACT_EVENT_PRE_COMMIT | E::XACT_EVENT_PRE_PREPARE | E::XACT_EVENT_PARALLEL_PRE_COMMIT) {
+    if !matches!(
+        event,
+        E::XACT_EVENT_PRE_COMMIT | E::XACT_EVENT_PRE_PREPARE | E::XACT_EVENT_PARALLEL_PRE_COMMIT
+    ) {
         CHANGED_HERE.set(false);
     }
 }
 
-/// After each statement that has changed detectors or their models: tells every backend when it commits.
+/// After a change of detectors or their models: tells every backend when it commits. Row by row, and always, because a
+/// subscriber's apply runs no other triggers.
 ///
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_extern(requires = ["tables"], sql = "
 CREATE FUNCTION detectors_changed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-CREATE TRIGGER detectors_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON detectors
+CREATE TRIGGER detectors_changed AFTER INSERT OR UPDATE OR DELETE ON detectors
+    FOR EACH ROW EXECUTE FUNCTION detectors_changed();
+CREATE TRIGGER detectors_truncated AFTER TRUNCATE ON detectors
     FOR EACH STATEMENT EXECUTE FUNCTION detectors_changed();
-ALTER TABLE detectors ENABLE ALWAYS TRIGGER detectors_changed;
-CREATE TRIGGER detectors_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON model_versions
+ALTER TABLE detectors ENABLE ALWAYS TRIGGER detectors_changed, ENABLE ALWAYS TRIGGER detectors_truncated;
+CREATE TRIGGER detectors_changed AFTER INSERT OR UPDATE OR DELETE ON model_versions
+    FOR EACH ROW EXECUTE FUNCTION detectors_changed();
+CREATE TRIGGER detectors_truncated AFTER TRUNCATE ON model_versions
     FOR EACH STATEMENT EXECUTE FUNCTION detectors_changed();
-ALTER TABLE model_versions ENABLE ALWAYS TRIGGER detectors_changed;")]
+ALTER TABLE model_versions ENABLE ALWAYS TRIGGER detectors_changed, ENABLE ALWAYS TRIGGER detectors_truncated;")]
 unsafe fn detectors_changed(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the context of a call is null or a node.
     let is_trigger = unsafe {

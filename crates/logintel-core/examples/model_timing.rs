@@ -46,8 +46,12 @@ fn messages(terms: usize) -> Vec<String> {
     let total = sums[sums.len() - 1];
     let (mut found, mut messages) = (HashSet::new(), Vec::new());
     while found.len() < terms {
-        let chosen: Vec<usize> =
-            (0..7).map(|_| { let at = random.share() * total; sums.partition_point(|&sum| sum <= at) }).collect();
+        let chosen: Vec<usize> = (0..7)
+            .map(|_| {
+                let at = random.share() * total;
+                sums.partition_point(|&sum| sum <= at)
+            })
+            .collect();
         found.extend(chosen.iter().map(|&word| (word, usize::MAX)));
         found.extend(chosen.windows(2).map(|pair| (pair[0], pair[1])));
         messages.push(chosen.iter().map(|&word| words[word].as_str()).collect::<Vec<_>>().join(" "));
@@ -66,7 +70,8 @@ fn main() {
     let baseline = trainer.finish(&Unattended).expect("a baseline");
     let bytes = encode(&baseline, &Unattended).expect("an artifact");
     println!("{} terms, {} templates, {} bytes", baseline.model.len(), baseline.templates.len(), bytes.len());
-    let (mut decoding, mut building, mut known, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut decoding, mut building, mut known, mut unknown) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let begun = Instant::now();
         let baseline: Baseline = decode(&bytes, &Unattended).expect("what was encoded");
@@ -75,15 +80,22 @@ fn main() {
         let detector = Detector::new(baseline, Watch::default()).expect("a detector");
         building.push(begun.elapsed());
         let mut scratch = Scratch::new(Watch::default());
-        for (message, times) in [(messages[0].as_str(), &mut known), ("a line that training never saw", &mut unknown)] {
+        for (message, times) in
+            [(messages[0].as_str(), &mut known), ("a line that training never saw", &mut unknown)]
+        {
             let begun = Instant::now();
-            detector.judge(&Line { message, ..Line::default() }, Mode::Live, &mut scratch).expect("a judgement");
+            detector
+                .judge(&Line { message, ..Line::default() }, Mode::Live, &mut scratch)
+                .expect("a judgement");
             times.push(begun.elapsed());
         }
     }
-    for (what, mut times) in
-        [("decode", decoding), ("build", building), ("first known line", known), ("first other line", unknown)]
-    {
+    for (what, mut times) in [
+        ("decode", decoding),
+        ("build", building),
+        ("first known line", known),
+        ("first other line", unknown),
+    ] {
         times.sort();
         println!("{what}: {:.2} ms", times[RUNS / 2].as_secs_f64() * 1e3);
     }

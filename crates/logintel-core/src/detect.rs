@@ -120,8 +120,8 @@ impl<T> Bought<T> {
             if self.asked.fetch_add(1, Ordering::Relaxed) < LOOKS {
                 return Ok(None);
             }
-            let made = make()?;
-            return Ok(Some(self.made.get_or_init(|| made)));
+            let index = make()?;
+            return Ok(Some(self.made.get_or_init(|| index)));
         }
         Ok(self.made.get())
     }

@@ -300,16 +300,22 @@ fn what_a_session_keeps_of_a_detector_follows_every_change_of_it() {
     holds("SELECT logintel.activate_model('app', 2)", known);
     holds("BEGIN; SELECT logintel.activate_model('app', 1); ROLLBACK", known);
     holds("BEGIN; SAVEPOINT s; SELECT logintel.activate_model('app', 1); RELEASE s; COMMIT", strange);
-    holds("SET session_replication_role = replica; UPDATE logintel.detectors SET active_version = 2 WHERE name = 'app'; RESET session_replication_role", known);
+    holds(
+        "SET session_replication_role = replica; UPDATE logintel.detectors SET active_version = 2 WHERE name = 'app'; RESET session_replication_role",
+        known,
+    );
     holds("SELECT logintel.activate_model('app', 1)", strange);
     holds("SELECT logintel.alter_detector('app', new_name => 'other')", "detector \"app\" does not exist");
     holds("SELECT logintel.alter_detector('other', new_name => 'app')", strange);
     holds("SELECT logintel.drop_detector('app')", "detector \"app\" does not exist");
     holds("SELECT logintel.create_detector('app', 'app_log')", "untrained");
     holds("SELECT logintel.train('app')", known);
-    holds("TRUNCATE logintel.model_versions", "untrained");
+    holds("TRUNCATE logintel.model_versions CASCADE", "untrained");
     holds("DELETE FROM logintel.detectors", "detector \"app\" does not exist");
-    holds("DROP EXTENSION logintel CASCADE; CREATE EXTENSION logintel; SELECT logintel.create_detector('app', 'app_log')", "untrained");
+    holds(
+        "DROP EXTENSION logintel CASCADE; CREATE EXTENSION logintel; SELECT logintel.create_detector('app', 'app_log')",
+        "untrained",
+    );
     holds("SELECT logintel.train('app')", known);
 }
 
@@ -322,7 +328,10 @@ fn what_a_session_has_read_since_does_not_reach_a_statement_that_began_before() 
     open.ask(&format!("DECLARE earlier CURSOR FOR {judge} FROM generate_series(1, 3)"));
     assert_eq!(open.ask("FETCH earlier"), "t");
     admin.ask("SELECT logintel.activate_model('app', 2)");
-    assert_eq!((open.ask(&judge), open.ask("FETCH earlier"), open.ask(&judge)), ("f".into(), "t".into(), "f".into()));
+    assert_eq!(
+        (open.ask(&judge), open.ask("FETCH earlier"), open.ask(&judge)),
+        ("f".into(), "t".into(), "f".into())
+    );
     // Our own change is seen by what comes after it, here and nowhere else until it is committed.
     open.ask("SELECT logintel.activate_model('app', 1)");
     assert_eq!((open.ask(&judge), admin.ask(&judge)), ("t".into(), "f".into()));
@@ -335,7 +344,8 @@ fn a_table_that_changes_is_read_as_it_is() {
     let db = two_versions(Cluster::shared(), "concurrency_table");
     let (mut admin, mut open) = (db.client(), db.client());
     let insert = "INSERT INTO app_log (ts, level, message) VALUES (now(), 'ERROR', 'elephant number 1 came through door 1')";
-    let anomalies = "SELECT count(*) FROM logintel.anomalies WHERE level = 'ERROR' AND message LIKE 'elephant%'";
+    let anomalies =
+        "SELECT count(*) FROM logintel.anomalies WHERE level = 'ERROR' AND message LIKE 'elephant%'";
     let mut expected = 0;
     for mode in ["statement", "row"] {
         admin.ask(&format!("SELECT logintel.watch('app', '{mode}')"));
@@ -360,7 +370,7 @@ fn a_table_that_changes_is_read_as_it_is() {
 fn a_session_keeps_the_models_that_it_used_last() {
     let db = two_versions(Cluster::shared(), "concurrency_models");
     db.execute(&format!(
-        "CREATE TABLE other_log {LOG}; {}
+        "CREATE TABLE other_log {LOG}; {};
          SELECT logintel.create_detector('other', 'other_log'); SELECT logintel.train('other')",
         fill("other_log", 300)
     ));
