@@ -352,7 +352,7 @@ fn a_table_that_changes_is_read_as_it_is() {
         for change in [
             "SELECT 1",
             "ALTER TABLE app_log DROP COLUMN level, ADD COLUMN level text",
-            "ALTER TABLE app_log DROP COLUMN message, ADD COLUMN extra int, ADD COLUMN message varchar(100)",
+            "ALTER TABLE app_log DROP COLUMN message, ADD COLUMN IF NOT EXISTS extra int, ADD COLUMN message varchar(100)",
             "ALTER TABLE app_log ALTER COLUMN level TYPE name",
         ] {
             admin.ask(change);
