@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures logintel beside scikit-learn and writes docs/benchmarks.md, with charts in docs/benchmarks/.
+# Measures logintel beside scikit-learn, and what scoring costs an INSERT, and writes docs/benchmarks.md, with charts in docs/benchmarks/.
 #
 #   tools/bench.sh          everything; on two cores about 35 minutes, 8 GB of memory
 #   tools/bench.sh PART…    some of: embedding clustering growth live; the figures of the others stay as they were measured
