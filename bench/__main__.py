@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime
 
-from bench import clustering, embedding, growth, machine, report, results
+from bench import clustering, embedding, growth, live, machine, report, results
 from bench.lines import make_lines
 from bench.measure import say
 from bench.paths import Places
@@ -14,7 +14,10 @@ PARTS = {
     "embedding": embedding.measure,
     "clustering": clustering.measure,
     "growth": growth.measure,
+    "live": live.measure,
 }
+# They make their tables themselves.
+WITHOUT_LINES = {"live"}
 
 
 def measure(names: list[str], sizes: Sizes) -> dict[str, results.Part]:
@@ -23,10 +26,11 @@ def measure(names: list[str], sizes: Sizes) -> dict[str, results.Part]:
     places.saved.mkdir(parents=True, exist_ok=True)
     parts = results.load(places, sizes)
     server = Server()
-    say(f"  {sizes.lines:,} lines")
-    server.table(
-        "lines", "id int, message text", enumerate(make_lines(sizes.lines), start=1)
-    )
+    if not WITHOUT_LINES.issuperset(names):
+        say(f"  {sizes.lines:,} lines")
+        server.table(
+            "lines", "id int, message text", enumerate(make_lines(sizes.lines), start=1)
+        )
     for name in names:
         say(f"  {name}")
         described = machine.describe(server)

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.paths import ROOT
 from bench.server import Server
 
-PACKAGES = ("scikit-learn", "hdbscan", "numpy", "scipy", "psycopg")
+PACKAGES = ("scikit-learn", "hdbscan", "numpy", "scipy", "psycopg", "pandas", "pyarrow")
 # Settings that are not a matter of speed.
 NO_MATTER = {
     "config_file", "data_directory", "hba_file", "ident_file", "listen_addresses", "port", "unix_socket_directories",
@@ -48,7 +48,7 @@ def _settings(server: Server) -> str:
     rows = server.rows(
         """SELECT name, current_setting(name) FROM pg_settings
            WHERE source NOT IN ('default', 'override', 'client', 'session')
-              OR name IN ('shared_buffers', 'work_mem', 'jit', 'max_parallel_workers_per_gather', 'max_parallel_workers',
+              OR name IN ('fsync', 'synchronous_commit', 'shared_buffers', 'work_mem', 'jit', 'max_parallel_workers_per_gather', 'max_parallel_workers',
                           'logintel.max_parallel_threads', 'logintel.maintenance_mem')
            ORDER BY name"""
     )

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from bench import charts
+from bench import charts, live
 from bench.paths import Places
 from bench.results import Check, Part, Row
 from bench.sizes import Sizes
@@ -24,6 +24,11 @@ HOW = """\
   gets the same float4 values as float64. Where there are more rows than distinct vectors, each occurs once and the other
   rows are drawn by Zipf's law (the r-th vector 1/r times as often as the first), shuffled.
 - `min_points` (`min_samples`) is 5, `min_cluster_size` 5.
+- Scoring on the way in: the tables are logged, fsync and synchronous_commit are on; each has an identity primary key and an index on
+  its time. Before each run the table is emptied and a checkpoint made. COPY's time is the client's, which holds the rows in memory; so is that
+  of an INSERT, by pgbench on the same machine, each client sending {statements} different prepared statements at random for {seconds} seconds
+  (its time: clients by transactions a second). The first score of a connection is the client's time of the statement, after `SELECT 1` on the same connection, for
+  a log of messages of {words} words each, drawn by Zipf's law.
 - Growth is the power p in time ~ sizeᵖ, fitted to the medians; up to 1.1 counts as linear. A table of n lines is embedded with
   the model that was fitted on it.
 """
@@ -32,11 +37,15 @@ HOW = """\
 def write(sizes: Sizes, places: Places, parts: dict[str, Part]) -> str:
     """Writes the report and its charts; the part of it that is worth printing."""
     rows = [
-        row for name, part in parts.items() if name != "growth" for row in part.rows
+        row
+        for name, part in parts.items()
+        if name not in ("growth", "live")
+        for row in part.rows
     ]
     growth = parts["growth"] if "growth" in parts else Part()
+    on_the_way_in = parts["live"].rows if "live" in parts else []
     checks = [check for part in parts.values() for check in part.checks]
-    figures = _figures(rows, growth.rows, checks)
+    figures = _figures(rows, growth.rows, on_the_way_in, checks)
     names = charts.draw(places.charts, rows, growth.curves)
     pictures = [f"![{title}](benchmarks/{name})" for name, title in names.items()]
     facts = [f"- {fact}" for part in parts.values() for fact in part.facts]
@@ -55,7 +64,7 @@ def write(sizes: Sizes, places: Places, parts: dict[str, Part]) -> str:
         "## Machine",
         _machine(parts),
         "## How it is measured",
-        "\n".join([HOW.format(runs=sizes.runs).strip(), *facts]),
+        "\n".join([_how(sizes), *facts]),
     ]
     places.documents.mkdir(parents=True, exist_ok=True)
     places.report.write_text(
@@ -64,8 +73,22 @@ def write(sizes: Sizes, places: Places, parts: dict[str, Part]) -> str:
     return figures
 
 
-def _figures(rows: list[Row], growth: list[Row], checks: list[Check]) -> str:
-    with_target = [row for row in [*rows, *growth] if row.target]
+def _how(sizes: Sizes) -> str:
+    return HOW.format(
+        runs=sizes.runs,
+        statements=live.STATEMENTS,
+        seconds=live.PGBENCH_SECONDS,
+        words=live.WORDS_OF_A_MESSAGE,
+    ).strip()
+
+
+def _figures(
+    rows: list[Row],
+    growth: list[Row],
+    on_the_way_in: list[Row],
+    checks: list[Check],
+) -> str:
+    with_target = [row for row in [*rows, *growth, *on_the_way_in] if row.target]
     reached = sum(row.target.reached(row.value) for row in with_target if row.target)
     held = sum(check.holds for check in checks)
     sections = [
@@ -94,6 +117,12 @@ def _figures(rows: list[Row], growth: list[Row], checks: list[Check]) -> str:
                 for row in growth
             ],
         ),
+        "## Scoring on the way in" if on_the_way_in else "",
+        _table(
+            ["work", "against", "figure", "target", "", "logintel", "the other"],
+            [_figure(row)[:-2] for row in on_the_way_in],
+        ),
+        *[f"{row.work}: {row.note}" for row in on_the_way_in if row.note],
     ]
     return "\n\n".join(section for section in sections if section)
 

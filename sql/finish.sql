@@ -108,6 +108,11 @@ COMMENT ON FUNCTION logintel.watch(text, text) IS 'scores every row that is inse
 COMMENT ON FUNCTION logintel.unwatch(text) IS 'removes the triggers of watch';
 COMMENT ON FUNCTION logintel.score_row() IS 'trigger function FOR EACH ROW; its argument is the detector''s name';
 COMMENT ON FUNCTION logintel.score_rows() IS 'trigger function FOR EACH STATEMENT; its argument is the detector''s name';
+COMMENT ON FUNCTION logintel.detectors_changed() IS 'trigger function that tells every session of a change of detectors or models';
+COMMENT ON TRIGGER detectors_changed ON logintel.detectors IS 'tells every session when it commits';
+COMMENT ON TRIGGER detectors_truncated ON logintel.detectors IS 'tells every session when it commits';
+COMMENT ON TRIGGER detectors_changed ON logintel.model_versions IS 'tells every session when it commits';
+COMMENT ON TRIGGER detectors_truncated ON logintel.model_versions IS 'tells every session when it commits';
 COMMENT ON FUNCTION logintel.score_history(text, timestamptz, timestamptz) IS
     'scores rows that are there already and replaces the anomalies of that range; returns the rows scored';
 COMMENT ON FUNCTION logintel.log_timeline(text, timestamptz, timestamptz) IS 'every row of a range with its judgement';
@@ -148,7 +153,8 @@ BEGIN
             ('validate_suppression', 'logintel_writer'), ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
             ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
-            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin'), ('check_suppression', 'logintel_admin')
+            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin'), ('check_suppression', 'logintel_admin'),
+            ('detectors_changed', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace
     LOOP

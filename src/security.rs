@@ -134,14 +134,18 @@ fn require_role(role: pg_sys::Oid) {
     }
 }
 
-/// The role that CREATE EXTENSION was run as.
-fn extension_owner() -> pg_sys::Oid {
+/// The table `logintel.detectors`.
+pub fn detectors_table() -> pg_sys::Oid {
     // SAFETY: catalog look-ups.
-    let table = unsafe {
+    unsafe {
         let namespace = pg_sys::get_namespace_oid(c"logintel".as_ptr(), false);
         pg_sys::get_relname_relid(c"detectors".as_ptr(), namespace)
-    };
-    relation_owner(table).unwrap_or_else(|| {
+    }
+}
+
+/// The role that CREATE EXTENSION was run as.
+fn extension_owner() -> pg_sys::Oid {
+    relation_owner(detectors_table()).unwrap_or_else(|| {
         fail(
             PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             "the table logintel.detectors is missing",

@@ -148,6 +148,21 @@ impl Rows<'_> {
         }
     }
 
+    /// Lends the bytes of a bytea, without the copy that an owned value is.
+    pub fn with_bytes<T>(&self, row: u64, column: i32, use_it: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let datum = self.get::<pg_sys::Datum>(row, column)?;
+        // SAFETY: the column is a bytea; detoasting gives a varlena whose bytes live until it is freed below.
+        unsafe {
+            let stored: *mut pg_sys::varlena = datum.cast_mut_ptr();
+            let plain = pg_sys::pg_detoast_datum_packed(stored);
+            let result = use_it(pgrx::varlena_to_byte_slice(plain));
+            if plain != stored {
+                pg_sys::pfree(plain.cast());
+            }
+            Some(result)
+        }
+    }
+
     /// A text, whatever the server's encoding.
     pub fn text(&self, row: u64, column: i32) -> Option<String> {
         self.get::<Text>(row, column).map(|text| text.0)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measures logintel beside scikit-learn and writes docs/benchmarks.md, with charts in docs/benchmarks/.
+# Measures logintel beside scikit-learn, and what scoring costs an INSERT, and writes docs/benchmarks.md, with charts in docs/benchmarks/.
 #
-#   tools/bench.sh          everything; on two cores about 25 minutes, 8 GB of memory
-#   tools/bench.sh PART…    some of: embedding clustering growth; the figures of the others stay as they were measured
+#   tools/bench.sh          everything; on two cores about 35 minutes, 8 GB of memory
+#   tools/bench.sh PART…    some of: embedding clustering growth live; the figures of the others stay as they were measured
 #   tools/bench.sh report   only writes the report again
 #
 # Nothing else should run meanwhile. A release build in a private cluster (tools/cluster.sh) and the Python packages of
@@ -19,5 +19,5 @@ export PYTHONPATH=$ROOT PYTHONDONTWRITEBYTECODE=1
 "$ROOT/tools/setup.sh" bench
 if [ "$*" = report ]; then exec "$PYTHON" -m bench report; fi
 use_rust
-# Room for the tables.
-measure bench "$ROOT/target/bench" 'shared_buffers = 1GB' 'max_wal_size = 8GB' -- "$PYTHON" -m bench "$@"
+# Room for the tables; what is committed is on disk, as where logs matter.
+measure bench "$ROOT/target/bench" 'shared_buffers = 1GB' 'max_wal_size = 8GB' 'fsync = on' 'synchronous_commit = on' -- "$PYTHON" -m bench "$@"

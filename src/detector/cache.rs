@@ -22,6 +22,11 @@ pub fn model(detector: &str, active: Active) -> Rc<Model> {
     })
 }
 
+/// Whether the model is in the cache.
+pub fn holds(active: Active) -> bool {
+    cache::find::<Model>(&Key::Detector(active.model_id)).is_some()
+}
+
 fn load(detector: &str, version: i32) -> Model {
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
@@ -29,6 +34,7 @@ fn load(detector: &str, version: i32) -> Model {
         "SELECT artifact FROM logintel.model_versions WHERE detector = $1 AND version = $2",
         &[text_arg(detector), arg(version)],
     );
-    let bytes: Vec<u8> = rows.must(0, 1);
-    Model::new(artifact::decode::<Baseline>(&bytes, &Session).or_raise(), Session::watch()).or_raise()
+    let baseline = rows.with_bytes(0, 1, |bytes| artifact::decode::<Baseline>(bytes, &Session).or_raise());
+    let baseline = baseline.unwrap_or_else(|| pgrx::error!("the artifact of a model is NULL"));
+    Model::new(baseline, Session::watch()).or_raise()
 }

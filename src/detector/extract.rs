@@ -1,11 +1,14 @@
 //! The parts of a log line, read from a tuple in a trigger without SQL.
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use logintel_core::reading::Reading;
 use pgrx::PgRelation;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::columns::{Columns, Part, Path, last_name};
-use super::{Detector, PARTS, text_of};
+use super::{Detector, PARTS, kept, text_of};
 use crate::text::{Text, from_c_string, to_c_string};
 use crate::time::finite_micros;
 
@@ -182,9 +185,53 @@ unsafe fn json_text(oid: pg_sys::Oid, datum: pg_sys::Datum, path: &[String]) -> 
     }
 }
 
+/// Most extractors that are kept.
+const KEPT: usize = 32;
+
+/// An extractor, and what it was made of.
+struct Kept {
+    detector: Rc<Detector>,
+    relation: pg_sys::Oid,
+    /// [`kept::relations`] of then.
+    relations: u64,
+    extractor: Rc<Extractor>,
+}
+
+thread_local! {
+    static EXTRACTORS: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Extractor {
+    /// That of a detector and a relation, kept as long as neither changes: making it takes as long as judging a line, and each row
+    /// is a call of its own in a row trigger.
+    pub fn of(detector: &Rc<Detector>, relation: &PgRelation) -> Rc<Self> {
+        let relations = kept::relations();
+        let found = EXTRACTORS.with_borrow(|kept| {
+            let same = |kept: &&Kept| {
+                kept.relation == relation.oid()
+                    && kept.relations == relations
+                    && Rc::ptr_eq(&kept.detector, detector)
+            };
+            kept.iter().find(same).map(|kept| Rc::clone(&kept.extractor))
+        });
+        found.unwrap_or_else(|| {
+            let extractor = Rc::new(Self::new(detector, relation));
+            let detector = Rc::clone(detector);
+            let kept =
+                Kept { detector, relation: relation.oid(), relations, extractor: Rc::clone(&extractor) };
+            EXTRACTORS.with_borrow_mut(|all| {
+                all.retain(|kept| kept.relations == relations);
+                if all.len() == KEPT {
+                    all.remove(0);
+                }
+                all.push(kept);
+            });
+            extractor
+        })
+    }
+
     /// Looks the detector's columns up in a relation, which in a trigger may be a partition of the detector's.
-    pub fn new(detector: &Detector, relation: &PgRelation) -> Self {
+    fn new(detector: &Detector, relation: &PgRelation) -> Self {
         let columns = Columns::of(relation);
         let field = |part| detector.path(&columns, part).map(|path| Field::new(&path));
         Extractor {

@@ -25,6 +25,7 @@ mod extract;
 mod feedback;
 mod history;
 mod judge;
+mod kept;
 mod manage;
 pub mod rates;
 pub mod record;

@@ -3,7 +3,7 @@
 //! The table is read under the statement's snapshot; a statement that judges a million lines reads it once. The
 //! result is kept as long as the snapshot shows the same: same running transactions, same commands of our own,
 //! same role. So a model that another session activates holds from the next statement on, and a repeatable-read
-//! transaction keeps what it saw.
+//! transaction keeps what it saw. What of the table outlives a transaction is said in [`super::kept`].
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
@@ -11,22 +11,20 @@ use logintel_core::detect::Detector as Model;
 use logintel_core::feedback::Feedback;
 use pgrx::pg_sys;
 
-use super::Detector;
+use super::{Detector, kept};
 use crate::security;
 
-/// What a statement sees.
+/// Which transactions a snapshot shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Sight {
-    user: pg_sys::Oid,
+pub(super) struct Snapshot {
     xmin: u32,
     xmax: u32,
     running: Vec<u32>,
-    command: u32,
 }
 
-impl Sight {
-    /// `None` where no snapshot is active: then nothing is kept.
-    fn now() -> Option<Self> {
+impl Snapshot {
+    /// That of the statement at hand; `None` where none is active.
+    pub fn active() -> Option<Self> {
         // SAFETY: the arrays of an active snapshot are as long as it says.
         unsafe {
             if !pg_sys::ActiveSnapshotSet() {
@@ -35,18 +33,42 @@ impl Sight {
             let snapshot = &*pg_sys::GetActiveSnapshot();
             let list = |array: *mut pg_sys::TransactionId, count: usize| {
                 let slice = if count == 0 { &[] } else { std::slice::from_raw_parts(array, count) };
-                slice.iter().map(|&xid| xid_number(xid)).collect::<Vec<u32>>()
+                slice.iter().map(|&xid| xid_number(xid))
             };
-            let mut running = list(snapshot.xip, snapshot.xcnt as usize);
-            running.extend(list(snapshot.subxip, snapshot.subxcnt.max(0) as usize));
-            Some(Sight {
-                user: security::current_user(),
+            let above = list(snapshot.xip, snapshot.xcnt as usize);
+            let below = list(snapshot.subxip, snapshot.subxcnt.max(0) as usize);
+            Some(Snapshot {
                 xmin: xid_number(snapshot.xmin),
                 xmax: xid_number(snapshot.xmax),
-                running,
-                command: snapshot.curcid,
+                running: above.chain(below).collect(),
             })
         }
+    }
+
+    /// Whether it shows every transaction that another one shows, perhaps more.
+    pub fn shows_all_of(&self, other: &Self) -> bool {
+        // Numbers of transactions go round.
+        let is_before = |a: u32, b: u32| (a.wrapping_sub(b) as i32) < 0;
+        !is_before(self.xmax, other.xmax)
+            && self.running.iter().all(|xid| !is_before(*xid, other.xmax) || other.running.contains(xid))
+    }
+}
+
+/// What a statement sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sight {
+    user: pg_sys::Oid,
+    snapshot: Snapshot,
+    command: u32,
+}
+
+impl Sight {
+    /// `None` where no snapshot is active: then nothing is kept.
+    fn now() -> Option<Self> {
+        let snapshot = Snapshot::active()?;
+        // SAFETY: there is an active snapshot.
+        let command = unsafe { (*pg_sys::GetActiveSnapshot()).curcid };
+        Some(Sight { user: security::current_user(), snapshot, command })
     }
 }
 
@@ -57,7 +79,7 @@ fn xid_number(xid: pg_sys::TransactionId) -> u32 {
 /// A detector with its model, as one statement sees them.
 #[derive(Debug)]
 pub struct Resolved {
-    pub detector: Detector,
+    pub detector: Rc<Detector>,
     /// `None` before the first training.
     pub model: Option<Rc<Model>>,
     /// What people have said; read when a line is flagged.
@@ -66,7 +88,8 @@ pub struct Resolved {
 
 impl Resolved {
     /// With the detector's active model.
-    pub fn new(detector: Detector) -> Self {
+    pub fn new(detector: impl Into<Rc<Detector>>) -> Self {
+        let detector = detector.into();
         let model = detector.model();
         Resolved { detector, model, feedback: OnceCell::new() }
     }
@@ -94,21 +117,26 @@ pub fn resolve(name: &str, check: impl FnOnce(&Detector)) -> Rc<Resolved> {
         return kept;
     }
     forget_at_the_end();
-    {
-        let detector = Detector::get(name);
-        check(&detector);
-        let resolved = Rc::new(Resolved::new(detector));
-        LAST.with_borrow_mut(|last| {
-            last.retain(|(seen, resolved)| Some(seen) == sight.as_ref() && resolved.detector.name != name);
-            if let Some(sight) = sight.filter(|_| last.len() < KEPT) {
-                last.push((sight, Rc::clone(&resolved)));
-            }
-        });
-        resolved
-    }
+    let detector = sight.as_ref().and_then(|sight| kept::find(name, &sight.snapshot));
+    let detector = detector.unwrap_or_else(|| {
+        let detector = Rc::new(Detector::get(name));
+        if let Some(sight) = &sight {
+            kept::keep(&detector, &sight.snapshot);
+        }
+        detector
+    });
+    check(&detector);
+    let resolved = Rc::new(Resolved::new(detector));
+    LAST.with_borrow_mut(|last| {
+        last.retain(|(seen, resolved)| Some(seen) == sight.as_ref() && resolved.detector.name != name);
+        if let Some(sight) = sight.filter(|_| last.len() < KEPT) {
+            last.push((sight, Rc::clone(&resolved)));
+        }
+    });
+    resolved
 }
 
-/// Lets nothing that was resolved outlive its transaction, or a subtransaction that is rolled back: both may have
+/// Lets no model that was resolved outlive its transaction, or a subtransaction that is rolled back: both may have
 /// changed what the same snapshot shows.
 fn forget_at_the_end() {
     thread_local! {

@@ -226,7 +226,7 @@ impl Call {
         // readers of other triggers where they are.
         unsafe {
             let relation = PgRelation::from_pg((*self.data).tg_relation);
-            let extractor = Extractor::new(&resolved.detector, &relation);
+            let extractor = Extractor::of(&resolved.detector, &relation);
             let mut recorder = Recorder::new(&resolved.detector);
             let store = (*self.data).tg_newtable;
             let slot = pg_sys::MakeSingleTupleTableSlot(
@@ -251,7 +251,7 @@ impl Call {
         // SAFETY: the slot holds the new row.
         unsafe {
             let relation = PgRelation::from_pg((*self.data).tg_relation);
-            let extractor = Extractor::new(&resolved.detector, &relation);
+            let extractor = Extractor::of(&resolved.detector, &relation);
             let mut recorder = Recorder::new(&resolved.detector);
             judge_into(&resolved, &mut recorder, &extractor.line((*self.data).tg_trigslot));
             recorder.write();
@@ -268,7 +268,7 @@ impl Call {
         unsafe {
             let relation = PgRelation::from_pg((*self.data).tg_relation);
             let description = relation.tuple_desc();
-            let extractor = Extractor::new(&resolved.detector, &relation);
+            let extractor = Extractor::of(&resolved.detector, &relation);
             let line = extractor.line((*self.data).tg_trigslot);
             let judgement = judge(&resolved, &line, Mode::Live);
             // As in `detect`, there is none before the first training.

@@ -333,6 +333,7 @@ SELECT * FROM caught();
 SELECT unwatch('by "hand''s"');
 SELECT score_rows();
 SELECT score_row();
+SELECT detectors_changed();
 CREATE FUNCTION misuse(timing text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use crate::control::Control;
+use crate::control::{Control, Steps};
 use crate::error::{Error, Result};
 use crate::neighbors::{Collect, Groups, Index, Rows, Scratch, floor};
 use crate::pool::{Pace, Pool};
@@ -313,8 +313,29 @@ impl CoreRows {
         Ok(CoreRows { eps: fit.eps, rows: kept, clusters })
     }
 
+    /// What [`CoreIndex::predict`] gives: by looking at every row, which takes less time than making an index as long as few
+    /// are asked for.
+    ///
+    /// # Errors
+    /// [`Error::VectorMismatch`] if the dimensions differ, and what `control` returns.
+    pub fn predict(&self, vector: SparseRef<'_>, control: &dyn Control) -> Result<Option<u32>> {
+        let mut first: Option<u32> = None;
+        let mut steps = Steps::new(control);
+        for (row, &cluster) in self.clusters.iter().enumerate() {
+            let other = self.rows.row(row);
+            steps.pass(1 + vector.indices.len() + other.indices.len())?;
+            if first.is_none_or(|first| cluster < first) && vector.cosine_distance(other)? <= self.eps {
+                first = Some(cluster);
+            }
+        }
+        Ok(first)
+    }
+
     /// Whether what was read back can be what was written.
-    fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn check(&self) -> Result<()> {
         let wrong = |why: &str| Err(Error::Corrupt { what: "core rows", why: why.into() });
         if self.eps.is_nan() || self.clusters.len() >= NONE as usize {
             return wrong("not a fit");

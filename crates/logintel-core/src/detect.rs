@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::HashTable;
 
@@ -14,7 +16,7 @@ use crate::control::{Control, Steps, Watch};
 use crate::dbscan::CoreIndex;
 use crate::error::Result;
 use crate::line::Line;
-use crate::neighbors::{Index, Scratch as NeighborScratch};
+use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch, nearest_of_all};
 use crate::profile::{Finder, Profile};
 use crate::rates::RateModel;
 pub use crate::reason::Reason;
@@ -88,10 +90,41 @@ pub struct Detector {
     templates: Lookup,
     /// First template of each distinct vector.
     representative: Vec<u32>,
-    index: Index<'static>,
-    core: CoreIndex,
+    index: Bought<Index<'static>>,
+    core: Bought<CoreIndex>,
     profiles: Finder,
     sessions: Option<SessionDetector>,
+}
+
+/// An index that is made when it has been asked for often enough to pay. Most lines are of templates that training saw and need
+/// none, and whoever opens a connection should not wait for one.
+#[derive(Debug)]
+struct Bought<T> {
+    made: OnceLock<T>,
+    asked: AtomicU32,
+}
+
+/// How often every row is looked at before they are indexed: making an index takes as long as twenty looks.
+const LOOKS: u32 = 20;
+
+impl<T> Default for Bought<T> {
+    fn default() -> Self {
+        Bought { made: OnceLock::new(), asked: AtomicU32::new(0) }
+    }
+}
+
+impl<T> Bought<T> {
+    /// The index; `None` as long as it does not pay.
+    fn get(&self, make: impl FnOnce() -> Result<T>) -> Result<Option<&T>> {
+        if self.made.get().is_none() {
+            if self.asked.fetch_add(1, Ordering::Relaxed) < LOOKS {
+                return Ok(None);
+            }
+            let index = make()?;
+            return Ok(Some(self.made.get_or_init(|| index)));
+        }
+        Ok(self.made.get())
+    }
 }
 
 /// How the template of a masked message is found.
@@ -171,12 +204,20 @@ impl Detector {
             let first = &mut representative[template.vector as usize];
             *first = (*first).min(at as u32);
         }
-        let index = Index::new(Cow::Owned(std::mem::take(&mut baseline.vectors)), &watch)?;
-        let core = CoreIndex::new(baseline.core.clone(), &watch)?;
+        baseline.core.check()?;
         let profiles = Finder::new(profile_columns(&baseline.options), &baseline.profiles);
         let sessions = baseline.sessions.take();
         let sessions = sessions.map(|model| SessionDetector::new(model, &watch)).transpose()?;
-        Ok(Detector { baseline, vectorizer, templates, representative, index, core, profiles, sessions })
+        Ok(Detector {
+            baseline,
+            vectorizer,
+            templates,
+            representative,
+            index: Bought::default(),
+            core: Bought::default(),
+            profiles,
+            sessions,
+        })
     }
 
     /// The templates, for a later training to keep; none where they were not mined.
@@ -224,7 +265,7 @@ impl Detector {
         let text: usize = self.baseline.templates.iter().map(|template| 3 * template.text.len() + 128).sum();
         let sessions = self.sessions.as_ref().map_or(0, SessionDetector::bytes);
         let profiles: usize = self.baseline.profiles.iter().map(Profile::bytes).sum();
-        self.vectorizer.bytes() + text + profiles + self.index.rows().matrix().indices.len() * 32 + sessions
+        self.vectorizer.bytes() + text + profiles + self.baseline.vectors.indices.len() * 40 + sessions
     }
 
     /// How often things happen in history; `None` where it had no times.
@@ -346,8 +387,9 @@ impl Detector {
         mode: Mode,
         scratch: &mut Scratch,
     ) -> Result<Judgement> {
+        let watch = *scratch.watch();
         let (vector, _) = self.vectorizer.embed_masked(masked, &mut scratch.text)?;
-        let cluster = self.predict(vector, &mut scratch.core)?;
+        let cluster = self.predict(vector, &mut scratch.core, &watch)?;
         let distance = self.to_centroid(vector)?;
         let error = mode == Mode::Live && self.error_applies(level, cluster.is_some());
         let (strange, score) = match mode {
@@ -413,13 +455,14 @@ impl Detector {
 
     /// Compares a template with every one of training.
     fn measure(&self, text: &str, scratch: &mut Scratch) -> Result<Measure> {
+        let watch = *scratch.watch();
         let (vector, coverage) = self.vectorizer.embed_masked(text, &mut scratch.text)?;
-        let nearest = self.index.nearest(vector, &mut scratch.neighbors)?;
+        let nearest = self.nearest(vector, &mut scratch.neighbors, &watch)?;
         let unseen = unseen_part(self.vectorizer.model(), coverage);
         let near = nearest.map_or(1.0, |neighbor| neighbor.distance);
         let distance = extended_distance(near, coverage.known_squared, unseen);
         let cluster = if distance <= self.baseline.options.clustering.eps {
-            self.predict(vector, &mut scratch.core)?
+            self.predict(vector, &mut scratch.core, &watch)?
         } else {
             None
         };
@@ -427,9 +470,32 @@ impl Detector {
         Ok(Measure { vector: vector.to_vec(), coverage, nearest, distance, cluster })
     }
 
-    fn predict(&self, vector: SparseRef<'_>, scratch: &mut NeighborScratch) -> Result<Option<u32>> {
+    /// The row of the nearest template.
+    fn nearest(
+        &self,
+        vector: SparseRef<'_>,
+        scratch: &mut NeighborScratch,
+        watch: &Watch,
+    ) -> Result<Option<Neighbor>> {
+        let vectors = &self.baseline.vectors;
+        match self.index.get(|| Index::new(Cow::Owned(vectors.clone()), watch))? {
+            Some(index) => index.nearest(vector, scratch),
+            None => nearest_of_all(vectors, vector, watch),
+        }
+    }
+
+    fn predict(
+        &self,
+        vector: SparseRef<'_>,
+        scratch: &mut NeighborScratch,
+        watch: &Watch,
+    ) -> Result<Option<u32>> {
         let scaled = to_cluster_space(&self.baseline, vector)?;
-        self.core.predict(scaled.as_ref().map_or(vector, SparseVec::as_ref), scratch)
+        let vector = scaled.as_ref().map_or(vector, SparseVec::as_ref);
+        match self.core.get(|| CoreIndex::new(self.baseline.core.clone(), watch))? {
+            Some(index) => index.predict(vector, scratch),
+            None => self.baseline.core.predict(vector, watch),
+        }
     }
 
     fn centroid(&self) -> SparseRef<'_> {
@@ -497,7 +563,7 @@ impl Detector {
         }
         let reference = match (seed, measure.nearest) {
             (true, _) => Some(self.centroid()),
-            (false, nearest) => nearest.map(|row| self.index.rows().matrix().row(row as usize)),
+            (false, nearest) => nearest.map(|row| self.baseline.vectors.row(row as usize)),
         };
         rows.extend(self.terms(&text, &measure, reference, scratch.text.watch())?);
         Ok(rows)

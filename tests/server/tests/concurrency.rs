@@ -210,37 +210,24 @@ fn rows_that_commit_while_history_is_scored_keep_their_anomaly() {
 
 #[test]
 fn an_activated_version_holds_from_the_next_statement_on() {
-    let db = Cluster::shared().database("concurrency_activation");
-    db.execute(&format!("CREATE TABLE app_log {LOG}"));
-    let lines = |word: &str| {
-        format!(
-            "TRUNCATE app_log; INSERT INTO app_log (ts, level, message)
-             SELECT now(), 'INFO', '{word} number ' || i || ' came through door ' || i % 7 FROM generate_series(1, 300) AS i"
-        )
-    };
+    let db = two_versions(Cluster::shared(), "concurrency_activation");
     let mut admin = db.client();
-    admin.ask(&lines("elephant"));
-    admin.ask("SELECT logintel.create_detector('app', 'app_log'); SELECT logintel.train('app')");
-    admin.ask(&lines("tiger"));
-    admin.ask("SELECT logintel.train('app', activate => false); SELECT logintel.watch('app')");
+    admin.ask("SELECT logintel.watch('app')");
 
     let mut open = db.client();
     open.ask("SET plan_cache_mode = force_generic_plan");
-    open.ask(
-        "PREPARE judge AS SELECT (logintel.detect('app', 'tiger number 3 came through door 1')).is_anomaly",
-    );
+    open.ask(&format!("PREPARE judge AS SELECT (logintel.detect('app', '{TIGER}')).is_anomaly"));
     let judge = "EXECUTE judge";
     let prepared = open
         .prepare("INSERT INTO app_log (ts, level, message) VALUES (now(), 'INFO', $1) RETURNING id")
         .unwrap();
-    let tiger = "tiger number 3 came through door 1";
     let anomalies = "SELECT count(*) FROM logintel.anomalies";
     assert_eq!(open.ask(judge), "t");
-    open.execute(&prepared, &[&tiger]).unwrap();
+    open.execute(&prepared, &[&TIGER]).unwrap();
     assert_eq!(open.count(anomalies), 1);
     admin.ask("SELECT logintel.activate_model('app', 2)");
     assert_eq!(open.ask(judge), "f");
-    open.execute(&prepared, &[&tiger]).unwrap();
+    open.execute(&prepared, &[&TIGER]).unwrap();
     assert_eq!(open.count(anomalies), 1);
 
     // Read committed: the next statement. Repeatable read: what it saw first, to its end.
@@ -253,7 +240,7 @@ fn an_activated_version_holds_from_the_next_statement_on() {
     assert_eq!(open.ask(judge), "t");
     admin.ask("SELECT logintel.activate_model('app', 2)");
     assert_eq!(open.ask(judge), "t");
-    open.execute(&prepared, &[&tiger]).unwrap();
+    open.execute(&prepared, &[&TIGER]).unwrap();
     assert_eq!(open.count(anomalies), 2);
     open.ask("COMMIT");
     assert_eq!(open.ask(judge), "f");
@@ -271,6 +258,138 @@ fn an_activated_version_holds_from_the_next_statement_on() {
         open.ask("ROLLBACK");
         assert_eq!(open.ask(judge), "f", "{isolation}: after ROLLBACK");
     }
+}
+
+const TIGER: &str = "tiger number 3 came through door 1";
+
+/// A detector of `app_log` whose version 1, in use, has never seen tigers, and whose version 2 knows nothing else.
+fn two_versions<'a>(cluster: &'a Cluster, name: &str) -> Database<'a> {
+    let db = cluster.database(name);
+    let lines = |word: &str| {
+        format!(
+            "TRUNCATE app_log; INSERT INTO app_log (ts, level, message)
+             SELECT now(), 'INFO', '{word} number ' || i || ' came through door ' || i % 7 FROM generate_series(1, 300) AS i;"
+        )
+    };
+    db.execute(&format!(
+        "CREATE TABLE app_log {LOG}; {}
+         SELECT logintel.create_detector('app', 'app_log'); SELECT logintel.train('app'); {}
+         SELECT logintel.train('app', activate => false)",
+        lines("elephant"),
+        lines("tiger")
+    ));
+    db
+}
+
+#[test]
+fn what_a_session_keeps_of_a_detector_follows_every_change_of_it() {
+    let db = two_versions(Cluster::shared(), "concurrency_kept");
+    let (mut admin, mut open) = (db.client(), db.client());
+    let judge = open.prepare("SELECT (logintel.detect('app', $1, 'INFO')).reason").unwrap();
+    let mut reason = move || -> String {
+        let row = open.query_one(&judge, &[&TIGER]);
+        row.map_or_else(|error| error.as_db_error().unwrap().message().to_owned(), |row| row.get(0))
+    };
+    let mut holds = |change: &str, expected: &str| {
+        admin.ask(change);
+        // Twice: read anew, and kept.
+        assert_eq!((reason().as_str(), reason().as_str()), (expected, expected), "{change}");
+    };
+    let (strange, known) = ("unseen_template", "normal_distance=0.000");
+    holds("SELECT 1", strange);
+    holds("SELECT logintel.activate_model('app', 2)", known);
+    holds("BEGIN; SELECT logintel.activate_model('app', 1); ROLLBACK", known);
+    holds("BEGIN; SAVEPOINT s; SELECT logintel.activate_model('app', 1); RELEASE s; COMMIT", strange);
+    holds(
+        "SET session_replication_role = replica; UPDATE logintel.detectors SET active_version = 2 WHERE name = 'app'; RESET session_replication_role",
+        known,
+    );
+    holds("SELECT logintel.activate_model('app', 1)", strange);
+    holds("SELECT logintel.alter_detector('app', new_name => 'other')", "detector \"app\" does not exist");
+    holds("SELECT logintel.alter_detector('other', new_name => 'app')", strange);
+    holds("SELECT logintel.drop_detector('app')", "detector \"app\" does not exist");
+    holds("SELECT logintel.create_detector('app', 'app_log')", "untrained");
+    holds("SELECT logintel.train('app')", known);
+    holds("TRUNCATE logintel.model_versions CASCADE", "untrained");
+    holds("DELETE FROM logintel.detectors", "detector \"app\" does not exist");
+    holds(
+        "DROP EXTENSION logintel CASCADE; CREATE EXTENSION logintel; SELECT logintel.create_detector('app', 'app_log')",
+        "untrained",
+    );
+    holds("SELECT logintel.train('app')", known);
+}
+
+#[test]
+fn what_a_session_has_read_since_does_not_reach_a_statement_that_began_before() {
+    let db = two_versions(Cluster::shared(), "concurrency_before");
+    let (mut admin, mut open) = (db.client(), db.client());
+    let judge = format!("SELECT (logintel.detect('app', '{TIGER}')).is_anomaly");
+    open.ask("BEGIN");
+    open.ask(&format!("DECLARE earlier CURSOR FOR {judge} FROM generate_series(1, 3)"));
+    assert_eq!(open.ask("FETCH earlier"), "t");
+    admin.ask("SELECT logintel.activate_model('app', 2)");
+    assert_eq!(
+        (open.ask(&judge), open.ask("FETCH earlier"), open.ask(&judge)),
+        ("f".into(), "t".into(), "f".into())
+    );
+    // Our own change is seen by what comes after it, here and nowhere else until it is committed.
+    open.ask("SELECT logintel.activate_model('app', 1)");
+    assert_eq!((open.ask(&judge), admin.ask(&judge)), ("t".into(), "f".into()));
+    open.ask("COMMIT");
+    assert_eq!((open.ask(&judge), admin.ask(&judge)), ("t".into(), "t".into()));
+}
+
+#[test]
+fn a_table_that_changes_is_read_as_it_is() {
+    let db = two_versions(Cluster::shared(), "concurrency_table");
+    let (mut admin, mut open) = (db.client(), db.client());
+    let insert = "INSERT INTO app_log (ts, level, message) VALUES (now(), 'ERROR', 'elephant number 1 came through door 1')";
+    let anomalies =
+        "SELECT count(*) FROM logintel.anomalies WHERE level = 'ERROR' AND message LIKE 'elephant%'";
+    let mut expected = 0;
+    for mode in ["statement", "row"] {
+        admin.ask(&format!("SELECT logintel.watch('app', '{mode}')"));
+        for change in [
+            "SELECT 1",
+            "ALTER TABLE app_log DROP COLUMN level, ADD COLUMN level text",
+            "ALTER TABLE app_log DROP COLUMN message, ADD COLUMN IF NOT EXISTS extra int, ADD COLUMN message varchar(100)",
+            "ALTER TABLE app_log ALTER COLUMN level TYPE name",
+        ] {
+            admin.ask(change);
+            open.ask(insert);
+            open.ask(insert);
+            open.ask(&format!("BEGIN; {insert}; ALTER TABLE app_log DROP COLUMN level, ADD COLUMN level text; {insert}; COMMIT"));
+            expected += 4;
+            assert_eq!(open.count(anomalies), expected, "{mode}: {change}");
+        }
+    }
+    assert_eq!(open.ask("SELECT count(*) FROM logintel.scoring_failures"), "0");
+}
+
+#[test]
+fn a_session_keeps_the_models_that_it_used_last() {
+    let db = two_versions(Cluster::shared(), "concurrency_models");
+    db.execute(&format!(
+        "CREATE TABLE other_log {LOG}; {};
+         SELECT logintel.create_detector('other', 'other_log'); SELECT logintel.train('other')",
+        fill("other_log", 300)
+    ));
+    let mut open = db.client();
+    // Whether a model is read again shows where it is not to be had.
+    let mut admin = db.client();
+    let judges = |session: &mut Client, detector: &str| {
+        session.send(&format!("SELECT (logintel.detect('{detector}', '{TIGER}')).is_anomaly")).is_ok()
+    };
+    let damage = "UPDATE logintel.model_versions SET artifact = 'damaged'";
+    assert!(judges(&mut open, "app") && judges(&mut open, "other"));
+    let mut small = db.client();
+    small.ask("SET logintel.model_cache_mem = 0");
+    assert!(judges(&mut small, "app") && judges(&mut small, "other"));
+    admin.ask(damage);
+    // Both are kept where there is room, the last one where there is none.
+    assert!(judges(&mut open, "app") && judges(&mut open, "other") && judges(&mut open, "app"));
+    assert!(judges(&mut small, "other") && !judges(&mut small, "app") && judges(&mut small, "other"));
+    assert!(!judges(&mut db.client(), "app"));
 }
 
 #[test]

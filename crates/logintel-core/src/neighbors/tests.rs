@@ -67,6 +67,7 @@ proptest! {
             let expected = (0u32..).zip(&distances).min_by(|a, b| a.1.total_cmp(b.1).then(a.0.cmp(&b.0)));
             let nearest = index.nearest(query.as_ref(), &mut scratch).unwrap();
             prop_assert_eq!(nearest, expected.map(|(row, &distance)| Neighbor { row, distance }));
+            prop_assert_eq!(nearest_of_all(&matrix, query.as_ref(), &Unattended).unwrap(), nearest);
         }
     }
 }

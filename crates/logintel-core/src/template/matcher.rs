@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::{HashMap, HashTable};
 
-use super::merge::{VARIABLE_WORD, Words};
-use super::parse::{Line, text};
+use super::merge::{Numbers, VARIABLE_WORD};
+use super::parse::{Line, VARIABLE, text};
 use crate::control::{Control, Steps};
 use crate::error::Result;
 use crate::table::HASHER;
@@ -26,7 +26,7 @@ pub struct Scratch {
 #[derive(Debug)]
 pub struct Matcher {
     kinds: Vec<String>,
-    words: Words,
+    words: Numbers,
     frames: HashMap<String, Frame, foldhash::fast::FixedState>,
 }
 
@@ -56,7 +56,9 @@ impl Matcher {
         control: &dyn Control,
     ) -> Result<Self> {
         let mut matcher =
-            Matcher { kinds, words: Words::new(), frames: HashMap::with_hasher(HASHER.clone()) };
+            Matcher { kinds, words: Numbers::default(), frames: HashMap::with_hasher(HASHER.clone()) };
+        let variable = matcher.words.number(VARIABLE.encode_utf8(&mut [0; 4]));
+        debug_assert_eq!(variable, VARIABLE_WORD);
         let (mut line, mut steps) = (Line::default(), Steps::over_bytes(control));
         for (at, template) in templates.enumerate() {
             steps.pass(1 + template.len())?;

@@ -61,23 +61,21 @@ enum Look {
 /// Words by number.
 #[derive(Debug)]
 pub(super) struct Words {
-    texts: Vec<Box<str>>,
+    numbers: Numbers,
     looks: Vec<Look>,
     /// Whether a value is expected after it.
     leads: Vec<bool>,
-    table: HashTable<u32>,
 }
 
 impl Words {
     pub fn new() -> Self {
-        let mut words =
-            Words { texts: Vec::new(), looks: Vec::new(), leads: Vec::new(), table: HashTable::new() };
+        let mut words = Words { numbers: Numbers::default(), looks: Vec::new(), leads: Vec::new() };
         words.number(VARIABLE.encode_utf8(&mut [0; 4]));
         words
     }
 
     pub fn text(&self, word: u32) -> &str {
-        &self.texts[word as usize]
+        self.numbers.text(word)
     }
 
     /// Whether it tells lines apart, being made of letters.
@@ -85,24 +83,55 @@ impl Words {
         self.text(word).chars().any(char::is_alphabetic)
     }
 
-    /// The number of a word that is there.
-    pub fn find(&self, text: &str) -> Option<u32> {
-        self.table.find(HASHER.hash_one(text), |&at| &*self.texts[at as usize] == text).copied()
-    }
-
     /// The number of a word.
     pub fn number(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.find(text) {
-            return number;
+        let number = self.numbers.number(text);
+        if number as usize == self.looks.len() {
+            self.looks.push(look(text));
+            self.leads.push(leads(text));
         }
-        let number = self.texts.len() as u32;
-        self.looks.push(look(text));
-        self.leads.push(leads(text));
-        self.texts.push(text.into());
-        let texts = &self.texts;
-        self.table.insert_unique(HASHER.hash_one(text), number, |&at| HASHER.hash_one(&*texts[at as usize]));
         number
     }
+}
+
+/// Texts by number, from 0 in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    text: String,
+    ends: Vec<usize>,
+    table: HashTable<u32>,
+}
+
+impl Numbers {
+    pub fn text(&self, number: u32) -> &str {
+        text_at(&self.text, &self.ends, number)
+    }
+
+    /// The number of a text that is there.
+    pub fn find(&self, text: &str) -> Option<u32> {
+        self.table.find(HASHER.hash_one(text), |&at| self.text(at) == text).copied()
+    }
+
+    /// The number of a text, which comes to the end where it is new.
+    pub fn number(&mut self, text: &str) -> u32 {
+        let hash = HASHER.hash_one(text);
+        if let Some(&number) = self.table.find(hash, |&at| self.text(at) == text) {
+            return number;
+        }
+        let number = self.ends.len() as u32;
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+        let Numbers { text, ends, table } = self;
+        table.insert_unique(hash, number, |&at| HASHER.hash_one(text_at(text, ends, at)));
+        number
+    }
+}
+
+/// One of texts that stand one after the other.
+fn text_at<'a>(text: &'a str, ends: &[usize], number: u32) -> &'a str {
+    let at = number as usize;
+    let start = if at == 0 { 0 } else { ends[at - 1] };
+    &text[start..ends[at]]
 }
 
 fn look(text: &str) -> Look {

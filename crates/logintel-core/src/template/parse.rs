@@ -187,6 +187,10 @@ impl Line {
 
     /// Values between colons, without the punctuation around them.
     fn pieces(&mut self, chunk: &str) {
+        if !chunk.is_empty() && chunk.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            self.push(chunk);
+            return;
+        }
         let body = chunk.trim_start_matches([':', '.', '!', '?', '*', '#', '@', '$', '/']);
         self.frame.push_str(&chunk[..chunk.len() - body.len()]);
         let inner = body.trim_end_matches([':', '.', '!', '?', '*']);
@@ -272,7 +276,7 @@ fn is_delimiter(byte: u8) -> bool {
 /// Masks become variables, white space one space.
 fn simplify(masked: &str, kinds: &[String], out: &mut String) {
     let mut rest = masked.trim();
-    while let Some(at) = rest.find(|c: char| c == '<' || c.is_whitespace() || c.is_control()) {
+    while let Some(at) = special(rest) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         if rest.starts_with('<') {
@@ -287,6 +291,20 @@ fn simplify(masked: &str, kinds: &[String], out: &mut String) {
         }
     }
     out.push_str(rest);
+}
+
+/// Where the text has a `<`, a control character, or white space that is not one space between words. Most of a line is
+/// visible ASCII and single spaces, which are passed byte by byte.
+fn special(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let is_visible = |byte: u8| byte.is_ascii_graphic();
+    let plain = (0..bytes.len()).find(|&at| match bytes[at] {
+        b'<' => true,
+        b' ' => at == 0 || bytes.get(at + 1).is_none_or(|&next| !is_visible(next)),
+        byte => !is_visible(byte),
+    })?;
+    let rest = text[plain..].find(|c: char| c == '<' || c.is_whitespace() || c.is_control())?;
+    Some(plain + rest)
 }
 
 /// Bytes of a mask at the beginning of the text, 0 if there is none.
