@@ -7,7 +7,7 @@
 //! | [`incident`] | from anomalies to incidents |
 //! | [`maintenance`], [`worker`] | what is done in one tick, by hand and in the background |
 //! | [`settings`] | the settings `logintel.*` |
-//! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`views`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
+//! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`backoff`], [`views`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
 use pgrx::prelude::*;
 
@@ -45,8 +45,10 @@ pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logve
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/worker.sql", name = "worker", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 
+mod backoff;
 mod cache;
 mod call;
 mod control;

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use super::columns::Columns;
 use super::{Detector, PARTS, check_options, open_relation, required};
 use crate::error::fail;
+use crate::lock::lock_detector;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
 use crate::text::{Jsonb, Text, relation_name};
@@ -168,6 +169,9 @@ fn alter_detector(
             "Choose another name.",
         );
     }
+    if new_name != name {
+        lock_detector(name);
+    }
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     spi.write(
@@ -183,6 +187,8 @@ fn drop_detector(name: Text) {
     let name = &*name;
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
+    // Before any row or relation: maintenance and score_history take it first, too.
+    lock_detector(name);
     detector.drop_triggers();
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();

@@ -73,9 +73,9 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
         Preset::Default => None,
     };
     spi.write(
-        "UPDATE logintel.incidents SET (start_time, end_time, event_count) = \
+        "UPDATE logintel.incidents SET (start_time, end_time, event_count, uncounted) = \
                 (SELECT coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)), \
-                        coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)), count(*) \
+                        coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)), count(*), 0 \
                  FROM logintel.anomalies WHERE incident_id = $1), \
              sources = $2, components = $3, levels = $4, messages = $5, severity = $6, severity_score = $7, \
              is_suppressed = $8 IS NOT NULL, suppressed_by = $8, title = $9, \

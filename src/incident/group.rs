@@ -6,19 +6,22 @@ use logintel_core::incident::{self, Anchor, Event, Grouping};
 use pgrx::prelude::*;
 
 use super::describe::recount;
+use super::growth::{add_to_large, rested};
 use crate::detector::Detector;
 use crate::lock::lock_detector;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
+use crate::step::Done;
 use crate::time::{micros, timestamp};
+use crate::views::mark_views_stale;
 
 /// New anomalies that one step takes in.
 const BATCH: i64 = 20_000;
 
-/// Groups a batch of a detector's new anomalies into incidents; whether there may be more.
-pub fn group(name: &str) -> bool {
+/// Groups a batch of a detector's new anomalies into incidents.
+pub fn group(name: &str) -> Done {
     lock_detector(name);
-    let Some(detector) = Detector::find(name) else { return false };
+    let Some(detector) = Detector::find(name) else { return Done::default() };
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     let fresh = spi.write(
@@ -31,9 +34,16 @@ pub fn group(name: &str) -> bool {
     let times: Vec<i64> =
         (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 1)).map(micros).collect();
     let grouping = regroup(&spi, &detector, &times);
-    let touched = apply(&spi, &detector, &grouping);
+    let mut touched = apply(&spi, &detector, &grouping);
+    let joined: Vec<i64> = grouping.joins.iter().map(|&(event, _)| event).collect();
+    let counted = add_to_large(&spi, name, &joined);
+    touched.retain(|incident| !counted.contains(incident));
+    touched.extend(rested(&spi, name));
+    if !counted.is_empty() {
+        mark_views_stale(&spi);
+    }
     recount(&spi, &detector, touched);
-    fresh.len() == BATCH as u64
+    Done { more: fresh.len() == BATCH as u64, ..Done::rows(fresh.len()) }
 }
 
 /// How far from an event that can be which it is grouped with. A chain of older single events is shorter than

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`group`] | which anomalies are one incident |
 //! | [`describe`] | what an incident says of itself, counted from its anomalies |
+//! | [`growth`] | which need not be counted whole, for they are large and have hardly grown |
 mod describe;
 mod group;
+mod growth;
 
 pub use group::group;
