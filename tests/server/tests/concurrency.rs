@@ -108,7 +108,7 @@ fn everything_at_once() {
         }
     };
     let faults = thread::scope(|scope| {
-        let inserting: Vec<_> = (0..5).map(|client| scope.spawn(move || insert(db, client, 60))).collect();
+        let inserting: Vec<_> = (0..8).map(|client| scope.spawn(move || insert(db, client, 60))).collect();
         let helpers = [
             scope.spawn(|| {
                 until_done(&|session| {
@@ -125,6 +125,14 @@ fn everything_at_once() {
                     if let Err(error) = activated {
                         assert_eq!(error.code().map(SqlState::code), Some("42704"), "{error}");
                     }
+                });
+            }),
+            scope.spawn(|| {
+                until_done(&|session| {
+                    session.ask(
+                        "UPDATE logintel.incidents SET status = 'acknowledged'
+                         WHERE incident_id = (SELECT incident_id FROM logintel.incidents ORDER BY random() LIMIT 1)",
+                    );
                 });
             }),
             scope.spawn(|| until_done(&|session| drop(session.ask("CALL logintel.run_maintenance()")))),
@@ -153,6 +161,7 @@ fn everything_at_once() {
     });
     check(db, faults);
     assert_eq!(db.cluster().log_lines(&["deadlock detected"]), 0);
+    assert_eq!(db.client().ask("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), "0");
 }
 
 #[test]

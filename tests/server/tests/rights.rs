@@ -78,6 +78,7 @@ fn who_may_do_what() {
         ("SELECT * FROM logintel.logs", 'r'),
         ("SELECT * FROM logintel.scoring_errors", 'r'),
         ("SELECT * FROM logintel.drift, logintel.retrainings", 'r'),
+        ("SELECT * FROM logintel.worker_stats", 'r'),
         (
             "SELECT * FROM logintel.incident_summary_v, logintel.incident_timeline_v, logintel.cluster_summary_v, logintel.component_health_v",
             'r',
@@ -106,6 +107,7 @@ fn who_may_do_what() {
         ("SELECT logintel.mark_incident_normal(1)", 'a'),
         ("CALL logintel.run_maintenance()", 'a'),
         ("SELECT * FROM logintel.worker_state()", 'a'),
+        ("SELECT * FROM logintel.worker_steps", 'a'),
         ("SELECT * FROM logintel.model_versions", 'a'),
         ("SELECT * FROM logintel.component_health", 'a'),
         ("SELECT * FROM logintel.incident_timeline", 'a'),
@@ -113,6 +115,7 @@ fn who_may_do_what() {
         ("UPDATE logintel.detectors SET owner = 'postgres'::regrole", 's'),
         ("DELETE FROM logintel.incidents", 's'),
         ("DELETE FROM logintel.drift", 's'),
+        ("UPDATE logintel.worker_steps SET next_run = 'infinity'", 's'),
         ("UPDATE logintel.retrainings SET attempted_at = '-infinity'", 's'),
         ("DELETE FROM logintel.normal_templates", 's'),
         ("UPDATE logintel.model_versions SET artifact = ''", 's'),
@@ -181,7 +184,8 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) FROM logintel.model_profiles WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.component_health_v WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.scoring_errors WHERE detector = 'app'),
-                (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app')",
+                (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.worker_stats WHERE detector = 'app')",
     )
 }
 
@@ -194,7 +198,7 @@ fn copies_are_shown_to_those_who_may_read_the_log() {
         db.client().ask("SELECT detector, template, marked_by FROM logintel.normal_templates"),
         "app|secret <*>|r_owner"
     );
-    let (nothing, all) = ("0|0|0|0|f|0|0|0|0", "3|1|1|1|t|1|1|1|1");
+    let (nothing, all) = ("0|0|0|0|f|0|0|0|0|f", "3|1|1|1|t|1|1|1|1|t");
     let is_seen = |expected: [&str; 4]| {
         let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
         for (role, expected) in roles.iter().zip(expected) {
