@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime
 
-from bench import clustering, embedding, growth, machine, report, results
+from bench import clustering, embedding, growth, machine, report, results, worker
 from bench.lines import make_lines
 from bench.measure import say
 from bench.paths import Places
@@ -14,6 +14,7 @@ PARTS = {
     "embedding": embedding.measure,
     "clustering": clustering.measure,
     "growth": growth.measure,
+    "worker": worker.measure,
 }
 
 

@@ -2,7 +2,7 @@
 # Measures logintel beside scikit-learn and writes docs/benchmarks.md, with charts in docs/benchmarks/.
 #
 #   tools/bench.sh          everything; on two cores about 25 minutes, 8 GB of memory
-#   tools/bench.sh PART…    some of: embedding clustering growth; the figures of the others stay as they were measured
+#   tools/bench.sh PART…    some of: embedding clustering growth worker; the figures of the others stay as they were measured
 #   tools/bench.sh report   only writes the report again
 #
 # Nothing else should run meanwhile. A release build in a private cluster (tools/cluster.sh) and the Python packages of
