@@ -39,7 +39,7 @@ pub fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
 
 fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
     // One row for each element of each list: texts are converted from the server's encoding one by one.
-    let rows = spi.write(
+    let rows = spi.repeat(
         "WITH i AS ( \
              SELECT count(*) AS events, \
                     (SELECT m.template FROM logintel.anomalies AS m WHERE m.incident_id = $1 GROUP BY m.template \
@@ -72,7 +72,7 @@ fn recount_one(spi: &Connection, detector: &Detector, incident: i64) {
         Preset::Seed => incident::seed_suppression(severity, events, &levels, &components, &messages),
         Preset::Default => None,
     };
-    spi.write(
+    spi.repeat(
         "UPDATE logintel.incidents SET (start_time, end_time, event_count, uncounted) = \
                 (SELECT coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)), \
                         coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)), count(*), 0 \

@@ -133,7 +133,7 @@ fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64>
     let (mut events, mut incidents): (Vec<i64>, Vec<i64>) = grouping.joins.iter().copied().unzip();
     for group in &grouping.founds {
         // Everything but the key is counted by `recount`.
-        let rows = spi.write(
+        let rows = spi.repeat(
             "INSERT INTO logintel.incidents (detector, fingerprint, title, severity, severity_score, start_time, end_time, \
                  event_count, sources, components, levels, messages) \
              SELECT $1, '', '', 'LOW', 0, min(ts), max(ts), count(*), '{}', '{}', '{}', '{}' \

@@ -88,6 +88,26 @@ CALL run_maintenance();
 SELECT * FROM large;
 SELECT (SELECT count(*) FROM anomalies WHERE incident_id IS NULL) AS alone, anomalies, incidents FROM component_health WHERE detector = 'app' ORDER BY component;
 
+-- A tick reads nothing whole but for the views: what it costs depends on what is new. ------------------------------------
+DELETE FROM anomalies; DELETE FROM incidents;
+SET session_replication_role = replica;
+INSERT INTO incidents (incident_id, detector, fingerprint, title, status, severity, severity_score, start_time, end_time, event_count, sources, components, levels, messages)
+SELECT 1000000 + i, 'app', 'f' || i, 't', 'resolved', 'LOW', 4, t, t + interval '3 s', 4, '{}', '{c}', '{}', '{}' FROM generate_series(0, 14999) AS i, LATERAL (SELECT '2000-01-01'::timestamptz + i * interval '1 hour' AS t) AS at;
+INSERT INTO anomalies (detector, ts, component, message, template, anomaly_score, reason, incident_id, is_grouped)
+SELECT 'app', '2000-01-01'::timestamptz + i / 4 * interval '1 hour' + i % 4 * interval '1 s', 'c', 'old', 'old', 1, 'rare_template', 1000000 + i / 4, true FROM generate_series(0, 59999) AS i;
+RESET session_replication_role;
+SET max_parallel_workers_per_gather = 0;
+CREATE VIEW scans AS SELECT relname, seq_scan FROM pg_stat_user_tables WHERE schemaname = 'logintel' AND relname IN ('anomalies', 'incidents', 'model_versions', 'logs', 'drift', 'scoring_failures') ORDER BY relname;
+-- The views show what was put there; then something new comes.
+CALL run_maintenance();
+SELECT pg_stat_force_next_flush();
+CREATE TABLE before AS TABLE scans;
+INSERT INTO app SELECT '2026-03-01'::timestamptz + i * interval '1 s', 'ERROR', 'c', 's', 'new ' || i FROM generate_series(1, 10) AS i;
+CALL run_maintenance();
+SELECT pg_stat_force_next_flush();
+SELECT relname, s.seq_scan - b.seq_scan AS read_whole FROM scans AS s JOIN before AS b USING (relname) ORDER BY 1;
+SELECT count(*) AS incidents, sum(event_count) AS events FROM incidents WHERE start_time > '2026-01-01';
+
 SELECT drop_detector('app');
 SELECT count(*) AS left FROM worker_steps WHERE detector = 'app';
-DROP TABLE app CASCADE;
+DROP TABLE app, before CASCADE;

@@ -161,7 +161,10 @@ fn everything_at_once() {
     });
     check(db, faults);
     assert_eq!(db.cluster().log_lines(&["deadlock detected"]), 0);
-    assert_eq!(db.client().ask("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), "0");
+    assert_eq!(
+        db.client().ask("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"),
+        "0"
+    );
 }
 
 #[test]

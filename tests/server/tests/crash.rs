@@ -97,7 +97,9 @@ fn a_backend_killed_in_the_middle_of_anything_loses_and_doubles_nothing() {
     let steps: [(&str, &dyn Fn(u32) -> String, &dyn Fn(u32) -> String); 5] = [
         ("insert", &nothing, &|round| insert("app_log", round)),
         ("train", &nothing, &|_| "SELECT logintel.train('app', until => '2026-01-02')".into()),
-        ("score_history", &nothing, &|_| "SELECT logintel.score_history('app', since => '2026-01-02')".into()),
+        ("score_history", &nothing, &|_| {
+            "SELECT logintel.score_history('app', since => '2026-01-02')".into()
+        }),
         ("tick", &|round| format!("{}; {old}", insert("app_log", round)), &|_| {
             "CALL logintel.run_maintenance()".into()
         }),
@@ -168,7 +170,8 @@ fn a_worker_killed_in_the_middle_of_a_tick_loses_and_doubles_nothing() {
     let mut hits = 0;
     for round in 0..6 {
         db.execute(&insert("app_log", round));
-        let worker = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'logintel worker' AND query LIKE 'CALL %'";
+        let worker =
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'logintel worker' AND query LIKE 'CALL %'";
         let mut observer = db.client();
         let pid = eventually("a worker runs", || observer.ask(worker).parse::<i32>().ok());
         thread::sleep(Duration::from_millis(u64::from(round) * 25));

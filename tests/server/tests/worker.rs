@@ -403,9 +403,7 @@ fn several_databases_are_maintained_each_for_itself() {
     }
     for (number, db) in databases.iter().enumerate() {
         let incident = "SELECT event_count FROM logintel.incidents";
-        eventually("an incident", || {
-            (db.client().ask(incident) == (number + 2).to_string()).then_some(())
-        });
+        eventually("an incident", || (db.client().ask(incident) == (number + 2).to_string()).then_some(()));
         let told = "SELECT last_rows, errors FROM logintel.worker_stats WHERE detector = 'logs' AND step = 'grouping'";
         eventually("its step", || (db.client().ask(told) == format!("{}|0", number + 2)).then_some(()));
         assert_eq!(failures(db), 0);
@@ -427,7 +425,9 @@ fn a_step_that_fails_rests_and_says_so_once_while_the_others_go_on() {
     ));
     let mut client = db.client();
     eventually("rates are looked at", || {
-        (client.ask("SELECT count(*) FROM logintel.worker_stats WHERE detector = 'app' AND step = 'rates'") == "1").then_some(())
+        (client.ask("SELECT count(*) FROM logintel.worker_stats WHERE detector = 'app' AND step = 'rates'")
+            == "1")
+            .then_some(())
     });
     db.execute("ALTER TABLE app_log RENAME COLUMN message TO renamed");
     let told = || cluster.log_lines(&["WARNING:", "logintel maintenance, rates of detector \"app\""]);
@@ -453,7 +453,8 @@ fn a_step_that_fails_rests_and_says_so_once_while_the_others_go_on() {
     assert_eq!(failures(&db), 0);
     client.ask("SELECT logintel.ingest('s', 'ERROR', 'c', 'boom ' || i) FROM generate_series(1, 3) AS i");
     eventually("an incident of another detector", || {
-        (client.ask("SELECT event_count FROM logintel.incidents WHERE detector = 'logs'") == "3").then_some(())
+        (client.ask("SELECT event_count FROM logintel.incidents WHERE detector = 'logs'") == "3")
+            .then_some(())
     });
     // Whoever mends it need not wait.
     db.execute("ALTER TABLE app_log RENAME COLUMN renamed TO message");
