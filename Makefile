@@ -29,7 +29,7 @@ test: ## everything; ends in "N passed, N failed"
 lint: ## formatting, clippy, licences of the packages
 	@tools/test.sh fmt clippy deny
 
-bench: ## measures beside scikit-learn and writes docs/benchmarks.md (25 minutes); PART=embedding one part of it
+bench: ## measures beside scikit-learn and writes docs/benchmarks.md (35 minutes); PART=embedding one part of it
 	@tools/bench.sh $(PART)
 
 eval: ## measures detection on labelled logs and writes docs/detection.md; TASK=templates one part of it

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures logintel beside scikit-learn and writes docs/benchmarks.md, with charts in docs/benchmarks/.
 #
-#   tools/bench.sh          everything; on two cores about 25 minutes, 8 GB of memory
+#   tools/bench.sh          everything; on two cores about 35 minutes, 8 GB of memory, 10 GB of disk
 #   tools/bench.sh PART…    some of: embedding clustering growth worker; the figures of the others stay as they were measured
 #   tools/bench.sh report   only writes the report again
 #

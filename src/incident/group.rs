@@ -24,17 +24,23 @@ pub fn group(name: &str) -> Done {
     let Some(detector) = Detector::find(name) else { return Done::default() };
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
+    // Each row is written once: when it is known where it belongs.
     let fresh = spi.write(
-        "WITH batch AS (SELECT anomaly_id FROM logintel.anomalies WHERE detector = $1 AND NOT is_grouped \
-                        ORDER BY anomaly_id LIMIT $2) \
-         UPDATE logintel.anomalies AS a SET is_grouped = true FROM batch WHERE a.anomaly_id = batch.anomaly_id \
-         RETURNING CASE WHEN isfinite(a.ts) THEN a.ts END",
+        "SELECT anomaly_id, CASE WHEN isfinite(ts) THEN ts END FROM logintel.anomalies \
+         WHERE detector = $1 AND NOT is_grouped ORDER BY anomaly_id LIMIT $2",
         &[text_arg(name), arg(BATCH)],
     );
+    let batch: Vec<i64> = (0..fresh.len()).map(|row| fresh.must(row, 1)).collect();
     let times: Vec<i64> =
-        (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 1)).map(micros).collect();
-    let grouping = regroup(&spi, &detector, &times);
+        (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 2)).map(micros).collect();
+    let grouping = regroup(&spi, &detector, &batch, &times);
     let mut touched = apply(&spi, &detector, &grouping);
+    if !batch.is_empty() {
+        spi.write(
+            "UPDATE logintel.anomalies SET is_grouped = true WHERE anomaly_id = ANY ($1) AND NOT is_grouped",
+            &[arg(batch)],
+        );
+    }
     let joined: Vec<i64> = grouping.joins.iter().map(|&(event, _)| event).collect();
     let counted = add_to_large(&spi, name, &joined);
     touched.retain(|incident| !counted.contains(incident));
@@ -58,11 +64,11 @@ fn margin(window: Window, min_events: u32) -> i64 {
 }
 
 /// Groups new events with the older ones without incident around them.
-fn regroup(spi: &Connection, detector: &Detector, times: &[i64]) -> Grouping {
+fn regroup(spi: &Connection, detector: &Detector, batch: &[i64], times: &[i64]) -> Grouping {
     let options = &detector.options;
     let (mut events, mut anchors) = (HashMap::new(), Vec::new());
     for (from, to) in stretches(times, margin(options.window, options.min_events)) {
-        load_events(spi, &detector.name, from, to, &mut events);
+        load_events(spi, &detector.name, batch, (from, to), &mut events);
         load_anchors(spi, detector, from, to, &mut anchors);
     }
     let events: Vec<Event> = events.into_values().collect();
@@ -84,15 +90,26 @@ fn stretches(times: &[i64], margin: i64) -> Vec<(i64, i64)> {
     stretches
 }
 
-fn load_events(spi: &Connection, detector: &str, from: i64, to: i64, events: &mut HashMap<i64, Event>) {
-    let bounds = [text_arg(detector), arg(timestamp(from)), arg(timestamp(to))];
-    let rows = spi.write(
-        "SELECT anomaly_id, ts, component, weight FROM logintel.anomalies \
-         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NULL AND is_grouped",
-        &bounds,
+fn load_events(
+    spi: &Connection,
+    detector: &str,
+    batch: &[i64],
+    (from, to): (i64, i64),
+    events: &mut HashMap<i64, Event>,
+) {
+    let last = batch.last().copied().unwrap_or(i64::MIN);
+    let rows = spi.repeat(
+        "SELECT anomaly_id, ts, component, weight, is_grouped FROM logintel.anomalies \
+         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NULL \
+           AND (is_grouped OR anomaly_id <= $4)",
+        &[text_arg(detector), arg(timestamp(from)), arg(timestamp(to)), arg(last)],
     );
     for row in 0..rows.len() {
-        let id = rows.must(row, 1);
+        let id: i64 = rows.must(row, 1);
+        // What has been committed since is for another batch.
+        if !rows.must::<bool>(row, 5) && batch.binary_search(&id).is_err() {
+            continue;
+        }
         let (ts, weight): (_, i32) = (micros(rows.must(row, 2)), rows.must(row, 4));
         let component = rows.text(row, 3);
         events.insert(id, Event { id, ts, component, weight: weight.unsigned_abs() });
@@ -103,7 +120,7 @@ fn load_events(spi: &Connection, detector: &str, from: i64, to: i64, events: &mu
 /// replaced is wherever it was.
 fn load_anchors(spi: &Connection, detector: &Detector, from: i64, to: i64, anchors: &mut Vec<Anchor>) {
     let (Window::Session(length) | Window::Tumbling(length)) = detector.options.window;
-    let rows = spi.write(
+    let rows = spi.repeat(
         "SELECT incident_id, component, min(ts), max(ts) FROM make_interval(secs => $4) AS step CROSS JOIN LATERAL ( \
              SELECT incident_id, component, ts FROM logintel.anomalies \
              WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NOT NULL AND weight > 0 \
@@ -146,7 +163,7 @@ fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64>
     }
     let mut touched = incidents.clone();
     spi.write(
-        "UPDATE logintel.anomalies AS a SET incident_id = g.incident_id \
+        "UPDATE logintel.anomalies AS a SET incident_id = g.incident_id, is_grouped = true \
          FROM unnest($1, $2) AS g (anomaly_id, incident_id) WHERE a.anomaly_id = g.anomaly_id",
         &[arg(events), arg(incidents)],
     );
