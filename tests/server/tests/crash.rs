@@ -9,6 +9,9 @@ const POINTS: u32 = 3;
 /// Rows of one insert, and which of them are faults.
 const ROWS: u32 = 6000;
 
+/// A step: its name, what is needed before it, what it is; of a round.
+type Step<'a> = (&'a str, &'a dyn Fn(u32) -> String, &'a dyn Fn(u32) -> String);
+
 /// Inserts the rows of a round: three hours for each, and every third row a fault.
 fn insert(table: &str, round: u32) -> String {
     format!(
@@ -94,7 +97,7 @@ fn a_backend_killed_in_the_middle_of_anything_loses_and_doubles_nothing() {
     let old = "INSERT INTO logintel.anomalies (detector, ts, recorded_at, message, anomaly_score, reason)
                SELECT 'brief', now(), now() - interval '2 hours', 'old', 1, 'unseen_template' FROM generate_series(1, 25000)";
     let nothing = |_: u32| String::new();
-    let steps: [(&str, &dyn Fn(u32) -> String, &dyn Fn(u32) -> String); 5] = [
+    let steps: [Step; 5] = [
         ("insert", &nothing, &|round| insert("app_log", round)),
         ("train", &nothing, &|_| "SELECT logintel.train('app', until => '2026-01-02')".into()),
         ("score_history", &nothing, &|_| {
@@ -110,7 +113,7 @@ fn a_backend_killed_in_the_middle_of_anything_loses_and_doubles_nothing() {
     let mut round = 0;
     let mut hits = 0;
     for (name, before, statement) in steps {
-        let mut prepare = |round| {
+        let prepare = |round| {
             let before = before(round);
             if !before.is_empty() {
                 db.execute(&before);
