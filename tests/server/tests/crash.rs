@@ -148,7 +148,9 @@ fn a_backend_killed_in_the_middle_of_anything_loses_and_doubles_nothing() {
     // The same as when nobody disturbs: a detector that sees the same rows at once.
     db.execute(
         "CREATE TABLE calm_log AS SELECT * FROM app_log WHERE ts < '2026-01-02';
-         SELECT logintel.create_detector('calm', 'calm_log', options => '{\"rates\": false}'), logintel.train('calm'), logintel.watch('calm');
+         SELECT logintel.create_detector('calm', 'calm_log', options => '{\"rates\": false}');
+         SELECT logintel.train('calm');
+         SELECT logintel.watch('calm');
          INSERT INTO calm_log SELECT * FROM app_log WHERE ts >= '2026-01-02'",
     );
     session.ask("CALL logintel.run_maintenance()");
