@@ -78,15 +78,16 @@ fn check(db: &Database, faults: i64) {
     assert_eq!(wrong, "", "lost, doubled, or without a row");
     let wrong = session.ask(
         "SELECT incident_id, event_count, counted FROM logintel.incidents AS i
-         FULL JOIN (SELECT incident_id, count(*) AS counted, min(ts) AS first, max(ts) AS last FROM logintel.anomalies
+         FULL JOIN (SELECT incident_id, count(*) AS counted, min(ts) FILTER (WHERE weight > 0) AS first,
+                            max(ts) FILTER (WHERE weight > 0) AS last FROM logintel.anomalies
                     WHERE incident_id IS NOT NULL GROUP BY 1) AS a USING (incident_id)
          WHERE (i.event_count, i.start_time, i.end_time) IS DISTINCT FROM (a.counted, a.first, a.last)",
     );
     assert_eq!(wrong, "", "an incident does not sum up");
-    // Within the window of an incident nobody is left alone.
+    // Within the window of an incident nobody but a routine line, which a training during the inserts may have made of a fault, is left alone.
     let alone = session.count(
         "SELECT count(*) FROM logintel.anomalies AS a JOIN logintel.incidents AS i USING (detector)
-         WHERE a.incident_id IS NULL AND a.ts BETWEEN i.start_time AND i.end_time",
+         WHERE a.incident_id IS NULL AND a.weight > 0 AND a.ts BETWEEN i.start_time AND i.end_time",
     );
     assert_eq!(alone, 0, "anomalies outside the incident around them");
     assert_eq!(
