@@ -20,6 +20,7 @@ use crate::call::{Raw, argument, text_argument};
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, fail, warn};
+use crate::lock::lock_detector;
 use crate::maintenance::LISTING;
 use crate::progress::Progress;
 use crate::security::RunAs;
@@ -164,6 +165,8 @@ pub fn tick(is_atomic: bool) {
         // What fails is not tried again: the hour's row is there.
         let result = attempt_within(LIMIT, || with_snapshot(|| measure_hour(&detector, hour)));
         step.since(begun).run(is_atomic, || {
+            // Before its rows, as who drops it does.
+            lock_detector(&detector);
             record(&detector, hour, &result);
             let rows = result.as_ref().map_or(0, |bucket| bucket.rows.unsigned_abs());
             Done { error: result.as_ref().err().map(|failure| failure.message.clone()), ..Done::rows(rows) }

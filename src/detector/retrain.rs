@@ -21,7 +21,7 @@ use super::{Active, Detector};
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, fail, warn};
-use crate::lock::try_lock_training;
+use crate::lock::{lock_detector, try_lock_training};
 use crate::maintenance::LISTING;
 use crate::progress::Progress;
 use crate::security::RunAs;
@@ -91,6 +91,8 @@ pub fn tick(name: &str, is_atomic: bool) -> bool {
         Err(Failure { message, .. }) => Outcome::Failed(message),
     };
     step.since(begun).run(is_atomic, || {
+        // Before its rows, as who drops it does.
+        lock_detector(name);
         conclude(name, &outcome);
         let error = if let Outcome::Failed(reason) = &outcome { Some(reason.clone()) } else { None };
         Done { error, ..Done::rows(rows) }
