@@ -6,11 +6,11 @@ use logintel_core::incident::{self, Anchor, Event, Grouping};
 use pgrx::prelude::*;
 
 use super::describe::recount;
-use super::growth::{add_to_large, rested};
+use super::growth::{add_to_large, to_count};
 use crate::detector::Detector;
 use crate::lock::lock_detector;
-use crate::security::RunAs;
-use crate::spi::{Connection, arg, text_arg};
+use crate::security::{ByIndex, RunAs};
+use crate::spi::{Connection, Rows, arg, text_arg};
 use crate::step::Done;
 use crate::time::{micros, timestamp};
 use crate::views::mark_views_stale;
@@ -23,6 +23,7 @@ pub fn group(name: &str) -> Done {
     lock_detector(name);
     let Some(detector) = Detector::find(name) else { return Done::default() };
     let _owner = RunAs::extension_owner();
+    let _plans = ByIndex::set();
     let spi = Connection::open();
     // Each row is written once: when it is known where it belongs.
     let fresh = spi.write(
@@ -42,14 +43,17 @@ pub fn group(name: &str) -> Done {
         );
     }
     let joined: Vec<i64> = grouping.joins.iter().map(|&(event, _)| event).collect();
-    let counted = add_to_large(&spi, name, &joined);
+    let more = fresh.len() == BATCH as u64;
+    let counted = add_to_large(&spi, name, &joined, more);
     touched.retain(|incident| !counted.contains(incident));
-    touched.extend(rested(&spi, name));
+    if !more {
+        touched.extend(to_count(&spi, name));
+    }
     if !counted.is_empty() {
         mark_views_stale(&spi);
     }
     recount(&spi, &detector, touched);
-    Done { more: fresh.len() == BATCH as u64, ..Done::rows(fresh.len()) }
+    Done { more, ..Done::rows(fresh.len()) }
 }
 
 /// How far from an event that can be which it is grouped with. A chain of older single events is shorter than
@@ -67,9 +71,11 @@ fn margin(window: Window, min_events: u32) -> i64 {
 fn regroup(spi: &Connection, detector: &Detector, batch: &[i64], times: &[i64]) -> Grouping {
     let options = &detector.options;
     let (mut events, mut anchors) = (HashMap::new(), Vec::new());
+    let has_stale = has_stale(spi, &detector.name);
     for (from, to) in stretches(times, margin(options.window, options.min_events)) {
+        pgrx::check_for_interrupts!();
         load_events(spi, &detector.name, batch, (from, to), &mut events);
-        load_anchors(spi, detector, from, to, &mut anchors);
+        load_anchors(spi, detector, has_stale, (from, to), &mut anchors);
     }
     let events: Vec<Event> = events.into_values().collect();
     incident::group(&events, &anchors, options.window, options.min_events)
@@ -116,27 +122,54 @@ fn load_events(
     }
 }
 
+/// Whether the anomalies of some incidents were replaced.
+fn has_stale(spi: &Connection, detector: &str) -> bool {
+    let rows = spi.write(
+        "SELECT FROM logintel.incidents WHERE detector = $1 AND is_stale LIMIT 1",
+        &[text_arg(detector)],
+    );
+    rows.len() > 0
+}
+
 /// Of what an incident holds at moments that are near, the first and the last tell as much as all. One whose anomalies were
 /// replaced is wherever it was.
-fn load_anchors(spi: &Connection, detector: &Detector, from: i64, to: i64, anchors: &mut Vec<Anchor>) {
+fn load_anchors(
+    spi: &Connection,
+    detector: &Detector,
+    has_stale: bool,
+    (from, to): (i64, i64),
+    anchors: &mut Vec<Anchor>,
+) {
     let (Window::Session(length) | Window::Tumbling(length)) = detector.options.window;
-    let rows = spi.repeat(
-        "SELECT incident_id, component, min(ts), max(ts) FROM make_interval(secs => $4) AS step CROSS JOIN LATERAL ( \
-             SELECT incident_id, component, ts FROM logintel.anomalies \
+    let bounds = [
+        text_arg(&detector.name),
+        arg(timestamp(from)),
+        arg(timestamp(to)),
+        arg(incident::near(length).max(1) as f64 / 1e6),
+    ];
+    add_anchors(
+        &spi.repeat(
+            "SELECT incident_id, component, min(ts), max(ts) FROM logintel.anomalies \
              WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NOT NULL AND weight > 0 \
-             UNION ALL \
-             SELECT incident_id, component, least(ts, end_time) FROM logintel.incidents \
+             GROUP BY incident_id, component, date_bin(make_interval(secs => $4), ts, 'epoch')",
+            &bounds,
+        ),
+        anchors,
+    );
+    if has_stale {
+        let stale = spi.repeat(
+            "SELECT incident_id, component, least(ts, end_time), least(ts, end_time) \
+             FROM make_interval(secs => $4) AS step CROSS JOIN logintel.incidents \
              CROSS JOIN LATERAL unnest(CASE WHEN components = '{}' THEN ARRAY[NULL] ELSE components END) AS component \
              CROSS JOIN LATERAL generate_series(greatest(start_time, $2), least(end_time, $3) + step, step) AS ts \
-             WHERE detector = $1 AND is_stale AND end_time >= $2 AND start_time <= $3) AS a \
-         GROUP BY incident_id, component, date_bin(step, ts, 'epoch')",
-        &[
-            text_arg(&detector.name),
-            arg(timestamp(from)),
-            arg(timestamp(to)),
-            arg(incident::near(length).max(1) as f64 / 1e6),
-        ],
-    );
+             WHERE detector = $1 AND is_stale AND end_time >= $2 AND start_time <= $3",
+            &bounds,
+        );
+        add_anchors(&stale, anchors);
+    }
+}
+
+fn add_anchors(rows: &Rows<'_>, anchors: &mut Vec<Anchor>) {
     for row in 0..rows.len() {
         let (incident, component) = (rows.must(row, 1), rows.text(row, 2));
         for ts in [rows.must(row, 3), rows.must(row, 4)] {

@@ -8,8 +8,9 @@ const LARGE: i64 = 10_000;
 /// It is when it has grown by one in so many.
 const PART: i64 = 10;
 
-/// Adds anomalies that have joined incidents to the figures of large ones; returns those that did not need it.
-pub fn add_to_large(spi: &Connection, detector: &str, events: &[i64]) -> Vec<i64> {
+/// Adds anomalies that have joined incidents to the figures of large ones; returns those that need not be counted whole
+/// now. Where there is more to come none need.
+pub fn add_to_large(spi: &Connection, detector: &str, events: &[i64], more: bool) -> Vec<i64> {
     // Most have none.
     let large =
         format!("SELECT FROM logintel.incidents WHERE detector = $1 AND event_count >= {LARGE} LIMIT 1");
@@ -23,20 +24,20 @@ pub fn add_to_large(spi: &Connection, detector: &str, events: &[i64]) -> Vec<i64
          FROM (SELECT incident_id, count(*) AS events, min(ts) FILTER (WHERE weight > 0) AS first_time, \
                       max(ts) FILTER (WHERE weight > 0) AS last_time \
                FROM logintel.anomalies WHERE anomaly_id = ANY ($1) GROUP BY incident_id) AS j \
-         WHERE i.incident_id = j.incident_id AND i.event_count >= $2 AND (i.uncounted + j.events) * $3 < i.event_count \
+         WHERE i.incident_id = j.incident_id AND i.event_count >= $2 AND ($4 OR (i.uncounted + j.events) * $3 < i.event_count) \
            AND i.status <> 'resolved' AND NOT i.is_stale \
          RETURNING i.incident_id",
-        &[arg(events.to_vec()), arg(LARGE), arg(PART)],
+        &[arg(events.to_vec()), arg(LARGE), arg(PART), arg(more)],
     );
     (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
 
-/// Large incidents that have to be counted whole, for nothing has joined them for a while.
-pub fn rested(spi: &Connection, detector: &str) -> Vec<i64> {
+/// Large incidents that have to be counted whole: those that have grown, or that nothing has joined for a while.
+pub fn to_count(spi: &Connection, detector: &str) -> Vec<i64> {
     let rows = spi.write(
-        "SELECT incident_id FROM logintel.incidents \
-         WHERE detector = $1 AND uncounted > 0 AND updated_at < now() - interval '1 minute'",
-        &[text_arg(detector)],
+        "SELECT incident_id FROM logintel.incidents WHERE detector = $1 AND uncounted > 0 \
+           AND (uncounted * $2 >= event_count OR updated_at < now() - interval '1 minute')",
+        &[text_arg(detector), arg(PART)],
     );
     (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
