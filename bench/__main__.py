@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime
 
-from bench import clustering, embedding, growth, live, machine, report, results
+from bench import clustering, embedding, growth, live, machine, report, results, worker
 from bench.lines import make_lines
 from bench.measure import say
 from bench.paths import Places
@@ -15,6 +15,7 @@ PARTS = {
     "clustering": clustering.measure,
     "growth": growth.measure,
     "live": live.measure,
+    "worker": worker.measure,
 }
 # They make their tables themselves.
 WITHOUT_LINES = {"live"}

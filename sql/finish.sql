@@ -167,10 +167,10 @@ REVOKE ALL ON FUNCTION logintel.log_embed(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION logintel.log_embed(text, text) TO logintel_reader;
 
 GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, logintel.anomalies, logintel.incidents, logintel.normal_templates, logintel.logs, logintel.live_session, logintel.live_logs,
-    logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
+    logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.worker_stats, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
     logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
-GRANT SELECT ON logintel.server_log, logintel.server_log_files, logintel.model_versions, logintel.model_clusters, logintel.scoring_failures, logintel.maintenance,
+GRANT SELECT ON logintel.server_log, logintel.server_log_files, logintel.model_versions, logintel.model_clusters, logintel.scoring_failures, logintel.maintenance, logintel.worker_steps,
     logintel.incident_summary, logintel.incident_timeline, logintel.cluster_summary, logintel.component_health
     TO logintel_admin;
 

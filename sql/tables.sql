@@ -189,11 +189,15 @@ CREATE TABLE logintel.incidents (
     recorded_at    timestamptz NOT NULL DEFAULT now(),
     updated_at     timestamptz NOT NULL DEFAULT now(),
     -- Its anomalies were replaced (score_history): the next tick counts them anew.
-    is_stale       bool NOT NULL DEFAULT false
+    is_stale       bool NOT NULL DEFAULT false,
+    uncounted      bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX incidents_span ON logintel.incidents (detector, end_time, start_time);
 CREATE INDEX incidents_stale ON logintel.incidents (detector) WHERE is_stale;
-CREATE INDEX incidents_recorded ON logintel.incidents (updated_at);
+CREATE INDEX incidents_uncounted ON logintel.incidents (detector) WHERE uncounted > 0;
+-- Those that src/incident/growth.rs calls large.
+CREATE INDEX incidents_large ON logintel.incidents (detector) WHERE event_count >= 10000;
+CREATE INDEX incidents_updated ON logintel.incidents (detector, updated_at);
 COMMENT ON TABLE logintel.incidents IS 'Anomalies that belong together';
 COMMENT ON COLUMN logintel.incidents.incident_id IS 'Number';
 COMMENT ON COLUMN logintel.incidents.detector IS 'The detector whose anomalies they are';
@@ -213,6 +217,7 @@ COMMENT ON COLUMN logintel.incidents.is_suppressed IS 'Whether a rule says that 
 COMMENT ON COLUMN logintel.incidents.suppressed_by IS 'The rule';
 COMMENT ON COLUMN logintel.incidents.recorded_at IS 'When it was first written';
 COMMENT ON COLUMN logintel.incidents.updated_at IS 'When it last changed';
+COMMENT ON COLUMN logintel.incidents.uncounted IS 'Anomalies that joined since its lists were made: of one with 10000 or more they follow when it has grown by a tenth, or rests for a minute';
 COMMENT ON COLUMN logintel.incidents.is_stale IS 'Whether its anomalies were replaced and have yet to be counted again';
 
 CREATE TABLE logintel.anomalies (
@@ -238,7 +243,7 @@ CREATE INDEX anomalies_new ON logintel.anomalies (detector, anomaly_id) WHERE NO
 CREATE INDEX anomalies_single ON logintel.anomalies (detector, ts) WHERE incident_id IS NULL;
 CREATE INDEX anomalies_time ON logintel.anomalies (detector, ts);
 CREATE INDEX anomalies_incident ON logintel.anomalies (incident_id, ts, anomaly_id) WHERE incident_id IS NOT NULL;
-CREATE INDEX anomalies_recorded ON logintel.anomalies (recorded_at);
+CREATE INDEX anomalies_recorded ON logintel.anomalies (detector, recorded_at);
 COMMENT ON TABLE logintel.anomalies IS 'Flagged rows, one for each';
 COMMENT ON COLUMN logintel.anomalies.anomaly_id IS 'Number';
 COMMENT ON COLUMN logintel.anomalies.detector IS 'The detector that flagged it';

@@ -26,18 +26,21 @@ CREATE UNIQUE INDEX cluster_summary_key ON logintel.cluster_summary (detector, v
 COMMENT ON MATERIALIZED VIEW logintel.cluster_summary IS 'Clusters of ordinary rows in the active models';
 
 CREATE MATERIALIZED VIEW logintel.component_health AS
-SELECT a.detector, coalesce(a.component, '') AS component, max(a.ts) AS "time", count(*) AS anomalies,
-       count(*) FILTER (WHERE a.recorded_at > now() - interval '1 day') AS anomalies_last_day,
-       count(DISTINCT a.incident_id) AS incidents,
-       count(DISTINCT a.incident_id) FILTER (WHERE i.status <> 'resolved' AND NOT i.is_suppressed) AS open_incidents,
-       max(a.anomaly_score) AS highest_score,
+SELECT a.detector, a.component, max(a."time") AS "time", sum(a.anomalies)::bigint AS anomalies,
+       sum(a.anomalies_last_day)::bigint AS anomalies_last_day, count(a.incident_id) AS incidents,
+       count(a.incident_id) FILTER (WHERE i.status <> 'resolved' AND NOT i.is_suppressed) AS open_incidents,
+       max(a.highest_score) AS highest_score,
        CASE
            WHEN bool_or(i.status <> 'resolved' AND NOT i.is_suppressed AND i.severity = 'HIGH') THEN 'critical'
            WHEN bool_or(i.status <> 'resolved' AND NOT i.is_suppressed) THEN 'warning'
            ELSE 'ok'
        END AS health
-FROM logintel.anomalies AS a LEFT JOIN logintel.incidents AS i USING (incident_id)
-GROUP BY a.detector, coalesce(a.component, '');
+FROM ( -- Each incident's part first: without a sort of all anomalies.
+    SELECT detector, coalesce(component, '') AS component, incident_id, max(ts) AS "time", count(*) AS anomalies,
+           count(*) FILTER (WHERE recorded_at > now() - interval '1 day') AS anomalies_last_day, max(anomaly_score) AS highest_score
+    FROM logintel.anomalies GROUP BY detector, coalesce(component, ''), incident_id
+) AS a LEFT JOIN logintel.incidents AS i USING (incident_id)
+GROUP BY a.detector, a.component;
 CREATE UNIQUE INDEX component_health_key ON logintel.component_health (detector, component);
 COMMENT ON MATERIALIZED VIEW logintel.component_health IS 'Anomalies and open incidents by component';
 

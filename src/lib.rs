@@ -9,7 +9,7 @@
 //! | [`maintenance`], [`worker`] | what is done in one tick, by hand and in the background |
 //! | [`server_log`] | the server's own log as a source |
 //! | [`settings`] | the settings `logintel.*` |
-//! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`views`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
+//! | [`call`], [`cache`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`backoff`], [`views`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
 use pgrx::prelude::*;
 
@@ -50,8 +50,10 @@ pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = [
 pgrx::extension_sql_file!("../sql/suppressions.sql", name = "suppressions", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/live.sql", name = "live", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/worker.sql", name = "worker", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 
+mod backoff;
 mod cache;
 mod call;
 mod control;

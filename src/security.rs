@@ -63,26 +63,53 @@ impl RunAs {
     }
 }
 
-/// Reads times without zone in a zone of its own until dropped.
+/// A setting that holds until it is dropped.
 #[derive(Debug)]
-pub struct LocalTimezone(i32);
+struct LocalSetting(i32);
 
-impl LocalTimezone {
-    /// Sets it.
-    pub fn set(timezone: &str) -> Self {
+impl LocalSetting {
+    fn set(name: &std::ffi::CStr, value: &std::ffi::CStr) -> Self {
         // SAFETY: ended in drop, or by the abort.
         let level = unsafe { pg_sys::NewGUCNestLevel() };
-        set_local(c"TimeZone", &std::ffi::CString::new(timezone).unwrap_or_default());
-        LocalTimezone(level)
+        set_local(name, value);
+        LocalSetting(level)
     }
 }
 
-impl Drop for LocalTimezone {
+impl Drop for LocalSetting {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: opened in `set`.
             unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
         }
+    }
+}
+
+/// Reads times without zone in a zone of its own until dropped.
+#[derive(Debug)]
+pub struct LocalTimezone {
+    _setting: LocalSetting,
+}
+
+impl LocalTimezone {
+    /// Sets it.
+    pub fn set(timezone: &str) -> Self {
+        let timezone = std::ffi::CString::new(timezone).unwrap_or_default();
+        LocalTimezone { _setting: LocalSetting::set(c"TimeZone", &timezone) }
+    }
+}
+
+/// Plans what touches little of a large table by its indexes until dropped: where the table has never been analysed, the
+/// planner takes what is rare for half of it, and would read it whole.
+#[derive(Debug)]
+pub struct ByIndex {
+    _setting: LocalSetting,
+}
+
+impl ByIndex {
+    /// Sets it.
+    pub fn set() -> Self {
+        ByIndex { _setting: LocalSetting::set(c"enable_seqscan", c"off") }
     }
 }
 

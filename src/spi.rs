@@ -2,7 +2,9 @@
 //!
 //! pgrx's own client copies each result into the transaction's context and leaves it there, which a long
 //! transaction of many small statements pays for; this one frees results as it goes, and reads with a cursor
-//! where there are many rows.
+//! where there are many rows. What runs for each of many things is planned once for a session.
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::marker::PhantomData;
 
@@ -57,6 +59,31 @@ impl Connection {
         self.run(sql, args, false)
     }
 
+    /// [`Connection::write`] for a statement that runs again and again, always with parameters of the same types: it is
+    /// planned once for a session. PostgreSQL plans it anew where something that it needs has changed.
+    pub fn repeat(&self, sql: &'static str, args: &[Arg]) -> Rows<'_> {
+        thread_local! {
+            static PLANS: RefCell<HashMap<&'static str, pg_sys::SPIPlanPtr>> = RefCell::default();
+        }
+        let (mut types, mut values, nulls) = split(args);
+        let known = PLANS.with_borrow(|plans| plans.get(sql).copied());
+        let plan = known.unwrap_or_else(|| {
+            // SAFETY: as many types as the count says; a plan that is kept lives as long as the session.
+            let plan = unsafe {
+                let plan = pg_sys::SPI_prepare(c_string(sql).as_ptr(), args.len() as i32, types.as_mut_ptr());
+                if plan.is_null() || pg_sys::SPI_keepplan(plan) != 0 {
+                    pgrx::error!("an internal statement cannot be prepared: {sql}");
+                }
+                plan
+            };
+            PLANS.with_borrow_mut(|plans| plans.insert(sql, plan));
+            plan
+        });
+        // SAFETY: the arrays are as long as the plan's list of types.
+        let code = unsafe { pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), false, 0) };
+        self.result(code)
+    }
+
     fn run(&self, sql: &str, args: &[Arg], read_only: bool) -> Rows<'_> {
         let sql = c_string(sql);
         let (mut types, mut values, nulls) = split(args);
@@ -72,8 +99,13 @@ impl Connection {
                 0,
             )
         };
+        self.result(code)
+    }
+
+    /// What the call that returned `code` has given.
+    fn result(&self, code: i32) -> Rows<'_> {
         if code < 0 {
-            pgrx::error!("SPI_execute_with_args returned {code}");
+            pgrx::error!("SPI returned {code}");
         }
         // SAFETY: the globals hold the result of the call just made; the Rows take the table over.
         unsafe {

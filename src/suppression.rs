@@ -12,6 +12,7 @@ use crate::error::{OrRaise, fail, raise, warn};
 use crate::lock::lock_suppressions;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, Rows, arg, text_arg};
+use crate::step::Done;
 use crate::text::Text;
 use crate::time::finite_micros;
 
@@ -290,13 +291,15 @@ pub fn find(suppression_id: i64) -> (Option<String>, Rule) {
 }
 
 /// Removes rules 90 days after their end.
-pub fn retire() {
+pub fn retire() -> Done {
     let _owner = RunAs::extension_owner();
-    Connection::open().write(
+    let spi = Connection::open();
+    let gone = spi.write(
         "DELETE FROM logintel.suppressions WHERE suppression_id IN (SELECT suppression_id FROM logintel.suppressions \
          WHERE expires_at < now() - interval '90 days' FOR UPDATE SKIP LOCKED)",
         &[],
     );
+    Done::rows(gone.len())
 }
 
 // What training leaves out --------------------------------------------------------------------------------------------

@@ -1,7 +1,11 @@
-//! The materialized views: refreshed only when what they show has changed.
+//! The materialized views: refreshed only when what they show has changed. What a refresh costs depends on all that is
+//! kept, not on what is new: so the worker refreshes them the more seldom the longer it takes.
+use std::time::Instant;
+
 use crate::lock::lock_views;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
+use crate::step::{Done, rest_after};
 
 /// Says that the materialized views no longer show what is there. A row of its own for each call: who changed one
 /// shared row would wait for the transactions of others, and they perhaps for his.
@@ -15,7 +19,8 @@ pub fn mark_views_stale(spi: &Connection) {
 }
 
 /// Refreshes the materialized views if something changed since, or an hour has passed.
-pub fn refresh() {
+pub fn refresh() -> Done {
+    let begun = Instant::now();
     let _owner = RunAs::extension_owner_unrestricted();
     let spi = Connection::open();
     lock_views();
@@ -35,4 +40,5 @@ pub fn refresh() {
             spi.write(&format!("REFRESH MATERIALIZED VIEW {concurrently}logintel.{view}"), &[]);
         }
     }
+    Done { rest: rest_after(begun.elapsed()), ..Done::rows(changes) }
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Measures logintel beside scikit-learn, and what scoring costs an INSERT, and writes docs/benchmarks.md, with charts in docs/benchmarks/.
 #
-#   tools/bench.sh          everything; on two cores about 35 minutes, 8 GB of memory
-#   tools/bench.sh PART…    some of: embedding clustering growth live; the figures of the others stay as they were measured
+#   tools/bench.sh          everything; on two cores about 45 minutes, 8 GB of memory, 10 GB of disk
+#   tools/bench.sh PART…    some of: embedding clustering growth live worker; the figures of the others stay as they were measured
 #   tools/bench.sh report   only writes the report again
 #
 # Nothing else should run meanwhile. A release build in a private cluster (tools/cluster.sh) and the Python packages of

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the regression tests of tests/sql against tests/expected with PostgreSQL's own pg_regress.
+# Runs the regression tests of tests/sql against tests/expected with PostgreSQL's own pg_regress, and those of sessions beside
+# each other, tests/isolation/specs against tests/isolation/expected, with its isolation tester.
 #
 #   tools/regress.sh [TEST…]                 in a private cluster, made for this run
 #   tools/regress.sh --installcheck [TEST…]  in the running server that PGHOST, PGPORT and PGUSER name
@@ -17,7 +18,7 @@ fi
 OUT=$(state_dir)/regress
 DIFFS=$OUT/regression.diffs
 rm -rf "$OUT"
-mkdir -p "$OUT/results"
+mkdir -p "$OUT/results" "$OUT/isolation"
 
 source_config=$(source_pg_config) || die "PostgreSQL with its server headers is missing" "install it: tools/setup.sh"
 # Tests that COPY to a file let the server write there.
@@ -39,11 +40,13 @@ else
     cluster start regress 'logintel.interval = 3600' "logintel.databases = 'postgres'"
     eval "$(cluster env regress)"
 fi
-driver=$(dirname "$("$pg_config" --pgxs)")/../test/regress/pg_regress
+harness=$(dirname "$("$pg_config" --pgxs)")/../test
+driver=$harness/regress/pg_regress
 [ -x "$driver" ] || die "pg_regress is missing: $driver" "it comes with PostgreSQL's server headers (postgresql-server-dev-NN)"
 
 # --- which tests ---------------------------------------------------------------------------------------------------
 
+named=("$@")
 if [ $# -gt 0 ]; then
     tests=("$@")
 elif [ -f "$ROOT/tests/schedule" ]; then
@@ -81,6 +84,15 @@ fi
 rc=0
 "$driver" --inputdir="$ROOT/tests" --outputdir="$OUT" --bindir="$("$pg_config" --bindir)" \
     --dbname=regression_logintel --load-extension=logintel "${tests[@]}" >"$OUT/run.log" 2>&1 || rc=$?
+# Named tests are those of tests/sql alone.
+if [ ${#named[@]} = 0 ]; then
+    mapfile -t specs < <(find "$ROOT/tests/isolation/specs" -name '*.spec' -printf '%f\n' | sed 's/\.spec$//' | LC_ALL=C sort)
+    tests+=("${specs[@]}")
+    "$harness/isolation/pg_isolation_regress" --inputdir="$ROOT/tests/isolation" --outputdir="$OUT/isolation" \
+        --bindir="$("$pg_config" --bindir)" --dbname=isolation_logintel --load-extension=logintel "${specs[@]}" \
+        >>"$OUT/run.log" 2>&1 || rc=$?
+    cat "$OUT/isolation/output_iso/regression.diffs" "$OUT/isolation/regression.diffs" >>"$DIFFS" 2>/dev/null || true
+fi
 cat "$OUT/run.log"
 # PostgreSQL 15 writes "test NAME ... ok"; from 16 on it is "ok 1 - NAME".
 passed=$(grep -cE '^(ok +[0-9]|(test)? .*\.\.\. ok)' "$OUT/run.log") || true

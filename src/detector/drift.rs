@@ -3,7 +3,7 @@
 //!
 //! Triggers count nothing, so that an ordinary row costs no write. What an hour held is read from the relation once it
 //! is over: its rows are counted, and [`SAMPLE`] of them judged.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logintel_core::control::Control;
 use logintel_core::detect::Scratch;
@@ -20,10 +20,11 @@ use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, fail, warn};
+use crate::lock::lock_detector;
 use crate::progress::Progress;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
-use crate::step::{commit, list, step, with_snapshot};
+use crate::step::{Done, Step, list, with_snapshot};
 use crate::subtransaction::Failure;
 use crate::text::Text;
 use crate::tuples::ResultSet;
@@ -151,15 +152,24 @@ fn require_bucket(bucket: Option<Interval>) -> Interval {
 
 /// Measures the last finished hour of each watched detector that has not been measured yet.
 pub fn tick(is_atomic: bool) {
-    for detector in step("listing the detectors", unmeasured).unwrap_or_default() {
-        let what = format!("drift of detector \"{detector}\"");
-        let claimed = step(&what, || claim(&detector)).flatten();
-        commit(is_atomic);
+    for detector in unmeasured() {
+        let step = Step::of("drift", &detector);
+        let mut claimed = None;
+        step.run(is_atomic, || {
+            claimed = claim(&detector);
+            Done::preparation()
+        });
         let Some(hour) = claimed else { continue };
+        let begun = Instant::now();
         // What fails is not tried again: the hour's row is there.
         let result = attempt_within(LIMIT, || with_snapshot(|| measure_hour(&detector, hour)));
-        step(&what, || record(&detector, hour, result));
-        commit(is_atomic);
+        step.since(begun).run(is_atomic, || {
+            // Before its rows, as who drops it does.
+            lock_detector(&detector);
+            record(&detector, hour, &result);
+            let rows = result.as_ref().map_or(0, |bucket| bucket.rows.unsigned_abs());
+            Done { error: result.as_ref().err().map(|failure| failure.message.clone()), ..Done::rows(rows) }
+        });
     }
 }
 
@@ -210,11 +220,11 @@ fn measure_hour(name: &str, hour: TimestampWithTimeZone) -> Bucket {
 }
 
 /// Fills a claimed row, and says when the model does not fit any more, or for the first time that rows cannot be read.
-fn record(name: &str, hour: TimestampWithTimeZone, result: Result<Bucket, Failure>) {
+fn record(name: &str, hour: TimestampWithTimeZone, result: &Result<Bucket, Failure>) {
     let retrains = Detector::find(name).is_some_and(|detector| detector.options.retrain.is_some());
     let (bucket, trouble) = match result {
         Ok(bucket) => {
-            let trouble = bucket.drift.is_level_shift().then(|| level_shift(name, &bucket, retrains));
+            let trouble = bucket.drift.is_level_shift().then(|| level_shift(name, bucket, retrains));
             (Some(bucket), trouble)
         }
         Err(failure) => {
@@ -225,7 +235,7 @@ fn record(name: &str, hour: TimestampWithTimeZone, result: Result<Bucket, Failur
     };
     let is_said = bucket.is_none() && !is_first_failure(name, hour);
     {
-        let drift = bucket.as_ref().map(|bucket| bucket.drift);
+        let drift = bucket.map(|bucket| bucket.drift);
         let share = |of: fn(&Drift) -> Option<f64>| arg(drift.as_ref().and_then(of));
         let _owner = RunAs::extension_owner();
         Connection::open().write(
@@ -234,7 +244,7 @@ fn record(name: &str, hour: TimestampWithTimeZone, result: Result<Bucket, Failur
             &[
                 text_arg(name),
                 arg(hour),
-                arg(bucket.as_ref().map(|bucket| bucket.rows)),
+                arg(bucket.map(|bucket| bucket.rows)),
                 share(Drift::flagged_share),
                 share(Drift::unseen_template_share),
                 share(Drift::unseen_term_share),

@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use super::{Detector, check_options, open_relation, required, usual};
 use crate::error::fail;
+use crate::lock::lock_detector;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
 use crate::text::{Jsonb, Text, relation_name};
@@ -164,6 +165,9 @@ fn alter_detector(
             "Choose another name.",
         );
     }
+    if new_name != name {
+        lock_detector(name);
+    }
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     spi.write(
@@ -179,6 +183,8 @@ fn drop_detector(name: Text) {
     let name = &*name;
     let detector = Detector::get(name);
     security::require_owner(name, detector.owner);
+    // Before any row or relation: maintenance and score_history take it first, too.
+    lock_detector(name);
     detector.drop_triggers();
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();

@@ -21,26 +21,20 @@ use super::resolve::{Resolved, resolve};
 use super::train::qualified;
 use super::trigger::judge;
 use crate::control::Session;
-use crate::deadline::attempt_within;
 use crate::error::{OrRaise, warn};
 use crate::lock::lock_detector;
 use crate::security::RunAs;
 use crate::spi::{ActiveSnapshot, Connection, arg, text_arg};
-use crate::step::{step, with_snapshot};
+use crate::step::{Done, Step, rest_after};
 use crate::subtransaction::attempt;
 use crate::time::{finite_micros, micros, now_micros, timestamp};
 
 /// Rows that one look reads, and what came at the same time as the last of them; the next goes on from there.
 const MAX_ROWS: u32 = 200_000;
-/// A look that takes long waits this many times as long for the next: where no index helps, the table is read whole.
-const REST: f64 = 20.0;
 /// Bytes of state that are written each second at most.
 const BYTES_PER_SECOND: f64 = 10_000.0;
-/// What is never waited for: looks of this length, and states of so many bytes.
-const SHORT: f64 = 0.5;
+/// States of so many bytes are never waited for.
 const SMALL: f64 = 100_000.0;
-/// Seconds to wait after a look that failed.
-const AFTER_FAILURE: f64 = 600.0;
 /// Longest that a look may keep maintenance from other detectors.
 const LIMIT: Duration = Duration::from_mins(1);
 /// A log whose last row is older than this is not one whose silence is news, microseconds.
@@ -167,34 +161,29 @@ impl Progress {
     }
 }
 
-/// Looks at what has come to a watched table since the last time. A look that fails or takes too long is said, and the
-/// next one waits: it would most likely fail as well.
-pub fn tick(name: &str) {
-    let what = format!("rates of detector \"{name}\"");
-    if let Err(failure) = attempt_within(LIMIT, || with_snapshot(|| check(name))) {
-        warn(
-            format!("logintel maintenance, {what}: {} (SQLSTATE {})", failure.message, failure.sqlstate),
-            "The other steps go on; this one is tried again after ten minutes. An index on the time makes it quick.",
-        );
-        step(&what, || Progress::rest(name, AFTER_FAILURE));
-    }
+/// Looks at what has come to a watched table since the last time. An index on the time makes that quick; where there is none
+/// the table is read whole, and the next look waits.
+pub fn tick(name: &str, is_atomic: bool) {
+    Step::of("rates", name).within(LIMIT).run(is_atomic, || Done::rows(check(name).unwrap_or(0)));
 }
 
-fn check(name: &str) {
+/// Rows looked at.
+fn check(name: &str) -> Option<u64> {
     lock_detector(name);
-    let Some(detector) = Detector::find(name) else { return };
-    let Some(active) = detector.active.filter(|_| detector.is_watched()) else { return };
+    let detector = Detector::find(name)?;
+    let active = detector.active.filter(|_| detector.is_watched())?;
     let Some(progress) = Progress::of(name) else {
         // The trigger was made by hand.
-        return begin(&detector, &detector.open_relation());
+        begin(&detector, &detector.open_relation());
+        return None;
     };
     if !progress.is_due {
-        return;
+        return None;
     }
     // What was committed while the lock was waited for is seen.
     let _snapshot = ActiveSnapshot::push();
     let resolved = resolve(name, |_| {});
-    let Some(rates) = resolved.model.as_deref().and_then(Model::rates) else { return };
+    let rates = resolved.model.as_deref().and_then(Model::rates)?;
     let started = Instant::now();
     let now = now_micros();
     let mut from = micros(progress.until);
@@ -220,19 +209,20 @@ fn check(name: &str) {
         watch.nothing_until(until, &mut recorder);
     }
     recorder.write();
-    let slow = (REST * (started.elapsed().as_secs_f64() - SHORT)).max(0.0);
+    let slow = rest_after(started.elapsed());
     if rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written() {
         // To find nothing takes as long where no index helps.
         if slow > 0.0 {
             Progress::rest(name, slow);
         }
-        return;
+        return None;
     }
     let state = watch.into_state().map(|state| artifact::encode(&state, &Session).or_raise());
     let bytes = state.as_ref().map_or(0, Vec::len);
     let large = (bytes as f64 - SMALL) / BYTES_PER_SECOND;
     let rest = slow.max(large);
     Progress::save(name, active.model_id, timestamp(last), state, rest);
+    Some(u64::from(rows))
 }
 
 /// What was counted so far. Where it cannot be read, counting begins anew: the next look writes it again.

@@ -5,7 +5,7 @@
 //! it is tried on the newest rows, which it did not learn from, and activated or kept aside; what came of it is written
 //! down. Rows are read with the rights of the detector's owner. No lock is held that a writer of the relation or
 //! `score_history` waits for.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logintel_core::detect::Scratch;
 use logintel_core::drift::{Drift, ENOUGH_ROWS, Trial, held_back};
@@ -21,12 +21,12 @@ use super::{Active, Detector};
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, fail, warn};
-use crate::lock::try_lock_training;
+use crate::lock::{lock_detector, try_lock_training};
 use crate::progress::Progress;
 use crate::security::RunAs;
 use crate::server_log;
 use crate::spi::{Connection, arg, text_arg};
-use crate::step::{commit, list, step, with_snapshot};
+use crate::step::{Done, Step, commit, list, with_snapshot};
 use crate::subtransaction::{Failure, attempt};
 use crate::suppression::Exclusions;
 use crate::text::Text;
@@ -66,14 +66,19 @@ pub fn names() -> Vec<String> {
 
 /// Trains a detector whose time has come; whether there was something to learn from.
 pub fn tick(name: &str, is_atomic: bool) -> bool {
-    let what = format!("training of detector \"{name}\"");
-    let is_claimed = step(&what, || claim(name)).unwrap_or(false);
-    commit(is_atomic);
+    let step = Step::of("training", name);
+    let mut is_claimed = false;
+    step.run(is_atomic, || {
+        is_claimed = claim(name);
+        Done::preparation()
+    });
     if !is_claimed {
         return false;
     }
+    let begun = Instant::now();
     let learnt = attempt_within(LIMIT, || with_snapshot(|| learn_aside(name)));
     commit(is_atomic);
+    let rows = learnt.as_ref().map_or(0, |candidate| candidate.training_rows);
     let is_trained = learnt.is_ok();
     let outcome = match learnt {
         Ok(candidate) => {
@@ -85,8 +90,13 @@ pub fn tick(name: &str, is_atomic: bool) -> bool {
         }
         Err(Failure { message, .. }) => Outcome::Failed(message),
     };
-    step(&what, || conclude(name, &outcome));
-    commit(is_atomic);
+    step.since(begun).run(is_atomic, || {
+        // Before its rows, as who drops it does.
+        lock_detector(name);
+        conclude(name, &outcome);
+        let error = if let Outcome::Failed(reason) = &outcome { Some(reason.clone()) } else { None };
+        Done { error, ..Done::rows(rows) }
+    });
     is_trained
 }
 

@@ -43,7 +43,7 @@ pub fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
 
 fn recount_one(spi: &Connection, detector: &Detector, hiding: Option<&Suppressions>, incident: i64) {
     // One row for each element of each list: texts are converted from the server's encoding one by one.
-    let rows = spi.write(
+    let rows = spi.repeat(
         "WITH i AS ( \
              SELECT count(*) AS events, \
                     (SELECT m.template FROM logintel.anomalies AS m WHERE m.incident_id = $1 GROUP BY m.template \
@@ -78,10 +78,10 @@ fn recount_one(spi: &Connection, detector: &Detector, hiding: Option<&Suppressio
     };
     let by_rule = || with_snapshot(|| hidden_by(spi, hiding?, incident));
     let suppressed = suppressed.map(str::to_owned).or_else(by_rule).map(Text);
-    spi.write(
-        "UPDATE logintel.incidents SET (start_time, end_time, event_count) = \
+    spi.repeat(
+        "UPDATE logintel.incidents SET (start_time, end_time, event_count, uncounted) = \
                 (SELECT coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)), \
-                        coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)), count(*) \
+                        coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)), count(*), 0 \
                  FROM logintel.anomalies WHERE incident_id = $1), \
              sources = $2, components = $3, levels = $4, messages = $5, severity = $6, severity_score = $7, \
              is_suppressed = $8 IS NOT NULL, suppressed_by = $8, title = $9, \

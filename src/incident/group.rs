@@ -6,34 +6,54 @@ use logintel_core::incident::{self, Anchor, Event, Grouping};
 use pgrx::prelude::*;
 
 use super::describe::recount;
+use super::growth::{add_to_large, to_count};
 use crate::detector::Detector;
 use crate::lock::lock_detector;
-use crate::security::RunAs;
-use crate::spi::{Connection, arg, text_arg};
+use crate::security::{ByIndex, RunAs};
+use crate::spi::{Connection, Rows, arg, text_arg};
+use crate::step::Done;
 use crate::time::{micros, timestamp};
+use crate::views::mark_views_stale;
 
 /// New anomalies that one step takes in.
 const BATCH: i64 = 20_000;
 
-/// Groups a batch of a detector's new anomalies into incidents; whether there may be more.
-pub fn group(name: &str) -> bool {
+/// Groups a batch of a detector's new anomalies into incidents.
+pub fn group(name: &str) -> Done {
     lock_detector(name);
-    let Some(detector) = Detector::find(name) else { return false };
+    let Some(detector) = Detector::find(name) else { return Done::default() };
     let _owner = RunAs::extension_owner();
+    let _plans = ByIndex::set();
     let spi = Connection::open();
+    // Each row is written once: when it is known where it belongs.
     let fresh = spi.write(
-        "WITH batch AS (SELECT anomaly_id FROM logintel.anomalies WHERE detector = $1 AND NOT is_grouped \
-                        ORDER BY anomaly_id LIMIT $2) \
-         UPDATE logintel.anomalies AS a SET is_grouped = true FROM batch WHERE a.anomaly_id = batch.anomaly_id \
-         RETURNING CASE WHEN isfinite(a.ts) THEN a.ts END",
+        "SELECT anomaly_id, CASE WHEN isfinite(ts) THEN ts END FROM logintel.anomalies \
+         WHERE detector = $1 AND NOT is_grouped ORDER BY anomaly_id LIMIT $2",
         &[text_arg(name), arg(BATCH)],
     );
+    let batch: Vec<i64> = (0..fresh.len()).map(|row| fresh.must(row, 1)).collect();
     let times: Vec<i64> =
-        (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 1)).map(micros).collect();
-    let grouping = regroup(&spi, &detector, &times);
-    let touched = apply(&spi, &detector, &grouping);
+        (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 2)).map(micros).collect();
+    let grouping = regroup(&spi, &detector, &batch, &times);
+    let mut touched = apply(&spi, &detector, &grouping);
+    if !batch.is_empty() {
+        spi.write(
+            "UPDATE logintel.anomalies SET is_grouped = true WHERE anomaly_id = ANY ($1) AND NOT is_grouped",
+            &[arg(batch)],
+        );
+    }
+    let joined: Vec<i64> = grouping.joins.iter().map(|&(event, _)| event).collect();
+    let more = fresh.len() == BATCH as u64;
+    let counted = add_to_large(&spi, name, &joined, more);
+    touched.retain(|incident| !counted.contains(incident));
+    if !more {
+        touched.extend(to_count(&spi, name));
+    }
+    if !counted.is_empty() {
+        mark_views_stale(&spi);
+    }
     recount(&spi, &detector, touched);
-    fresh.len() == BATCH as u64
+    Done { more, ..Done::rows(fresh.len()) }
 }
 
 /// How far from an event that can be which it is grouped with. A chain of older single events is shorter than
@@ -48,12 +68,14 @@ fn margin(window: Window, min_events: u32) -> i64 {
 }
 
 /// Groups new events with the older ones without incident around them.
-fn regroup(spi: &Connection, detector: &Detector, times: &[i64]) -> Grouping {
+fn regroup(spi: &Connection, detector: &Detector, batch: &[i64], times: &[i64]) -> Grouping {
     let options = &detector.options;
     let (mut events, mut anchors) = (HashMap::new(), Vec::new());
+    let has_stale = has_stale(spi, &detector.name);
     for (from, to) in stretches(times, margin(options.window, options.min_events)) {
-        load_events(spi, &detector.name, from, to, &mut events);
-        load_anchors(spi, detector, from, to, &mut anchors);
+        pgrx::check_for_interrupts!();
+        load_events(spi, &detector.name, batch, (from, to), &mut events);
+        load_anchors(spi, detector, has_stale, (from, to), &mut anchors);
     }
     let events: Vec<Event> = events.into_values().collect();
     incident::group(&events, &anchors, options.window, options.min_events)
@@ -74,42 +96,80 @@ fn stretches(times: &[i64], margin: i64) -> Vec<(i64, i64)> {
     stretches
 }
 
-fn load_events(spi: &Connection, detector: &str, from: i64, to: i64, events: &mut HashMap<i64, Event>) {
-    let bounds = [text_arg(detector), arg(timestamp(from)), arg(timestamp(to))];
-    let rows = spi.write(
-        "SELECT anomaly_id, ts, component, weight FROM logintel.anomalies \
-         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NULL AND is_grouped",
-        &bounds,
+fn load_events(
+    spi: &Connection,
+    detector: &str,
+    batch: &[i64],
+    (from, to): (i64, i64),
+    events: &mut HashMap<i64, Event>,
+) {
+    let last = batch.last().copied().unwrap_or(i64::MIN);
+    let rows = spi.repeat(
+        "SELECT anomaly_id, ts, component, weight, is_grouped FROM logintel.anomalies \
+         WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NULL \
+           AND (is_grouped OR anomaly_id <= $4)",
+        &[text_arg(detector), arg(timestamp(from)), arg(timestamp(to)), arg(last)],
     );
     for row in 0..rows.len() {
-        let id = rows.must(row, 1);
+        let id: i64 = rows.must(row, 1);
+        // What has been committed since is for another batch.
+        if !rows.must::<bool>(row, 5) && batch.binary_search(&id).is_err() {
+            continue;
+        }
         let (ts, weight): (_, i32) = (micros(rows.must(row, 2)), rows.must(row, 4));
         let component = rows.text(row, 3);
         events.insert(id, Event { id, ts, component, weight: weight.unsigned_abs() });
     }
 }
 
+/// Whether the anomalies of some incidents were replaced.
+fn has_stale(spi: &Connection, detector: &str) -> bool {
+    let rows = spi.write(
+        "SELECT FROM logintel.incidents WHERE detector = $1 AND is_stale LIMIT 1",
+        &[text_arg(detector)],
+    );
+    rows.len() > 0
+}
+
 /// Of what an incident holds at moments that are near, the first and the last tell as much as all. One whose anomalies were
 /// replaced is wherever it was.
-fn load_anchors(spi: &Connection, detector: &Detector, from: i64, to: i64, anchors: &mut Vec<Anchor>) {
+fn load_anchors(
+    spi: &Connection,
+    detector: &Detector,
+    has_stale: bool,
+    (from, to): (i64, i64),
+    anchors: &mut Vec<Anchor>,
+) {
     let (Window::Session(length) | Window::Tumbling(length)) = detector.options.window;
-    let rows = spi.write(
-        "SELECT incident_id, component, min(ts), max(ts) FROM make_interval(secs => $4) AS step CROSS JOIN LATERAL ( \
-             SELECT incident_id, component, ts FROM logintel.anomalies \
+    let bounds = [
+        text_arg(&detector.name),
+        arg(timestamp(from)),
+        arg(timestamp(to)),
+        arg(incident::near(length).max(1) as f64 / 1e6),
+    ];
+    add_anchors(
+        &spi.repeat(
+            "SELECT incident_id, component, min(ts), max(ts) FROM logintel.anomalies \
              WHERE detector = $1 AND ts BETWEEN $2 AND $3 AND isfinite(ts) AND incident_id IS NOT NULL AND weight > 0 \
-             UNION ALL \
-             SELECT incident_id, component, least(ts, end_time) FROM logintel.incidents \
+             GROUP BY incident_id, component, date_bin(make_interval(secs => $4), ts, 'epoch')",
+            &bounds,
+        ),
+        anchors,
+    );
+    if has_stale {
+        let stale = spi.repeat(
+            "SELECT incident_id, component, least(ts, end_time), least(ts, end_time) \
+             FROM make_interval(secs => $4) AS step CROSS JOIN logintel.incidents \
              CROSS JOIN LATERAL unnest(CASE WHEN components = '{}' THEN ARRAY[NULL] ELSE components END) AS component \
              CROSS JOIN LATERAL generate_series(greatest(start_time, $2), least(end_time, $3) + step, step) AS ts \
-             WHERE detector = $1 AND is_stale AND end_time >= $2 AND start_time <= $3) AS a \
-         GROUP BY incident_id, component, date_bin(step, ts, 'epoch')",
-        &[
-            text_arg(&detector.name),
-            arg(timestamp(from)),
-            arg(timestamp(to)),
-            arg(incident::near(length).max(1) as f64 / 1e6),
-        ],
-    );
+             WHERE detector = $1 AND is_stale AND end_time >= $2 AND start_time <= $3",
+            &bounds,
+        );
+        add_anchors(&stale, anchors);
+    }
+}
+
+fn add_anchors(rows: &Rows<'_>, anchors: &mut Vec<Anchor>) {
     for row in 0..rows.len() {
         let (incident, component) = (rows.must(row, 1), rows.text(row, 2));
         for ts in [rows.must(row, 3), rows.must(row, 4)] {
@@ -123,7 +183,7 @@ fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64>
     let (mut events, mut incidents): (Vec<i64>, Vec<i64>) = grouping.joins.iter().copied().unzip();
     for group in &grouping.founds {
         // Everything but the key is counted by `recount`.
-        let rows = spi.write(
+        let rows = spi.repeat(
             "INSERT INTO logintel.incidents (detector, fingerprint, title, severity, severity_score, start_time, end_time, \
                  event_count, sources, components, levels, messages) \
              SELECT $1, '', '', 'LOW', 0, min(ts), max(ts), count(*), '{}', '{}', '{}', '{}' \
@@ -136,7 +196,7 @@ fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64>
     }
     let mut touched = incidents.clone();
     spi.write(
-        "UPDATE logintel.anomalies AS a SET incident_id = g.incident_id \
+        "UPDATE logintel.anomalies AS a SET incident_id = g.incident_id, is_grouped = true \
          FROM unnest($1, $2) AS g (anomaly_id, incident_id) WHERE a.anomaly_id = g.anomaly_id",
         &[arg(events), arg(incidents)],
     );

@@ -21,7 +21,7 @@ use crate::lock::lock_detector;
 use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
-use crate::step::{commit, list, step, with_snapshot};
+use crate::step::{Done, Step, list, with_snapshot};
 use crate::suppression::{self, Anomaly, Effect, Suppressions, message_sql, times};
 use crate::text::Text;
 use crate::tuples::ResultSet;
@@ -81,19 +81,23 @@ struct Change {
 
 /// Judges a detector's incidents anew if other rules are in force than they were judged by.
 pub fn tick(name: &str, is_atomic: bool) {
-    let what = format!("suppressions of detector \"{name}\"");
-    let change = step(&what, || change(name)).flatten();
-    commit(is_atomic);
-    let Some(change) = change else { return };
-    for some in change.incidents.chunks(BATCH) {
-        let is_done = step(&what, || rejudge(name, some)).is_some();
-        commit(is_atomic);
-        if !is_done {
-            return;
+    let mut found: Option<Change> = None;
+    let mut judged = 0;
+    Step::of("suppressions", name).run(is_atomic, || {
+        let Some(change) = &found else {
+            found = change(name);
+            return Done { more: found.is_some(), ..Done::default() };
+        };
+        let left = &change.incidents[judged..];
+        let some = &left[..left.len().min(BATCH)];
+        if some.is_empty() {
+            remember(name, change);
+            return Done::default();
         }
-    }
-    step(&what, || remember(name, &change));
-    commit(is_atomic);
+        rejudge(name, some);
+        judged += some.len();
+        Done { more: true, ..Done::rows(some.len() as u64) }
+    });
 }
 
 /// Finds out what changed; `None` where nothing did.

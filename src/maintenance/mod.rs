@@ -3,6 +3,8 @@
 //! its own where that is possible, and a short one but for the last two, which read users' relations.
 mod retention;
 
+use std::time::Instant;
+
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -11,7 +13,7 @@ use crate::call::Raw;
 use crate::detector::{drift, rates, retrain};
 use crate::incident::{group, suppress};
 use crate::server_log;
-use crate::step::{commit, list, step};
+use crate::step::{Step, list};
 use crate::suppression;
 use crate::views::refresh;
 
@@ -28,24 +30,20 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         context.is_null() || (*context).type_ != pg_sys::NodeTag::T_CallContext || (*context).atomic
     };
     group_all(is_atomic);
-    for detector in step("listing the detectors", all_names).unwrap_or_default() {
+    for detector in all_names() {
         suppress::tick(&detector, is_atomic);
-        step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
-        commit(is_atomic);
+        let begun = Instant::now();
+        Step::of("retention", &detector).run(is_atomic, || retire(&detector, begun));
     }
-    step("removing suppressions that ended long ago", suppression::retire);
-    commit(is_atomic);
-    step("removing old failures", retire_failures);
-    commit(is_atomic);
-    while step("removing old lines of the server log", server_log::retire).unwrap_or(false) {
-        commit(is_atomic);
-    }
-    commit(is_atomic);
-    step("refreshing the views", refresh);
-    commit(is_atomic);
+    let begun = Instant::now();
+    Step::of_database("retention").run(is_atomic, || retire_failures(begun));
+    Step::of_database("retention of suppressions").run(is_atomic, suppression::retire);
+    Step::of_database("retention of server_log").run(is_atomic, server_log::retire);
+    let views = || Step::of_database("views").run(is_atomic, refresh);
+    views();
     drift::tick(is_atomic);
     let mut is_trained = false;
-    for detector in step("listing the detectors", retrain::names).unwrap_or_default() {
+    for detector in retrain::names() {
         if retrain::tick(&detector, is_atomic) {
             is_trained = true;
             // Incidents wait for one training, not for all of them.
@@ -53,21 +51,16 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         }
     }
     if is_trained {
-        step("refreshing the views", refresh);
-        commit(is_atomic);
+        views();
     }
     Raw(None)
 }
 
 /// Looks at the rates of what has come, and groups the new anomalies of all detectors into incidents.
 fn group_all(is_atomic: bool) {
-    for detector in step("listing the detectors", names).unwrap_or_default() {
-        rates::tick(&detector);
-        commit(is_atomic);
-        while step(&format!("detector \"{detector}\""), || group(&detector)).unwrap_or(false) {
-            commit(is_atomic);
-        }
-        commit(is_atomic);
+    for detector in names() {
+        rates::tick(&detector, is_atomic);
+        Step::of("grouping", &detector).run(is_atomic, || group(&detector));
     }
 }
 

@@ -1,43 +1,86 @@
-//! What is older than it is kept goes.
+//! What is older than it is kept goes: a batch in each transaction, for as long as maintenance can spare.
+use std::time::{Duration, Instant};
+
 use crate::detector::Detector;
 use crate::lock::lock_detector;
 use crate::security::RunAs;
-use crate::spi::{Connection, arg, text_arg};
+use crate::spi::{Arg, Connection, arg, text_arg};
+use crate::step::Done;
 use crate::views::mark_views_stale;
 
-/// Removes what is older than a detector keeps.
-pub fn retire(name: &str) {
+/// Rows of a table that one transaction removes.
+const BATCH: i64 = 10_000;
+/// Longest that one tick removes what is old of one detector; the next goes on.
+const BUDGET: Duration = Duration::from_secs(10);
+/// Failures that are kept, of all detectors.
+const FAILURES: i64 = 100_000;
+
+/// Removes a batch of what is older than a detector keeps. The removal as a whole began at `begun`.
+pub fn retire(name: &str, begun: Instant) -> Done {
     lock_detector(name);
-    let Some(detector) = Detector::find(name) else { return };
+    let Some(detector) = Detector::find(name) else { return Done::default() };
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
-    let seconds = detector.options.retention as f64 / 1e6;
-    let args = [text_arg(name), arg(seconds)];
-    let limit = "now() - make_interval(secs => $2)";
-    let anomalies = format!(
-        "DELETE FROM logintel.anomalies WHERE anomaly_id IN (SELECT anomaly_id FROM logintel.anomalies \
-         WHERE detector = $1 AND recorded_at < {limit} LIMIT 50000)"
-    );
-    let incidents = format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
-    let gone = spi.write(&anomalies, &args).len() + spi.write(&incidents, &args).len();
-    spi.write(&format!("DELETE FROM logintel.drift WHERE detector = $1 AND recorded_at < {limit}"), &args);
-    if name == "logs" {
-        spi.write(
-            "DELETE FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1)",
-            &[arg(seconds)],
-        );
-    }
-    if gone > 0 {
+    let args = [text_arg(name), arg(detector.options.retention as f64 / 1e6), arg(BATCH)];
+    // The order is that of the index, which finds at once that nothing is old.
+    let old = |table: &str, column: &str| {
+        format!(
+            "DELETE FROM logintel.{table} WHERE ctid = ANY (ARRAY ( \
+                 SELECT ctid FROM logintel.{table} WHERE detector = $1 AND {column} < now() - make_interval(secs => $2) \
+                 ORDER BY {column} LIMIT $3))"
+        )
+    };
+    let shown = [
+        delete(&spi, &old("anomalies", "recorded_at"), &args),
+        delete(&spi, &old("incidents", "updated_at"), &args),
+    ];
+    if shown.iter().any(|&gone| gone > 0) {
         mark_views_stale(&spi);
     }
+    let mut gone = shown.to_vec();
+    gone.push(delete(&spi, &old("drift", "recorded_at"), &args));
+    if name == "logs" {
+        gone.push(delete(
+            &spi,
+            "DELETE FROM logintel.logs WHERE ctid = ANY (ARRAY ( \
+                 SELECT ctid FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1) \
+                 ORDER BY recorded_at LIMIT $2))",
+            &args[1..],
+        ));
+    }
+    done(&gone, begun)
 }
 
-/// Removes failures after a week.
-pub fn retire_failures() {
+/// Removes a batch of failures: those older than a week, and the oldest beyond the most that are kept.
+pub fn retire_failures(begun: Instant) -> Done {
     let _owner = RunAs::extension_owner();
-    Connection::open().write(
-        "DELETE FROM logintel.scoring_failures WHERE failure_id IN (SELECT failure_id FROM logintel.scoring_failures \
-         WHERE recorded_at < now() - interval '7 days' FOR UPDATE SKIP LOCKED)",
-        &[],
-    );
+    let spi = Connection::open();
+    let gone = [
+        delete(
+            &spi,
+            "DELETE FROM logintel.scoring_failures WHERE ctid = ANY (ARRAY ( \
+                 SELECT ctid FROM logintel.scoring_failures WHERE recorded_at < now() - interval '7 days' \
+                 ORDER BY recorded_at LIMIT $1 FOR UPDATE SKIP LOCKED))",
+            &[arg(BATCH)],
+        ),
+        delete(
+            &spi,
+            "DELETE FROM logintel.scoring_failures WHERE ctid = ANY (ARRAY ( \
+                 SELECT ctid FROM logintel.scoring_failures \
+                 WHERE failure_id <= (SELECT max(failure_id) FROM logintel.scoring_failures) - $2 \
+                 ORDER BY failure_id LIMIT $1 FOR UPDATE SKIP LOCKED))",
+            &[arg(BATCH), arg(FAILURES)],
+        ),
+    ];
+    done(&gone, begun)
+}
+
+fn delete(spi: &Connection, sql: &str, args: &[Arg]) -> u64 {
+    spi.write(sql, args).len()
+}
+
+/// A full batch may have left some.
+fn done(gone: &[u64], begun: Instant) -> Done {
+    let more = gone.iter().any(|&gone| gone == BATCH.unsigned_abs()) && begun.elapsed() < BUDGET;
+    Done { more, ..Done::rows(gone.iter().sum()) }
 }

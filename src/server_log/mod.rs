@@ -15,6 +15,7 @@ use logintel_core::drift::ENOUGH_ROWS;
 
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
+use crate::step::Done;
 
 mod files;
 mod follow;
@@ -46,7 +47,7 @@ pub fn is_worth_training(retrain: i64) -> bool {
 }
 
 /// Removes lines that are older than their detectors keep them; whether there may be more.
-pub fn retire() -> bool {
+pub fn retire() -> Done {
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     let names = crate::step::list(
@@ -61,5 +62,5 @@ pub fn retire() -> bool {
              ORDER BY recorded_at LIMIT $2))",
         &[arg(seconds), arg(MAX_REMOVED)],
     );
-    removed.len() as i64 == MAX_REMOVED
+    Done { more: removed.len() as i64 == MAX_REMOVED, ..Done::rows(removed.len()) }
 }

@@ -5,22 +5,20 @@
 //! - one tick at a time in a database;
 //! - a healthy database starts a tick every interval;
 //! - one without the extension is looked at again after [`RECHECK`];
-//! - one that fails waits twice as long after each failure, up to [`MAX_PAUSE`], a little more or less at
+//! - one that fails waits twice as long after each failure, up to [`crate::backoff::MAX_PAUSE`], a little more or less at
 //!   random so that databases which failed together do not come back together;
 //! - one that gave way to a command that wants the database for itself waits [`YIELD`].
+pub use crate::backoff::Micros;
+use crate::backoff::backoff;
 
 /// Most databases watched at once.
 pub const MAX_DATABASES: usize = 256;
 /// Most bytes kept of an error message, or of what is said about the server's log.
 pub const MAX_ERROR: usize = 256;
-/// Microseconds, as PostgreSQL counts time.
-pub type Micros = i64;
 /// A second.
 pub const SECOND: Micros = 1_000_000;
 /// Time after which a database without the extension is looked at again.
 pub const RECHECK: Micros = 60 * SECOND;
-/// Longest pause after a failure, unless the interval itself is longer.
-pub const MAX_PAUSE: Micros = 600 * SECOND;
 /// Pause after giving way.
 pub const YIELD: Micros = 10 * SECOND;
 /// Shortest time between the end of a tick and the next, so that a database whose ticks last longer than the
@@ -246,26 +244,10 @@ impl Table {
     }
 }
 
-/// The pause after the `failures`-th failure in a row: the interval, doubled each time, bounded, and moved by up
-/// to a fifth either way as `seed` says.
-fn backoff(failures: u32, interval: Micros, seed: i64) -> Micros {
-    let doublings = failures.saturating_sub(1).min(20);
-    let pause = interval.saturating_mul(1 << doublings).min(MAX_PAUSE.max(interval));
-    let fifth = pause / 5;
-    pause + spread(seed).rem_euclid(2 * fifth + 1) - fifth
-}
-
-/// Spreads neighbouring numbers over all of i64 (the finaliser of splitmix64).
-fn spread(seed: i64) -> i64 {
-    let mut x = seed as u64;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (x ^ (x >> 31)) as i64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backoff::MAX_PAUSE;
 
     const INTERVAL: Micros = 10 * SECOND;
     const NOBODY: fn(i32) -> bool = |_| false;
@@ -327,18 +309,6 @@ mod tests {
         let database = table.get(5).unwrap();
         assert_eq!((database.failures, database.last_error()), (0, ""));
         assert_eq!(database.due(INTERVAL), 50_010 * SECOND);
-    }
-
-    #[test]
-    fn databases_that_fail_together_come_back_apart() {
-        let pauses: std::collections::BTreeSet<_> =
-            (1..=100).map(|oid| backoff(3, INTERVAL, (77 * SECOND) ^ oid)).collect();
-        assert!(pauses.len() > 95, "{} different pauses of 100", pauses.len());
-    }
-
-    #[test]
-    fn a_pause_is_never_shorter_than_a_long_interval_asks() {
-        assert!(backoff(9, 3600 * SECOND, 1) >= 3600 * SECOND * 4 / 5);
     }
 
     #[test]

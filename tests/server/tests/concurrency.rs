@@ -78,15 +78,16 @@ fn check(db: &Database, faults: i64) {
     assert_eq!(wrong, "", "lost, doubled, or without a row");
     let wrong = session.ask(
         "SELECT incident_id, event_count, counted FROM logintel.incidents AS i
-         FULL JOIN (SELECT incident_id, count(*) AS counted, min(ts) AS first, max(ts) AS last FROM logintel.anomalies
+         FULL JOIN (SELECT incident_id, count(*) AS counted, min(ts) FILTER (WHERE weight > 0) AS first,
+                            max(ts) FILTER (WHERE weight > 0) AS last FROM logintel.anomalies
                     WHERE incident_id IS NOT NULL GROUP BY 1) AS a USING (incident_id)
          WHERE (i.event_count, i.start_time, i.end_time) IS DISTINCT FROM (a.counted, a.first, a.last)",
     );
     assert_eq!(wrong, "", "an incident does not sum up");
-    // Within the window of an incident nobody is left alone.
+    // Within the window of an incident nobody but a routine line, which a training during the inserts may have made of a fault, is left alone.
     let alone = session.count(
         "SELECT count(*) FROM logintel.anomalies AS a JOIN logintel.incidents AS i USING (detector)
-         WHERE a.incident_id IS NULL AND a.ts BETWEEN i.start_time AND i.end_time",
+         WHERE a.incident_id IS NULL AND a.weight > 0 AND a.ts BETWEEN i.start_time AND i.end_time",
     );
     assert_eq!(alone, 0, "anomalies outside the incident around them");
     assert_eq!(
@@ -108,7 +109,7 @@ fn everything_at_once() {
         }
     };
     let faults = thread::scope(|scope| {
-        let inserting: Vec<_> = (0..5).map(|client| scope.spawn(move || insert(db, client, 60))).collect();
+        let inserting: Vec<_> = (0..8).map(|client| scope.spawn(move || insert(db, client, 60))).collect();
         let helpers = [
             scope.spawn(|| {
                 until_done(&|session| {
@@ -125,6 +126,14 @@ fn everything_at_once() {
                     if let Err(error) = activated {
                         assert_eq!(error.code().map(SqlState::code), Some("42704"), "{error}");
                     }
+                });
+            }),
+            scope.spawn(|| {
+                until_done(&|session| {
+                    session.ask(
+                        "UPDATE logintel.incidents SET status = 'acknowledged'
+                         WHERE incident_id = (SELECT incident_id FROM logintel.incidents ORDER BY random() LIMIT 1)",
+                    );
                 });
             }),
             scope.spawn(|| until_done(&|session| drop(session.ask("CALL logintel.run_maintenance()")))),
@@ -153,6 +162,10 @@ fn everything_at_once() {
     });
     check(db, faults);
     assert_eq!(db.cluster().log_lines(&["deadlock detected"]), 0);
+    assert_eq!(
+        db.client().ask("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"),
+        "0"
+    );
 }
 
 #[test]

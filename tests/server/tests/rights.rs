@@ -81,6 +81,7 @@ fn who_may_do_what() {
         ("SELECT * FROM logintel.live_logs, logintel.live_session", 'r'),
         ("SELECT * FROM logintel.scoring_errors", 'r'),
         ("SELECT * FROM logintel.drift, logintel.retrainings", 'r'),
+        ("SELECT * FROM logintel.worker_stats", 'r'),
         (
             "SELECT * FROM logintel.incident_summary_v, logintel.incident_timeline_v, logintel.cluster_summary_v, logintel.component_health_v",
             'r',
@@ -116,6 +117,7 @@ fn who_may_do_what() {
         ("CALL logintel.run_maintenance()", 'a'),
         ("SELECT * FROM logintel.worker_state()", 'a'),
         ("SELECT * FROM logintel.server_log, logintel.server_log_files", 'a'),
+        ("SELECT * FROM logintel.worker_steps", 'a'),
         ("SELECT * FROM logintel.model_versions", 'a'),
         ("SELECT * FROM logintel.component_health", 'a'),
         ("SELECT * FROM logintel.incident_timeline", 'a'),
@@ -128,6 +130,7 @@ fn who_may_do_what() {
         ("INSERT INTO logintel.suppressions (level, created_by) VALUES ('x', 'somebody else')", 's'),
         ("INSERT INTO logintel.suppressions (level, created_at) VALUES ('x', '2026-01-01')", 's'),
         ("UPDATE logintel.suppressions SET updated_at = now()", 's'),
+        ("UPDATE logintel.worker_steps SET next_run = 'infinity'", 's'),
         ("UPDATE logintel.retrainings SET attempted_at = '-infinity'", 's'),
         ("DELETE FROM logintel.normal_templates", 's'),
         ("UPDATE logintel.model_versions SET artifact = ''", 's'),
@@ -198,7 +201,8 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) FROM logintel.model_profiles WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.component_health_v WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.scoring_errors WHERE detector = 'app'),
-                (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app')",
+                (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.worker_stats WHERE detector = 'app')",
     )
 }
 
@@ -211,7 +215,7 @@ fn copies_are_shown_to_those_who_may_read_the_log() {
         db.client().ask("SELECT detector, template, marked_by FROM logintel.normal_templates"),
         "app|secret <*>|r_owner"
     );
-    let (nothing, all) = ("0|0|0|0|f|0|0|0|0", "3|1|1|1|t|1|1|1|1");
+    let (nothing, all) = ("0|0|0|0|f|0|0|0|0|f", "3|1|1|1|t|1|1|1|1|t");
     let is_seen = |expected: [&str; 4]| {
         let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
         for (role, expected) in roles.iter().zip(expected) {

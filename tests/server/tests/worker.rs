@@ -1,6 +1,6 @@
 //! The background worker survives what happens to servers, and leaves databases alone that are not its business.
 use logintel_server_tests::postgres::Client;
-use logintel_server_tests::{Cluster, Database, Mode, eventually};
+use logintel_server_tests::{Ask, Cluster, Database, Mode, eventually};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -388,4 +388,79 @@ fn everything_but_the_worker_works_without_preloading() {
     let interval: String = client.query_one("SHOW logintel.interval", &[]).unwrap().get(0);
     assert_eq!(interval, "10s");
     assert!(processes(&mut client, "logintel launcher", None).is_empty());
+}
+
+#[test]
+fn several_databases_are_maintained_each_for_itself() {
+    let cluster =
+        Cluster::start("several", &["logintel.interval = '1s'", "logintel.databases = 'one, two, three'"]);
+    let databases = ["one", "two", "three"].map(|name| cluster.database(name));
+    for (number, db) in databases.iter().enumerate() {
+        db.execute(&format!(
+            "SELECT logintel.ingest('s', 'ERROR', 'c', 'boom ' || i) FROM generate_series(1, {}) AS i",
+            number + 2
+        ));
+    }
+    for (number, db) in databases.iter().enumerate() {
+        let incident = "SELECT event_count FROM logintel.incidents";
+        eventually("an incident", || (db.client().ask(incident) == (number + 2).to_string()).then_some(()));
+        let told = "SELECT last_rows, errors FROM logintel.worker_stats WHERE detector = 'logs' AND step = 'grouping'";
+        eventually("its step", || (db.client().ask(told) == format!("{}|0", number + 2)).then_some(()));
+        assert_eq!(failures(db), 0);
+    }
+}
+
+#[test]
+fn a_step_that_fails_rests_and_says_so_once_while_the_others_go_on() {
+    let cluster =
+        Cluster::start("steps", &["logintel.interval = '1s'", "logintel.databases = 'worker_steps'"]);
+    let db = cluster.database("worker_steps");
+    // A table that goes, and whose rates are looked at.
+    db.execute(&format!(
+        "CREATE TABLE app_log (ts timestamptz, level text, component text, source text, message text);
+         {};
+         SELECT logintel.create_detector('app', 'app_log'); SELECT logintel.train('app'); SELECT logintel.watch('app');
+         INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', 'boom')",
+        logintel_server_tests::fill("app_log", 300)
+    ));
+    let mut client = db.client();
+    eventually("rates are looked at", || {
+        (client.ask("SELECT count(*) FROM logintel.worker_stats WHERE detector = 'app' AND step = 'rates'")
+            == "1")
+            .then_some(())
+    });
+    db.execute("ALTER TABLE app_log RENAME COLUMN message TO renamed");
+    let told = || cluster.log_lines(&["WARNING:", "logintel maintenance, rates of detector \"app\""]);
+    let step = "SELECT failures, errors, next_run - last_run FROM logintel.worker_stats WHERE detector = 'app' AND step = 'rates'";
+    let rests = |client: &mut Client| -> Option<(i64, f64)> {
+        let row = client
+            .query_one(
+                "SELECT failures::bigint, extract(epoch FROM next_run - last_run)::float8 FROM logintel.worker_stats
+                 WHERE detector = 'app' AND step = 'rates'",
+                &[],
+            )
+            .unwrap();
+        Some((row.get(0), row.get::<_, Option<f64>>(1)?))
+    };
+    // Each pause is about twice the one before.
+    let (first, pause) = eventually("a failure", || rests(&mut client));
+    assert!(first > 0 && pause > 0.0, "{}", client.ask(step));
+    let (failures_then, longer) =
+        eventually("three failures", || rests(&mut client).filter(|&(failures, _)| failures >= 3));
+    assert!(longer > 2.0, "after {failures_then} failures it rests {longer} s");
+    assert_eq!(told(), 1, "the same error is said once");
+    // Meanwhile the other steps and the ticks as a whole go on.
+    assert_eq!(failures(&db), 0);
+    client.ask("SELECT logintel.ingest('s', 'ERROR', 'c', 'boom ' || i) FROM generate_series(1, 3) AS i");
+    eventually("an incident of another detector", || {
+        (client.ask("SELECT event_count FROM logintel.incidents WHERE detector = 'logs'") == "3")
+            .then_some(())
+    });
+    // Whoever mends it need not wait.
+    db.execute("ALTER TABLE app_log RENAME COLUMN renamed TO message");
+    client.ask("CALL logintel.run_maintenance()");
+    assert_eq!(
+        client.ask("SELECT failures, last_error IS NOT NULL FROM logintel.worker_stats WHERE detector = 'app' AND step = 'rates'"),
+        "0|t"
+    );
 }

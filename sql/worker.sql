@@ -1,0 +1,54 @@
+-- What became of the steps of maintenance.
+
+-- At most one row for each step of each detector. Updated again and again: room is left on each page, so that no index is touched
+-- and what an update leaves behind goes with the next one. What counts at the moment is not dumped.
+CREATE TABLE logintel.worker_steps (
+    detector      text REFERENCES logintel.detectors ON UPDATE CASCADE ON DELETE CASCADE,
+    step          text NOT NULL,
+    last_run      timestamptz NOT NULL,
+    last_duration interval NOT NULL,
+    last_rows     bigint NOT NULL,
+    runs          bigint NOT NULL,
+    rows          bigint NOT NULL,
+    errors        bigint NOT NULL,
+    failures      int NOT NULL,
+    last_error    text,
+    last_error_at timestamptz,
+    next_run      timestamptz,
+    UNIQUE NULLS NOT DISTINCT (detector, step)
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
+COMMENT ON TABLE logintel.worker_steps IS 'What became of each step of maintenance; the view worker_stats shows it';
+COMMENT ON COLUMN logintel.worker_steps.detector IS 'Detector; NULL for a step of the whole database';
+COMMENT ON COLUMN logintel.worker_steps.step IS 'Step';
+COMMENT ON COLUMN logintel.worker_steps.last_run IS 'When it last ended; where it found nothing to do, up to a minute earlier';
+COMMENT ON COLUMN logintel.worker_steps.last_duration IS 'How long it took';
+COMMENT ON COLUMN logintel.worker_steps.last_rows IS 'Rows that it worked on';
+COMMENT ON COLUMN logintel.worker_steps.runs IS 'How often it ran; where it found nothing to do, each minute counts once';
+COMMENT ON COLUMN logintel.worker_steps.rows IS 'Rows that it worked on in all';
+COMMENT ON COLUMN logintel.worker_steps.errors IS 'How often it failed';
+COMMENT ON COLUMN logintel.worker_steps.failures IS 'How often it failed in a row; 0 after a success';
+COMMENT ON COLUMN logintel.worker_steps.last_error IS 'Message of the last error';
+COMMENT ON COLUMN logintel.worker_steps.last_error_at IS 'When that was';
+COMMENT ON COLUMN logintel.worker_steps.next_run IS 'Until when the worker lets it rest; NULL: until the next tick';
+
+-- An error may quote the log.
+CREATE VIEW logintel.worker_stats AS
+SELECT detector, step, last_run, last_duration, last_rows, runs, rows, errors, failures,
+       CASE WHEN detector IS NOT NULL OR pg_has_role(current_user, 'logintel_admin', 'USAGE') THEN last_error END AS last_error,
+       last_error_at, next_run
+FROM logintel.worker_steps
+WHERE detector IS NULL OR detector IN (SELECT logintel.readable_detectors(current_user));
+COMMENT ON VIEW logintel.worker_stats IS 'What became of each step of maintenance, by the worker or by hand, as far as the role may read the logs';
+DO $comments$
+DECLARE
+    c record;
+BEGIN
+    -- They mean the same in both.
+    FOR c IN
+        SELECT a.attname, pg_catalog.col_description(a.attrelid, a.attnum) AS words FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = 'logintel.worker_steps'::regclass AND a.attnum > 0
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN logintel.worker_stats.%I IS %L', c.attname, c.words);
+    END LOOP;
+END
+$comments$;
