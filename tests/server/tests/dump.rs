@@ -133,7 +133,8 @@ fn works(db: &Database) {
         session.ask("SELECT detector, suppressed_by FROM logintel.incidents WHERE is_suppressed ORDER BY 1"),
         "parted|parted fire"
     );
-    let (state, _) = session.refusal("INSERT INTO logintel.suppressions (detector, hide) VALUES ('plain', false)");
+    let (state, _) =
+        session.refusal("INSERT INTO logintel.suppressions (detector, hide) VALUES ('plain', false)");
     assert_eq!(state, "22023");
     assert_eq!(session.ask("SELECT logintel.train('plain')"), "3");
     let next = session.ask("SELECT max(detector_id) + 1 FROM logintel.detectors");
