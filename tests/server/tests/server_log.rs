@@ -4,7 +4,7 @@ use logintel_server_tests::postgres::Client;
 use logintel_server_tests::{Ask, Cluster, Database, Mode, eventually};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A cluster whose log is followed into its database `logs`.
@@ -69,12 +69,12 @@ fn present_file(db: &Database, format: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
-fn append(file: &PathBuf, bytes: &[u8]) {
+fn append(file: &Path, bytes: &[u8]) {
     OpenOptions::new().append(true).open(file).unwrap().write_all(bytes).unwrap();
 }
 
 /// Another record of the same kind: a line that the server wrote, with another number.
-fn forged(file: &PathBuf, template: i32, number: i32) -> Vec<u8> {
+fn forged(file: &Path, template: i32, number: i32) -> Vec<u8> {
     let is_json = file.extension().is_some_and(|extension| extension == "json");
     let files = fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
     let texts =
