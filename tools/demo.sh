@@ -192,7 +192,7 @@ demo_server() {
     follow
     remark "$(value 'SELECT count(*) FROM logintel.server_log') lines so far in table logintel.server_log"
 
-    step "its detector, server_log, is trained on them (it would be by itself, within a day)"
+    step "its detector, server_log, is trained on all of them (by itself it was, once there were 1,000)"
     must -c "SELECT logintel.train('server_log')" >/dev/null
     remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
                                    version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))
