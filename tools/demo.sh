@@ -100,10 +100,10 @@ follow() {
 }
 # Every line up to now: how many the files hold, so far as they were read, and how many rows there are.
 prove_complete() {
-    local files=0 in_files=0 stored=0 left=0 file bytes lines left_out rows
+    local files=0 in_files=0 stored=0 left=0 rows=0 file bytes lines left_out total
     # One statement sees one moment.
-    while IFS='|' read -r file bytes lines left_out rows; do
-        files=$((files + 1)) stored=$((stored + lines)) left=$((left + left_out))
+    while IFS='|' read -r file bytes lines left_out total; do
+        files=$((files + 1)) stored=$((stored + lines)) left=$((left + left_out)) rows=$total
         # A message may hold line breaks: a record ends where as many quotes have been opened as closed.
         in_files=$((in_files + $(as_server head -c "$bytes" "$LOGINTEL_PGDATA/$file" |
             LC_ALL=C awk '{ quotes += gsub(/"/, "\"") } quotes % 2 == 0 { records++ } END { print records + 0 }')))
@@ -192,7 +192,7 @@ demo_server() {
     follow
     remark "$(value 'SELECT count(*) FROM logintel.server_log') lines so far in table logintel.server_log"
 
-    step "its detector, server_log, is trained on them (it would be by itself, within a day)"
+    step "its detector, server_log, is trained on all of them (by itself it was, once there were 1,000)"
     must -c "SELECT logintel.train('server_log')" >/dev/null
     remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
                                    version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))

@@ -69,7 +69,7 @@ fn present_file(db: &Database, format: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
-fn append(file: &PathBuf, bytes: &[u8]) {
+fn append(file: &Path, bytes: &[u8]) {
     OpenOptions::new().append(true).open(file).unwrap().write_all(bytes).unwrap();
 }
 
