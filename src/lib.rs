@@ -44,7 +44,8 @@ pgrx::extension_sql_file!("../sql/window.sql", name = "window", requires = ["log
 pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logvec_type"]);
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
-pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/incident.sql", name = "incident", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["incident"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 
 mod cache;

@@ -1,4 +1,5 @@
-//! What the worker does in one tick, and anybody may do by hand: anomalies become incidents, what is old goes, views
+//! What the worker does in one tick, and anybody may do by hand: anomalies become incidents, quiet ones are
+//! resolved, what is old goes, views
 //! are refreshed, drift is measured, and detectors whose time has come are trained again. Each step is a transaction of
 //! its own where that is possible, and a short one but for the last two, which read users' relations.
 mod retention;
@@ -9,7 +10,7 @@ use pgrx::prelude::*;
 use self::retention::{retire, retire_failures};
 use crate::call::Raw;
 use crate::detector::{drift, rates, retrain};
-use crate::incident::group;
+use crate::incident::{group, resolve_quiet};
 use crate::step::{commit, list, step};
 use crate::views::refresh;
 
@@ -27,6 +28,11 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     };
     group_all(is_atomic);
     for detector in step("listing the detectors", all_names).unwrap_or_default() {
+        let what = format!("resolving quiet incidents of detector \"{detector}\"");
+        while step(&what, || resolve_quiet(&detector)).unwrap_or(false) {
+            commit(is_atomic);
+        }
+        commit(is_atomic);
         step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
         commit(is_atomic);
     }

@@ -1,5 +1,6 @@
 //! What is older than it is kept goes.
 use crate::detector::Detector;
+use crate::incident::end;
 use crate::lock::lock_detector;
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
@@ -18,8 +19,13 @@ pub fn retire(name: &str) {
         "DELETE FROM logintel.anomalies WHERE anomaly_id IN (SELECT anomaly_id FROM logintel.anomalies \
          WHERE detector = $1 AND recorded_at < {limit} LIMIT 50000)"
     );
-    let incidents = format!("DELETE FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
-    let gone = spi.write(&anomalies, &args).len() + spi.write(&incidents, &args).len();
+    let incidents =
+        format!("SELECT incident_id FROM logintel.incidents WHERE detector = $1 AND updated_at < {limit}");
+    let incidents = spi.write(&incidents, &args);
+    let incidents: Vec<i64> = (0..incidents.len()).map(|row| incidents.must(row, 1)).collect();
+    end(&spi, &incidents, "older than it is kept");
+    let gone = spi.write(&anomalies, &args).len() + incidents.len() as u64;
+    spi.write(&format!("DELETE FROM logintel.alerts WHERE detector = $1 AND created_at < {limit}"), &args);
     spi.write(&format!("DELETE FROM logintel.drift WHERE detector = $1 AND recorded_at < {limit}"), &args);
     if name == "logs" {
         spi.write(
