@@ -320,8 +320,11 @@ fn telling_messages(spi: &Connection, anomalies: Anomalies<'_>, templates: &[Cou
                          SELECT coalesce(message, '') AS message, weight = 0 AS is_routine, ts, anomaly_id \
                          FROM logintel.anomalies WHERE anomaly_id = ANY ($2) \
                          UNION ALL \
-                         (SELECT coalesce(message, ''), weight = 0, ts, anomaly_id FROM logintel.anomalies WHERE {condition} \
-                          ORDER BY weight = 0, ts, anomaly_id LIMIT 100)) AS a \
+                         (SELECT coalesce(message, ''), false, ts, anomaly_id FROM logintel.anomalies WHERE {condition} AND weight > 0 \
+                          ORDER BY ts, anomaly_id LIMIT 100) \
+                         UNION ALL \
+                         (SELECT coalesce(message, ''), true, ts, anomaly_id FROM logintel.anomalies WHERE {condition} AND weight = 0 \
+                          ORDER BY ts, anomaly_id LIMIT 100)) AS a \
                      ORDER BY message, is_chosen DESC, is_routine, ts, anomaly_id) AS differing \
                  ORDER BY is_chosen DESC, is_routine, ts, anomaly_id LIMIT $3) AS five \
              ORDER BY is_routine, ts, anomaly_id"

@@ -39,11 +39,12 @@ pub fn group(name: &str) -> bool {
     let mut is_changed = false;
     if is_last {
         // What was replaced has all come by now.
-        let stale;
-        (stale, is_changed) = settle_stale(&spi, &detector);
+        let (gone, stale) = settle_stale(&spi, &detector);
+        is_changed = !gone.is_empty();
         touched.extend(stale);
         touched.sort_unstable();
         touched.dedup();
+        touched.retain(|incident| !gone.contains(incident));
     }
     if !touched.is_empty() || !grouping.founds.is_empty() {
         let training = Training::of(&detector);
@@ -160,9 +161,9 @@ fn join(spi: &Connection, joins: &[(i64, i64)]) -> Vec<i64> {
     incidents
 }
 
-/// Incidents whose anomalies were replaced: returns those that have to be counted anew, and whether some have too few left
-/// and are gone; their anomalies wait for others again.
-fn settle_stale(spi: &Connection, detector: &Detector) -> (Vec<i64>, bool) {
+/// Incidents whose anomalies were replaced: removes those that have too few left, whose anomalies wait for others again, and
+/// returns them, and those that have to be counted anew.
+fn settle_stale(spi: &Connection, detector: &Detector) -> (Vec<i64>, Vec<i64>) {
     let rows = spi.write(
         "SELECT incident_id FROM logintel.incidents AS i WHERE i.detector = $1 AND i.is_stale AND ( \
              SELECT coalesce(sum(weight), 0) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) < $2",
@@ -176,7 +177,8 @@ fn settle_stale(spi: &Connection, detector: &Detector) -> (Vec<i64>, bool) {
         "UPDATE logintel.incidents SET is_stale = false WHERE detector = $1 AND is_stale RETURNING incident_id",
         &[text_arg(&detector.name)],
     );
-    ((0..left.len()).map(|row| left.must(row, 1)).collect(), !gone.is_empty())
+    let left = (0..left.len()).map(|row| left.must(row, 1)).collect();
+    (gone, left)
 }
 
 /// Counts an incident from its anomalies. One that was resolved is open again if something came after its end, unless

@@ -28,12 +28,12 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     };
     group_all(is_atomic);
     for detector in step("listing the detectors", all_names).unwrap_or_default() {
+        step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
+        commit(is_atomic);
         let what = format!("resolving quiet incidents of detector \"{detector}\"");
         while step(&what, || resolve_quiet(&detector)).unwrap_or(false) {
             commit(is_atomic);
         }
-        commit(is_atomic);
-        step(&format!("removing what is old of detector \"{detector}\""), || retire(&detector));
         commit(is_atomic);
     }
     step("removing old failures", retire_failures);

@@ -65,6 +65,8 @@ fn picture(db: &Database) -> Vec<(&'static str, String)> {
         "SELECT to_jsonb(p) FROM logintel.model_profiles AS p ORDER BY detector, version, profile_id",
         "SELECT to_jsonb(a) FROM logintel.anomalies AS a ORDER BY anomaly_id",
         "SELECT to_jsonb(i) FROM logintel.incidents AS i ORDER BY incident_id",
+        "SELECT to_jsonb(e) FROM logintel.incident_events AS e ORDER BY event_id",
+        "SELECT to_jsonb(a) FROM logintel.alerts AS a ORDER BY alert_id",
         "SELECT to_jsonb(t) FROM logintel.normal_templates AS t ORDER BY detector, template",
         "SELECT to_jsonb(l) FROM logintel.logs AS l ORDER BY log_id",
         "SELECT to_jsonb(v) FROM logintel.incident_summary_v AS v ORDER BY v",

@@ -74,6 +74,7 @@ fn who_may_do_what() {
         ("SELECT * FROM logintel.model_profiles", 'r'),
         ("SELECT * FROM logintel.anomalies", 'r'),
         ("SELECT * FROM logintel.incidents", 'r'),
+        ("SELECT * FROM logintel.incident_events, logintel.incident_templates, logintel.alerts", 'r'),
         ("SELECT * FROM logintel.normal_templates", 'r'),
         ("SELECT * FROM logintel.logs", 'r'),
         ("SELECT * FROM logintel.scoring_errors", 'r'),
@@ -96,6 +97,9 @@ fn who_may_do_what() {
         ("SELECT logintel.mark_normal(1)", 'o'),
         ("SELECT logintel.mark_incident_normal(2)", 'o'),
         ("SELECT logintel.unmark_normal('app', 'x')", 'o'),
+        ("SELECT logintel.acknowledge_incident(2)", 'o'),
+        ("SELECT logintel.resolve_incident(2)", 'o'),
+        ("SELECT logintel.acknowledge_incident(2), logintel.reopen_incident(2)", 'o'),
         ("SELECT logintel.train('app')", 'o'),
         ("SELECT logintel.activate_model('app', 1)", 'o'),
         ("SELECT logintel.score_history('app')", 'o'),
@@ -104,6 +108,8 @@ fn who_may_do_what() {
         ("SELECT logintel.drop_detector('app')", 'o'),
         ("SELECT logintel.mark_normal(4)", 'a'),
         ("SELECT logintel.mark_incident_normal(1)", 'a'),
+        ("SELECT logintel.resolve_incident(1)", 'a'),
+        ("SELECT logintel.raise_alert(i, 'opened') FROM logintel.incidents AS i WHERE false", 'a'),
         ("CALL logintel.run_maintenance()", 'a'),
         ("SELECT * FROM logintel.worker_state()", 'a'),
         ("SELECT * FROM logintel.model_versions", 'a'),
@@ -112,6 +118,9 @@ fn who_may_do_what() {
         ("INSERT INTO logintel.anomalies (detector, anomaly_score, reason) VALUES ('app', 1, 'x')", 's'),
         ("UPDATE logintel.detectors SET owner = 'postgres'::regrole", 's'),
         ("DELETE FROM logintel.incidents", 's'),
+        ("UPDATE logintel.incidents SET status = 'resolved'", 's'),
+        ("DELETE FROM logintel.incident_events", 's'),
+        ("UPDATE logintel.alerts SET status = 'resolved'", 's'),
         ("DELETE FROM logintel.drift", 's'),
         ("UPDATE logintel.retrainings SET attempted_at = '-infinity'", 's'),
         ("DELETE FROM logintel.normal_templates", 's'),
@@ -181,7 +190,10 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) FROM logintel.model_profiles WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.component_health_v WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.scoring_errors WHERE detector = 'app'),
-                (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app')",
+                (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.incident_events WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.incident_templates WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.alerts WHERE detector = 'app')",
     )
 }
 
@@ -194,7 +206,7 @@ fn copies_are_shown_to_those_who_may_read_the_log() {
         db.client().ask("SELECT detector, template, marked_by FROM logintel.normal_templates"),
         "app|secret <*>|r_owner"
     );
-    let (nothing, all) = ("0|0|0|0|f|0|0|0|0", "3|1|1|1|t|1|1|1|1");
+    let (nothing, all) = ("0|0|0|0|f|0|0|0|0|0|0|0", "3|1|1|1|t|1|1|1|1|1|1|1");
     let is_seen = |expected: [&str; 4]| {
         let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
         for (role, expected) in roles.iter().zip(expected) {
