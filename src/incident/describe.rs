@@ -264,8 +264,8 @@ fn likely_origin(
     let (condition, which) = anomalies.condition();
     let rows = spi.write(
         &format!(
-            "SELECT DISTINCT ON (component, template) component, template, ts, anomaly_id FROM ( \
-                 SELECT component, template, ts, anomaly_id FROM logintel.anomalies \
+            "SELECT DISTINCT ON (component, template) component, template, ts, anomaly_id, is_rate FROM ( \
+                 SELECT component, template, ts, anomaly_id, starts_with(reason, 'rate_') AS is_rate FROM logintel.anomalies \
                  WHERE {condition} AND weight > 0 AND ts BETWEEN $2 AND $2 + make_interval(secs => $3) \
                  ORDER BY ts, anomaly_id LIMIT 1000) AS first \
              ORDER BY component, template, ts, anomaly_id"
@@ -278,13 +278,18 @@ fn likely_origin(
     let suspects: Vec<Suspect<'_>> = found
         .iter()
         .zip(0..)
-        .map(|((component, template), row)| Suspect {
-            component: component.as_deref(),
-            template,
-            ts: micros(rows.must(row, 3)),
-            id: rows.must(row, 4),
-            component_rows: training.component_rows(component.as_deref()),
-            template_rows: known.get(template.as_str()).copied().unwrap_or_default(),
+        .map(|((component, template), row)| {
+            let component_rows = training.component_rows(component.as_deref());
+            // What a component does as a whole is no rare template.
+            let unknown = if rows.must(row, 5) { component_rows } else { 0 };
+            Suspect {
+                component: component.as_deref(),
+                template,
+                ts: micros(rows.must(row, 3)),
+                id: rows.must(row, 4),
+                component_rows,
+                template_rows: known.get(template.as_str()).copied().unwrap_or(unknown),
+            }
         })
         .collect();
     origin::origin(&suspects).map_or_else(Default::default, |origin| {
