@@ -182,18 +182,21 @@ fn settle_stale(spi: &Connection, detector: &Detector) -> (Vec<i64>, Vec<i64>) {
 }
 
 /// Counts an incident from its anomalies. One that was resolved is open again if something came after its end, unless
-/// another of its kind is.
+/// another of its kind is. One whose anomalies were replaced waits until all of them have come.
 fn recount(spi: &Connection, detector: &Detector, training: &Training, incident: i64) {
     let rows = spi.write(
         &format!(
             "SELECT i.end_time, i.status = 'resolved' AND NOT EXISTS ( \
                         SELECT FROM logintel.incidents AS o \
                         WHERE o.detector = i.detector AND o.fingerprint = i.fingerprint AND o.status <> 'resolved'), \
-                    {TIMES_BACK} \
+                    {TIMES_BACK}, i.is_stale \
              FROM logintel.incidents AS i WHERE i.incident_id = $1 FOR UPDATE OF i"
         ),
         &[arg(incident)],
     );
+    if rows.must(0, 4) {
+        return;
+    }
     let (end, may_be_back): (TimestampWithTimeZone, bool) = (rows.must(0, 1), rows.must(0, 2));
     let times_back: i64 = rows.must(0, 3);
     let description = Description::of(spi, detector, training, Anomalies::Of(incident));

@@ -289,6 +289,21 @@ SELECT score_history('app', '2026-07-02');
 CALL run_maintenance();
 SELECT status FROM incidents;
 SELECT reopen_incident(incident_id) FROM incidents;
+-- However many there are: those of one incident come back in several steps.
+CREATE TABLE many (LIKE app);
+INSERT INTO many SELECT '2026-07-01'::timestamptz + n * interval '1 s', 'INFO', 'web', 'page ' || n || ' served' FROM generate_series(1, 200) AS n;
+SELECT create_detector('many', 'many', options => '{"rates": false}') > 0 AS made;
+SELECT train('many');
+INSERT INTO many SELECT '2026-07-02'::timestamptz + n * interval '1 s', 'ERROR', 'web', 'upstream gone' FROM generate_series(1, 20500) AS n;
+SELECT score_history('many', '2026-07-02');
+CALL run_maintenance();
+SELECT incident_id AS id, event_count FROM incidents WHERE detector = 'many' \gset many_
+SELECT :many_event_count AS events, resolve_incident(:many_id);
+SELECT score_history('many', '2026-07-02');
+CALL run_maintenance();
+SELECT incident_id = :many_id AS same, status, event_count, is_stale FROM incidents WHERE detector = 'many';
+SELECT drop_detector('many');
+DROP TABLE many;
 -- Its templates are marked: who says so, and that it is over.
 SELECT mark_incident_normal(incident_id) FROM incidents;
 SELECT event, from_status, to_status, note FROM incident_events ORDER BY event_id OFFSET 4;

@@ -44,6 +44,8 @@
 //! | [`drift`] | how far has what comes in moved from what training saw, and may a newer model take over |
 //! | [`feedback`] | does what people have marked overrule a judgement |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
+//! | [`origin`] | where did an incident most likely begin |
+//! | [`recurrence`] | when does an incident come back, and how long does it stay open |
 #![forbid(unsafe_code)]
 
 pub mod accumulate;
