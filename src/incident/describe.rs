@@ -281,7 +281,7 @@ fn likely_origin(
         .map(|((component, template), row)| {
             let component_rows = training.component_rows(component.as_deref());
             // What a component does as a whole is no rare template.
-            let unknown = if rows.must(row, 5) { component_rows } else { 0 };
+            let unknown = if rows.must(row, 5) { u64::MAX } else { 0 };
             Suspect {
                 component: component.as_deref(),
                 template,

@@ -49,6 +49,7 @@ fn outcome(session: &mut Client, sql: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one matrix")]
 fn who_may_do_what() {
     let db = database("rights_matrix");
     // The least that may: p PUBLIC, r reader, w writer, o owner of the detector, a administrator, s superuser.
