@@ -17,7 +17,7 @@ INJECTIONS = 50
 SIZES = (5, 60)
 # An incident that begins within this of an injection is its own.
 NEAR = timedelta(minutes=10)
-# What the ERROR rule alone groups: lines of these levels, with the default gap and number of events.
+# What the ERROR rule alone groups, and the quiet that parts an incident: lines of these levels, with the default gap and number of events.
 ERRORS = {"ERROR", "FATAL", "SEVERE", "CRITICAL"}
 GAP, MIN_EVENTS = timedelta(minutes=10), 2
 
@@ -205,7 +205,8 @@ def _injected(database: Database, data: str, lines: list[Line], task: Task) -> N
         if injected.ordinary is not None:
             ordinary = f"; {injected.ordinary / len(injected.spans):.0%} are no more than the log does elsewhere"
         alone = _own(_of_errors(injected.lines), injected.spans)[0] / len(injected.spans)
-        say(f"      {data}, {kind}: {found:.0%} found, {false:.2f} false for 2 hours")
+        whole = database.rows("SELECT count(*) FROM logintel.incidents WHERE detector = 'eval'")[0][0]
+        say(f"      {data}, {kind}: {found:.0%} found, {false:.2f} false for 2 hours; {len(incidents)} parts of {whole} incidents")
         task.rows.append(
             Row(
                 what=f"{kind}, found",
@@ -235,11 +236,20 @@ def _by_halves(database: Database, middle: datetime) -> list[Span]:
 
 
 def _incidents(database: Database) -> list[Span]:
+    """The incidents, each in as many parts as it came back after quiet: trouble that begins anew is to be noticed anew,
+    though trouble of one kind within an hour or two is one incident."""
     database.run("CALL logintel.run_maintenance()")
     return [
         Span(*row)
         for row in database.rows(
-            "SELECT start_time, end_time FROM logintel.incidents WHERE detector = 'eval' ORDER BY start_time"
+            """
+            SELECT min(ts), max(ts) FROM (
+                SELECT incident_id, ts, count(*) FILTER (WHERE quiet > %s) OVER (PARTITION BY incident_id ORDER BY ts) AS part
+                FROM (SELECT incident_id, ts, ts - lag(ts) OVER (PARTITION BY incident_id ORDER BY ts) AS quiet
+                      FROM logintel.anomalies WHERE detector = 'eval' AND incident_id IS NOT NULL AND weight > 0) AS a) AS a
+            GROUP BY incident_id, part ORDER BY 1
+            """,
+            GAP,
         )
     ]
 

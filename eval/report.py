@@ -17,7 +17,8 @@ HOW = """\
   seconds apart on average, foreign ones taken from other systems' logs in a row; a template with at least 1 % of the lines at ten
   times its mean rate; the next 5 to 60 lines of a component left out. Each half of the copy is judged by a model of the other
   half of the log as it was, by `score_history` and `run_maintenance`. Found is what has an incident of its own that begins within ten minutes
-  of it. By chance: with the incidents of the untouched log. False
+  of it, or a part of one: trouble of one kind that comes back within an hour or two is one incident, and counts, found or false, each time that it begins
+  after ten minutes without. By chance: with the incidents of the untouched log. False
   are incidents that overlap neither an injection nor a labelled anomaly.
 - What is not found of rates lies mostly within what these logs do by themselves, which come in bursts and fall silent for hours: a burst is no more
   than the log does elsewhere if the untouched log has as many lines of its template within as long a time, a silence if its component has a longer

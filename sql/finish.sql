@@ -126,13 +126,17 @@ COMMENT ON FUNCTION logintel.suppression_preview(bigint, timestamptz, timestampt
     'what a suppression would have hidden: anomalies of a range that it matches, and incidents of these as a whole; whatever its own times are';
 COMMENT ON FUNCTION logintel.validate_suppression(bigint, text, text, text, text, text, text, bigint, timestamptz, timestamptz, bool, bool, timestamptz, text, bool) IS
     'refuses a suppression that cannot be right; for the trigger of the table';
+COMMENT ON FUNCTION logintel.acknowledge_incident(bigint, text) IS 'says that somebody looks after an incident; returns its status';
+COMMENT ON FUNCTION logintel.resolve_incident(bigint, text) IS 'says that an incident is over; returns its status';
+COMMENT ON FUNCTION logintel.reopen_incident(bigint, text) IS
+    'says that an incident is not over, or that nobody looks after it; returns its status';
 COMMENT ON FUNCTION logintel.unmark_normal(text, text) IS 'takes the mark of a template away; false if it had none';
 COMMENT ON FUNCTION logintel.score_sessions(text, timestamptz, timestamptz, bool) IS
     'whole sessions whose last event lies in a range, judged against those of training; with include_open also those that go on';
 COMMENT ON FUNCTION logintel.measure_drift(text, timestamptz, timestamptz, interval) IS
     'for each bucket of time that holds rows, how much the active model flags, and how much training never saw';
 COMMENT ON PROCEDURE logintel.run_maintenance() IS
-    'one tick of the worker: anomalies become incidents, what is old goes, views are refreshed, drift is measured, detectors are trained that are due';
+    'one tick of the worker: anomalies become incidents, quiet ones are resolved, what is old goes, views are refreshed, drift is measured, detectors are trained that are due';
 COMMENT ON FUNCTION logintel.log_embed(text, text) IS 'the vector of a message in a detector''s active model';
 
 -- Rights ----------------------------------------------------------------------------------------------------------
@@ -150,11 +154,14 @@ BEGIN
             ('train', 'logintel_writer'), ('activate_model', 'logintel_writer'), ('watch', 'logintel_writer'),
             ('unwatch', 'logintel_writer'), ('score_history', 'logintel_writer'), ('ingest', 'logintel_writer'),
             ('mark_normal', 'logintel_writer'), ('mark_incident_normal', 'logintel_writer'), ('unmark_normal', 'logintel_writer'),
+            ('acknowledge_incident', 'logintel_writer'), ('resolve_incident', 'logintel_writer'), ('reopen_incident', 'logintel_writer'),
             ('validate_suppression', 'logintel_writer'), ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
             ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin'), ('check_suppression', 'logintel_admin'),
-            ('detectors_changed', 'logintel_admin')
+            ('detectors_changed', 'logintel_admin'),
+            ('record_change', 'logintel_admin'), ('raise_alert', 'logintel_admin'), ('short_payload', 'logintel_admin'),
+            ('alert_payload', 'logintel_admin'), ('rfc3339', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace
     LOOP
@@ -166,7 +173,8 @@ $rights$;
 REVOKE ALL ON FUNCTION logintel.log_embed(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION logintel.log_embed(text, text) TO logintel_reader;
 
-GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, logintel.anomalies, logintel.incidents, logintel.normal_templates, logintel.logs, logintel.live_session, logintel.live_logs,
+GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, logintel.anomalies, logintel.incidents,
+    logintel.incident_events, logintel.incident_templates, logintel.alerts, logintel.normal_templates, logintel.logs, logintel.live_session, logintel.live_logs,
     logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.worker_stats, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
     logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
@@ -187,6 +195,14 @@ ALTER TABLE logintel.incidents ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON logintel.incidents FOR SELECT TO logintel_reader
     USING (detector IN (SELECT logintel.readable_detectors(current_user)));
 COMMENT ON POLICY readable ON logintel.incidents IS 'who may read the log may read what was copied from it';
+ALTER TABLE logintel.incident_events ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readable ON logintel.incident_events FOR SELECT TO logintel_reader
+    USING (detector IN (SELECT logintel.readable_detectors(current_user)));
+COMMENT ON POLICY readable ON logintel.incident_events IS 'who may read the log may read what is told of it';
+ALTER TABLE logintel.alerts ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readable ON logintel.alerts FOR SELECT TO logintel_reader
+    USING (detector IN (SELECT logintel.readable_detectors(current_user)));
+COMMENT ON POLICY readable ON logintel.alerts IS 'who may read the log may read what was copied from it';
 -- What the reason of a failure quotes may be of the log, too.
 ALTER TABLE logintel.drift ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON logintel.drift FOR SELECT TO logintel_reader

@@ -184,6 +184,11 @@ CREATE TABLE logintel.incidents (
     components     text[] NOT NULL,
     levels         text[] NOT NULL,
     messages       text[] NOT NULL,
+    origin         text,
+    templates      jsonb NOT NULL DEFAULT '[]',
+    rate           float8,
+    baseline_rate  float8,
+    is_held        bool NOT NULL DEFAULT false,
     is_suppressed  bool NOT NULL DEFAULT false,
     suppressed_by  text,
     recorded_at    timestamptz NOT NULL DEFAULT now(),
@@ -192,6 +197,10 @@ CREATE TABLE logintel.incidents (
     is_stale       bool NOT NULL DEFAULT false,
     uncounted      bigint NOT NULL DEFAULT 0
 );
+-- One of a kind is open.
+CREATE UNIQUE INDEX incidents_open ON logintel.incidents (detector, fingerprint) WHERE status <> 'resolved';
+CREATE INDEX incidents_kind ON logintel.incidents (detector, fingerprint, end_time);
+CREATE INDEX incidents_quiet ON logintel.incidents (detector, updated_at) WHERE status <> 'resolved';
 CREATE INDEX incidents_span ON logintel.incidents (detector, end_time, start_time);
 CREATE INDEX incidents_stale ON logintel.incidents (detector) WHERE is_stale;
 CREATE INDEX incidents_uncounted ON logintel.incidents (detector) WHERE uncounted > 0;
@@ -201,7 +210,7 @@ CREATE INDEX incidents_updated ON logintel.incidents (detector, updated_at);
 COMMENT ON TABLE logintel.incidents IS 'Anomalies that belong together';
 COMMENT ON COLUMN logintel.incidents.incident_id IS 'Number';
 COMMENT ON COLUMN logintel.incidents.detector IS 'The detector whose anomalies they are';
-COMMENT ON COLUMN logintel.incidents.fingerprint IS 'What it is about, as a hash: equal for incidents of the same kind';
+COMMENT ON COLUMN logintel.incidents.fingerprint IS 'What it began with, as a hash of detector, component and template, in the seed''s preset also of the window: equal for incidents of one kind, of which one at most is not resolved';
 COMMENT ON COLUMN logintel.incidents.title IS 'One line for people';
 COMMENT ON COLUMN logintel.incidents.status IS 'open, acknowledged or resolved';
 COMMENT ON COLUMN logintel.incidents.severity IS 'LOW, MEDIUM (score from 5) or HIGH (from 10)';
@@ -212,7 +221,12 @@ COMMENT ON COLUMN logintel.incidents.event_count IS 'Number of its anomalies';
 COMMENT ON COLUMN logintel.incidents.sources IS 'Sources of its anomalies';
 COMMENT ON COLUMN logintel.incidents.components IS 'Components of its anomalies';
 COMMENT ON COLUMN logintel.incidents.levels IS 'Levels of its anomalies';
-COMMENT ON COLUMN logintel.incidents.messages IS 'Its first five messages, in time order; those of routine lines come last';
+COMMENT ON COLUMN logintel.incidents.messages IS 'Up to five messages that differ, in time order: the first of each of the templates that are rarest in training, then others; those of routine lines come last. In the seed''s preset the first five';
+COMMENT ON COLUMN logintel.incidents.origin IS 'The component where it most likely began: the rarest in training of those that came in the first five seconds';
+COMMENT ON COLUMN logintel.incidents.templates IS 'The 20 most frequent templates of its anomalies: template, count, and baseline_rate, its lines each minute in training';
+COMMENT ON COLUMN logintel.incidents.rate IS 'Lines that its anomalies stand for, each minute from start to end, or in one minute where it is shorter';
+COMMENT ON COLUMN logintel.incidents.baseline_rate IS 'Lines of the same templates each minute in training; NULL where there was none, or it had no times';
+COMMENT ON COLUMN logintel.incidents.is_held IS 'Whether it came back so often that it stays open for longer';
 COMMENT ON COLUMN logintel.incidents.is_suppressed IS 'Whether a rule says that it is not worth a look';
 COMMENT ON COLUMN logintel.incidents.suppressed_by IS 'The rule';
 COMMENT ON COLUMN logintel.incidents.recorded_at IS 'When it was first written';

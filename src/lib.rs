@@ -47,8 +47,9 @@ pgrx::extension_sql_file!("../sql/tfidf.sql", name = "tfidf", requires = ["logve
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfidf"]);
 pgrx::extension_sql_file!("../sql/server_log.sql", name = "server_log", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
+pgrx::extension_sql_file!("../sql/incident.sql", name = "incident", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/suppressions.sql", name = "suppressions", requires = ["detector"]);
-pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["incident"]);
 pgrx::extension_sql_file!("../sql/live.sql", name = "live", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/worker.sql", name = "worker", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);

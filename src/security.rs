@@ -49,6 +49,12 @@ impl RunAs {
         Self::role(owner, pg_sys::SECURITY_RESTRICTED_OPERATION)
     }
 
+    /// Sets a setting until dropped.
+    #[expect(clippy::unused_self, reason = "what was is restored with the guard's own settings")]
+    pub fn set(&self, name: &std::ffi::CStr, value: &std::ffi::CStr) {
+        set_local(name, value);
+    }
+
     fn role(role: pg_sys::Oid, restriction: u32) -> Self {
         let (mut user, mut context) = (pg_sys::Oid::INVALID, 0);
         // SAFETY: restored in drop, or by the abort.
@@ -199,6 +205,12 @@ fn relation_owner(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
 pub fn current_user() -> pg_sys::Oid {
     // SAFETY: reads a global.
     unsafe { pg_sys::GetUserId() }
+}
+
+/// The name of a role that exists.
+pub fn role_name(role: pg_sys::Oid) -> String {
+    // SAFETY: catalog look-up; the copy is freed with the statement's memory.
+    unsafe { crate::text::from_c_string(pg_sys::GetUserNameFromId(role, false)) }
 }
 
 /// Whether the role may do what `role` may.

@@ -60,10 +60,10 @@ impl Connection {
     }
 
     /// [`Connection::write`] for a statement that runs again and again, always with parameters of the same types: it is
-    /// planned once for a session. PostgreSQL plans it anew where something that it needs has changed.
-    pub fn repeat(&self, sql: &'static str, args: &[Arg]) -> Rows<'_> {
+    /// planned once for a session, which keeps one plan for each text: there must be few. PostgreSQL plans it anew where something that it needs has changed.
+    pub fn repeat(&self, sql: &str, args: &[Arg]) -> Rows<'_> {
         thread_local! {
-            static PLANS: RefCell<HashMap<&'static str, pg_sys::SPIPlanPtr>> = RefCell::default();
+            static PLANS: RefCell<HashMap<String, pg_sys::SPIPlanPtr>> = RefCell::default();
         }
         let (mut types, mut values, nulls) = split(args);
         let known = PLANS.with_borrow(|plans| plans.get(sql).copied());
@@ -76,7 +76,7 @@ impl Connection {
                 }
                 plan
             };
-            PLANS.with_borrow_mut(|plans| plans.insert(sql, plan));
+            PLANS.with_borrow_mut(|plans| plans.insert(sql.to_owned(), plan));
             plan
         });
         // SAFETY: the arrays are as long as the plan's list of types.

@@ -20,10 +20,10 @@ use super::trigger::with_scratch;
 use crate::cache::{self, Key};
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
+use crate::incident;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, Rows, arg, text_arg};
 use crate::text::Text;
-use crate::views::mark_views_stale;
 
 /// Most templates that are marked of one detector.
 const MAX_MARKS: i64 = 10_000;
@@ -136,22 +136,7 @@ fn mark_normal(anomaly_id: i64) -> Text {
 /// Marks the templates of all anomalies of an incident and resolves it. Returns how many templates.
 #[pg_extern(requires = ["detector"])]
 fn mark_incident_normal(incident_id: i64) -> i64 {
-    let name = {
-        let _owner = RunAs::extension_owner();
-        let spi = Connection::open();
-        let rows =
-            spi.read("SELECT detector FROM logintel.incidents WHERE incident_id = $1", &[arg(incident_id)]);
-        if rows.len() == 0 {
-            fail(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                format!("incident {incident_id} does not exist"),
-                "SELECT incident_id, title FROM logintel.incidents lists what there is.",
-            );
-        }
-        rows.text(0, 1).unwrap_or_default()
-    };
-    let detector = Detector::get(&name);
-    security::require_owner(&name, detector.owner);
+    let detector = incident::owned(incident_id);
     let flagged = {
         let _owner = RunAs::extension_owner();
         let spi = Connection::open();
@@ -167,16 +152,7 @@ fn mark_incident_normal(incident_id: i64) -> i64 {
         (0..rows.len()).map(|row| Flagged::read(&rows, row, 1)).collect()
     };
     let templates = mark(&detector, flagged, &format!("incident {incident_id}"));
-    let _owner = RunAs::extension_owner();
-    let spi = Connection::open();
-    let resolved = spi.write(
-        "UPDATE logintel.incidents SET status = 'resolved', updated_at = now() \
-         WHERE incident_id = $1 AND status <> 'resolved'",
-        &[arg(incident_id)],
-    );
-    if resolved.len() > 0 {
-        mark_views_stale(&spi);
-    }
+    incident::resolve_as_normal(incident_id, security::current_user());
     templates.len() as i64
 }
 

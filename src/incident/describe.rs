@@ -1,105 +1,352 @@
 //! What an incident says of itself, counted from its anomalies.
-use logintel_core::config::Preset;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use logintel_core::config::{MINUTE, Micros, Preset};
+use logintel_core::detect::Detector as Model;
 use logintel_core::incident;
+use logintel_core::origin::{self, Suspect};
+use pgrx::prelude::*;
+use serde_json::{Value, json};
 
-use super::suppress::hidden_by;
 use crate::detector::Detector;
-use crate::spi::{Connection, arg, text_arg};
-use crate::step::with_snapshot;
-use crate::suppression::{Effect, Suppressions};
-use crate::text::Text;
-use crate::views::mark_views_stale;
+use crate::spi::{Arg, Connection, Rows, arg, text_arg};
+use crate::subtransaction::attempt;
+use crate::text::{Jsonb, Text};
+use crate::time::micros;
 
-/// Counts touched and stale incidents from their anomalies. One that has too few left goes, and its anomalies wait
-/// for others again.
-pub fn recount(spi: &Connection, detector: &Detector, touched: Vec<i64>) {
-    let rows = spi.write(
-        "WITH gone AS ( \
-             DELETE FROM logintel.incidents AS i WHERE i.detector = $1 AND i.is_stale \
-                AND (SELECT coalesce(sum(weight), 0) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) < $2 \
-             RETURNING 1), \
-         stale AS ( \
-             UPDATE logintel.incidents AS i SET is_stale = false WHERE i.detector = $1 AND i.is_stale \
-                AND (SELECT coalesce(sum(weight), 0) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) >= $2 \
-             RETURNING incident_id) \
-         SELECT incident_id, (SELECT count(*) FROM gone) FROM stale \
-         UNION ALL SELECT NULL, count(*) FROM gone",
-        &[text_arg(&detector.name), arg(i64::from(detector.options.min_events))],
-    );
-    let gone: i64 = rows.get(0, 2).unwrap_or(0);
-    let mut touched = touched;
-    touched.extend((0..rows.len()).filter_map(|row| rows.get::<i64>(row, 1)));
-    touched.sort_unstable();
-    touched.dedup();
-    let hiding = (!touched.is_empty()).then(|| Suppressions::in_force(detector, Effect::Hide)).flatten();
-    for &incident in &touched {
-        pgrx::check_for_interrupts!();
-        recount_one(spi, detector, hiding.as_ref(), incident);
+/// Most templates that an incident lists, most messages that it shows.
+const TEMPLATES: i64 = 20;
+const MESSAGES: usize = 5;
+
+/// What training knows of components and templates. Without a model nothing is rarer than anything else.
+pub struct Training(Option<Rc<Model>>);
+
+impl Training {
+    /// That of a detector's active model. One that cannot be read keeps no incident from being made.
+    pub fn of(detector: &Detector) -> Self {
+        Training(attempt(|| detector.model()).unwrap_or_default())
     }
-    if gone > 0 || !touched.is_empty() {
-        mark_views_stale(spi);
+
+    fn component_rows(&self, name: Option<&str>) -> u64 {
+        let rates = self.0.as_ref().and_then(|model| model.rates());
+        name.and_then(|name| Some(rates?.component_rows(name))).unwrap_or_default()
+    }
+
+    fn template_rows<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> HashMap<&'t str, u64> {
+        self.0.as_ref().map_or_else(HashMap::new, |model| model.template_rows(texts))
+    }
+
+    /// Its length, minutes; `None` where it had no times.
+    fn minutes(&self) -> Option<f64> {
+        let history = self.0.as_ref()?.rates()?.history;
+        (history > 0).then(|| history as f64 / MINUTE as f64)
     }
 }
 
-fn recount_one(spi: &Connection, detector: &Detector, hiding: Option<&Suppressions>, incident: i64) {
-    // One row for each element of each list: texts are converted from the server's encoding one by one.
-    let rows = spi.repeat(
-        "WITH i AS ( \
-             SELECT count(*) AS events, \
-                    (SELECT m.template FROM logintel.anomalies AS m WHERE m.incident_id = $1 GROUP BY m.template \
-                     ORDER BY count(*) DESC, min(m.ts), min(m.anomaly_id) LIMIT 1) AS template, \
-                    array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL) AS sources, \
-                    array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL) AS components, \
-                    array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL) AS levels, \
-                    ARRAY(SELECT coalesce(m.message, '') FROM logintel.anomalies AS m WHERE m.incident_id = $1 \
-                          ORDER BY m.weight = 0, m.ts, m.anomaly_id LIMIT 5) AS messages \
-             FROM logintel.anomalies WHERE incident_id = $1) \
-         SELECT i.events, i.template, l.list, l.element \
-         FROM i LEFT JOIN LATERAL ( \
-             SELECT 0, u.* FROM unnest(i.sources) WITH ORDINALITY AS u \
-             UNION ALL SELECT 1, u.* FROM unnest(i.components) WITH ORDINALITY AS u \
-             UNION ALL SELECT 2, u.* FROM unnest(i.levels) WITH ORDINALITY AS u \
-             UNION ALL SELECT 3, u.* FROM unnest(i.messages) WITH ORDINALITY AS u \
-         ) AS l (list, element, at) ON true ORDER BY l.list, l.at",
-        &[arg(incident)],
-    );
-    let events: i64 = rows.must(0, 1);
-    let template = rows.text(0, 2).unwrap_or_default();
-    let list = |number: i32| -> Vec<String> {
-        let elements = (0..rows.len()).filter(|&row| rows.get(row, 3) == Some(number));
-        elements.filter_map(|row| rows.text(row, 4)).collect()
-    };
-    let (sources, components, levels, messages) = (list(0), list(1), list(2), list(3));
-    let preset = detector.options.preset;
-    let (score, severity) = incident::severity(preset, events, &levels);
-    let suppressed = match preset {
-        Preset::Seed => incident::seed_suppression(severity, events, &levels, &components, &messages),
-        Preset::Default => None,
-    };
-    let by_rule = || with_snapshot(|| hidden_by(spi, hiding?, incident));
-    let suppressed = suppressed.map(str::to_owned).or_else(by_rule).map(Text);
-    spi.repeat(
-        "UPDATE logintel.incidents SET (start_time, end_time, event_count, uncounted) = \
-                (SELECT coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)), \
-                        coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)), count(*), 0 \
-                 FROM logintel.anomalies WHERE incident_id = $1), \
-             sources = $2, components = $3, levels = $4, messages = $5, severity = $6, severity_score = $7, \
-             is_suppressed = $8 IS NOT NULL, suppressed_by = $8, title = $9, \
-             fingerprint = md5(detector || chr(31) || array_to_string($3, chr(30)) || chr(31) || $10), updated_at = now() \
-         WHERE incident_id = $1",
-        &[
-            arg(incident),
-            arg(texts(&sources)),
-            arg(texts(&components)),
-            arg(texts(&levels)),
-            arg(texts(&messages)),
+/// Some anomalies.
+#[derive(Debug, Clone, Copy)]
+pub enum Anomalies<'a> {
+    /// Those of an incident.
+    Of(i64),
+    /// Those of these numbers.
+    These(&'a [i64]),
+}
+
+impl Anomalies<'_> {
+    /// SQL for the condition that they meet, and its parameter, the first.
+    pub fn condition(self) -> (&'static str, Arg) {
+        match self {
+            Anomalies::Of(incident) => ("incident_id = $1", arg(incident)),
+            Anomalies::These(ids) => ("anomaly_id = ANY ($1)", arg(ids.to_vec())),
+        }
+    }
+}
+
+/// What anomalies say of their incident.
+#[derive(Debug)]
+pub struct Description {
+    /// Time of the first event that is no routine.
+    pub start: TimestampWithTimeZone,
+    /// Time of the last one.
+    pub end: TimestampWithTimeZone,
+    /// Component where it most likely began, and the template that it began with there.
+    pub origin: Option<String>,
+    pub first_template: String,
+    events: i64,
+    sources: Vec<String>,
+    components: Vec<String>,
+    levels: Vec<String>,
+    messages: Vec<String>,
+    templates: Vec<Counted>,
+    rate: f64,
+    baseline_rate: Option<f64>,
+}
+
+/// A template of an incident.
+#[derive(Debug)]
+struct Counted {
+    template: String,
+    events: i64,
+    is_telling: bool,
+    /// Time and number of its first anomaly.
+    first: (Micros, i64),
+    /// Rows of training.
+    rows: u64,
+}
+
+/// Columns of the table `incidents` that a description fills, as [`Description::values`] gives them.
+pub const COLUMNS: [&str; 16] = [
+    "start_time",
+    "end_time",
+    "event_count",
+    "sources",
+    "components",
+    "levels",
+    "messages",
+    "severity",
+    "severity_score",
+    "is_suppressed",
+    "suppressed_by",
+    "title",
+    "origin",
+    "templates",
+    "rate",
+    "baseline_rate",
+];
+
+impl Description {
+    /// Counts it.
+    pub fn of(spi: &Connection, detector: &Detector, training: &Training, anomalies: Anomalies<'_>) -> Self {
+        let (condition, which) = anomalies.condition();
+        // One row for each element of each list: texts are converted from the server's encoding one by one.
+        let rows = spi.repeat(
+            &format!(
+                "WITH i AS ( \
+                     SELECT count(*) AS events, \
+                            coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)) AS start, \
+                            coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)) AS end, \
+                            sum(CASE WHEN reason = 'rate_drop' THEN 0 ELSE greatest(weight, 1) END) AS lines, \
+                            array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL) AS sources, \
+                            array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL) AS components, \
+                            array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL) AS levels \
+                     FROM logintel.anomalies WHERE {condition}) \
+                 SELECT i.events, i.start, i.end, i.lines::float8, l.list, l.element \
+                 FROM i LEFT JOIN LATERAL ( \
+                     SELECT 0, u.* FROM unnest(i.sources) WITH ORDINALITY AS u \
+                     UNION ALL SELECT 1, u.* FROM unnest(i.components) WITH ORDINALITY AS u \
+                     UNION ALL SELECT 2, u.* FROM unnest(i.levels) WITH ORDINALITY AS u \
+                 ) AS l (list, element, at) ON true ORDER BY l.list, l.at"
+            ),
+            &[which],
+        );
+        let list = |number: i32| -> Vec<String> {
+            let elements = (0..rows.len()).filter(|&row| rows.get(row, 5) == Some(number));
+            elements.filter_map(|row| rows.text(row, 6)).collect()
+        };
+        let (start, end): (TimestampWithTimeZone, TimestampWithTimeZone) = (rows.must(0, 2), rows.must(0, 3));
+        let templates = templates(spi, training, anomalies);
+        let minutes = (micros(end).saturating_sub(micros(start)) as f64 / MINUTE as f64).max(1.0);
+        let known: u64 = templates.iter().map(|template| template.rows).sum();
+        let (origin, first_template) = likely_origin(spi, training, anomalies, start);
+        Description {
+            start,
+            end,
+            origin,
+            first_template,
+            events: rows.must(0, 1),
+            sources: list(0),
+            components: list(1),
+            levels: list(2),
+            messages: match detector.options.preset {
+                Preset::Seed => first_messages(spi, anomalies),
+                Preset::Default => telling_messages(spi, anomalies, &templates),
+            },
+            templates,
+            rate: rows.must::<f64>(0, 4) / minutes,
+            baseline_rate: training.minutes().map(|minutes| known as f64 / minutes),
+        }
+    }
+
+    /// Values for [`COLUMNS`].
+    pub fn values(
+        &self,
+        detector: &Detector,
+        training: &Training,
+        hidden_by_rule: impl FnOnce() -> Option<String>,
+    ) -> Vec<Arg> {
+        let preset = detector.options.preset;
+        let (score, severity) = incident::severity(preset, self.events, &self.levels);
+        let suppressed = match preset {
+            Preset::Seed => incident::seed_suppression(
+                severity,
+                self.events,
+                &self.levels,
+                &self.components,
+                &self.messages,
+            ),
+            Preset::Default => None,
+        };
+        let suppressed = suppressed.map(str::to_owned).or_else(hidden_by_rule).map(Text);
+        let title = match preset {
+            Preset::Seed => {
+                let most = self.templates.first().map_or("", |most| most.template.as_str());
+                incident::seed_title(self.events, &self.components, most)
+            }
+            Preset::Default => {
+                incident::title(self.events, self.origin.as_deref(), &self.components, &self.first_template)
+            }
+        };
+        let minutes = training.minutes();
+        let shown = self.templates.iter().take(TEMPLATES as usize);
+        let templates: Value = shown
+            .map(|one| {
+                let baseline = minutes.map(|minutes| one.rows as f64 / minutes);
+                json!({"template": one.template, "count": one.events, "baseline_rate": baseline})
+            })
+            .collect();
+        vec![
+            arg(self.start),
+            arg(self.end),
+            arg(self.events),
+            arg(texts(&self.sources)),
+            arg(texts(&self.components)),
+            arg(texts(&self.levels)),
+            arg(texts(&self.messages)),
             arg(severity.as_str()),
             arg(score),
+            arg(suppressed.is_some()),
             arg(suppressed),
-            text_arg(&incident::title(events, &components, &template)),
-            text_arg(&template),
-        ],
+            text_arg(&title),
+            arg(self.origin.clone().map(Text)),
+            arg(Jsonb(templates)),
+            arg(self.rate),
+            arg(self.baseline_rate),
+        ]
+    }
+}
+
+/// The templates of anomalies, most frequent first: the most frequent, and the first in time.
+fn templates(spi: &Connection, training: &Training, anomalies: Anomalies<'_>) -> Vec<Counted> {
+    /// Most that are looked at for messages that tell.
+    const FIRST: i64 = 500;
+    let (condition, which) = anomalies.condition();
+    let rows = spi.repeat(
+        &format!(
+            "SELECT template, events, is_telling, first[1], first[2] FROM ( \
+                 SELECT t.*, row_number() OVER (ORDER BY events DESC, first) AS by_count, row_number() OVER (ORDER BY first) AS by_time \
+                 FROM (SELECT template, count(*) AS events, bool_or(weight > 0) AS is_telling, \
+                              min(ARRAY[(extract(epoch FROM ts) * 1000000)::bigint, anomaly_id]) AS first \
+                       FROM logintel.anomalies WHERE {condition} GROUP BY template) AS t) AS t \
+             WHERE by_count <= $2 OR by_time <= $3 ORDER BY by_count"
+        ),
+        &[which, arg(TEMPLATES), arg(FIRST)],
     );
+    let mut templates: Vec<Counted> = (0..rows.len())
+        .map(|row| Counted {
+            template: rows.text(row, 1).unwrap_or_default(),
+            events: rows.must(row, 2),
+            is_telling: rows.must(row, 3),
+            first: (rows.must(row, 4), rows.must(row, 5)),
+            rows: 0,
+        })
+        .collect();
+    let known = training.template_rows(templates.iter().map(|one| one.template.as_str()));
+    let known: Vec<u64> =
+        templates.iter().map(|one| known.get(one.template.as_str()).copied().unwrap_or_default()).collect();
+    for (one, rows) in templates.iter_mut().zip(known) {
+        one.rows = rows;
+    }
+    templates
+}
+
+/// Where an incident most likely began, and with what template.
+fn likely_origin(
+    spi: &Connection,
+    training: &Training,
+    anomalies: Anomalies<'_>,
+    start: TimestampWithTimeZone,
+) -> (Option<String>, String) {
+    let (condition, which) = anomalies.condition();
+    let rows = spi.repeat(
+        &format!(
+            "SELECT DISTINCT ON (component, template) component, template, ts, anomaly_id, is_rate FROM ( \
+                 SELECT component, template, ts, anomaly_id, starts_with(reason, 'rate_') AS is_rate FROM logintel.anomalies \
+                 WHERE {condition} AND weight > 0 AND ts BETWEEN $2 AND $2 + make_interval(secs => $3) \
+                 ORDER BY ts, anomaly_id LIMIT 1000) AS first \
+             ORDER BY component, template, ts, anomaly_id"
+        ),
+        &[which, arg(start), arg(origin::FIRST as f64 / 1e6)],
+    );
+    let found: Vec<(Option<String>, String)> =
+        (0..rows.len()).map(|row| (rows.text(row, 1), rows.text(row, 2).unwrap_or_default())).collect();
+    let known = training.template_rows(found.iter().map(|(_, template)| template.as_str()));
+    let suspects: Vec<Suspect<'_>> = found
+        .iter()
+        .zip(0..)
+        .map(|((component, template), row)| {
+            let component_rows = training.component_rows(component.as_deref());
+            // What a component does as a whole is no rare template.
+            let unknown = if rows.must(row, 5) { u64::MAX } else { 0 };
+            Suspect {
+                component: component.as_deref(),
+                template,
+                ts: micros(rows.must(row, 3)),
+                id: rows.must(row, 4),
+                component_rows,
+                template_rows: known.get(template.as_str()).copied().unwrap_or(unknown),
+            }
+        })
+        .collect();
+    origin::origin(&suspects).map_or_else(Default::default, |origin| {
+        (origin.component.map(str::to_owned), origin.template.to_owned())
+    })
+}
+
+/// The first five messages.
+fn first_messages(spi: &Connection, anomalies: Anomalies<'_>) -> Vec<String> {
+    let (condition, which) = anomalies.condition();
+    let rows = spi.repeat(
+        &format!(
+            "SELECT coalesce(message, '') FROM logintel.anomalies WHERE {condition} \
+             ORDER BY weight = 0, ts, anomaly_id LIMIT $2"
+        ),
+        &[which, arg(MESSAGES as i64)],
+    );
+    column(&rows)
+}
+
+/// Five messages that differ, in time order: the first of each of the templates that tell most, those that were rarest in
+/// training; where there are fewer, others of the first anomalies.
+fn telling_messages(spi: &Connection, anomalies: Anomalies<'_>, templates: &[Counted]) -> Vec<String> {
+    let mut telling: Vec<&Counted> = templates.iter().collect();
+    telling.sort_by_key(|one| (!one.is_telling, one.rows, one.first));
+    let chosen: Vec<i64> = telling.iter().take(MESSAGES).map(|one| one.first.1).collect();
+    let (condition, which) = anomalies.condition();
+    let rows = spi.repeat(
+        &format!(
+            "SELECT message FROM ( \
+                 SELECT * FROM ( \
+                     SELECT DISTINCT ON (message) message, anomaly_id = ANY ($2) AS is_chosen, is_routine, ts, anomaly_id FROM ( \
+                         SELECT coalesce(message, '') AS message, weight = 0 AS is_routine, ts, anomaly_id \
+                         FROM logintel.anomalies WHERE anomaly_id = ANY ($2) \
+                         UNION ALL \
+                         (SELECT coalesce(message, ''), false, ts, anomaly_id FROM logintel.anomalies WHERE {condition} AND weight > 0 \
+                          ORDER BY ts, anomaly_id LIMIT 100) \
+                         UNION ALL \
+                         (SELECT coalesce(message, ''), true, ts, anomaly_id FROM logintel.anomalies WHERE {condition} AND weight = 0 \
+                          ORDER BY ts, anomaly_id LIMIT 100)) AS a \
+                     ORDER BY message, is_chosen DESC, is_routine, ts, anomaly_id) AS differing \
+                 ORDER BY is_chosen DESC, is_routine, ts, anomaly_id LIMIT $3) AS five \
+             ORDER BY is_routine, ts, anomaly_id"
+        ),
+        &[which, arg(chosen), arg(MESSAGES as i64)],
+    );
+    column(&rows)
+}
+
+fn column(rows: &Rows<'_>) -> Vec<String> {
+    (0..rows.len()).filter_map(|row| rows.text(row, 1)).collect()
 }
 
 /// As values of the server.

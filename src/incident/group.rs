@@ -3,15 +3,20 @@ use std::collections::HashMap;
 
 use logintel_core::config::Window;
 use logintel_core::incident::{self, Anchor, Event, Grouping};
+use logintel_core::recurrence::{self, Fate, Stored};
 use pgrx::prelude::*;
 
-use super::describe::recount;
+use super::describe::{Anomalies, COLUMNS, Description, Training};
 use super::growth::{add_to_large, to_count};
+use super::life::{self, TIMES_BACK};
+use super::suppress::hidden_by;
 use crate::detector::Detector;
 use crate::lock::lock_detector;
-use crate::security::{ByIndex, RunAs};
-use crate::spi::{Connection, Rows, arg, text_arg};
-use crate::step::Done;
+use crate::security::ByIndex;
+use crate::spi::{Arg, Connection, Rows, arg, text_arg};
+use crate::step::{Done, with_snapshot};
+use crate::suppression::{Effect, Suppressions};
+use crate::text::Text;
 use crate::time::{micros, timestamp};
 use crate::views::mark_views_stale;
 
@@ -22,7 +27,7 @@ const BATCH: i64 = 20_000;
 pub fn group(name: &str) -> Done {
     lock_detector(name);
     let Some(detector) = Detector::find(name) else { return Done::default() };
-    let _owner = RunAs::extension_owner();
+    let _author = life::author(life::MAINTENANCE, "");
     let _plans = ByIndex::set();
     let spi = Connection::open();
     // Each row is written once: when it is known where it belongs.
@@ -35,24 +40,43 @@ pub fn group(name: &str) -> Done {
     let times: Vec<i64> =
         (0..fresh.len()).filter_map(|row| fresh.get::<TimestampWithTimeZone>(row, 2)).map(micros).collect();
     let grouping = regroup(&spi, &detector, &batch, &times);
-    let mut touched = apply(&spi, &detector, &grouping);
+    let more = fresh.len() == BATCH as u64;
+    let mut touched = join(&spi, &grouping.joins);
+    let joined: Vec<i64> = grouping.joins.iter().map(|&(event, _)| event).collect();
+    let counted = add_to_large(&spi, name, &joined, more);
+    touched.retain(|incident| !counted.contains(incident));
+    let mut is_changed = !counted.is_empty();
+    if !more {
+        touched.extend(to_count(&spi, name));
+        // What was replaced has all come by now.
+        let (gone, stale) = settle_stale(&spi, &detector);
+        is_changed |= !gone.is_empty();
+        touched.extend(stale);
+        touched.sort_unstable();
+        touched.dedup();
+        touched.retain(|incident| !gone.contains(incident));
+    }
+    if !touched.is_empty() || !grouping.founds.is_empty() {
+        let counting = Counting::of(&spi, &detector);
+        for &incident in &touched {
+            pgrx::check_for_interrupts!();
+            counting.recount(incident);
+        }
+        for group in &grouping.founds {
+            pgrx::check_for_interrupts!();
+            counting.settle(group);
+        }
+        is_changed = true;
+    }
     if !batch.is_empty() {
         spi.write(
             "UPDATE logintel.anomalies SET is_grouped = true WHERE anomaly_id = ANY ($1) AND NOT is_grouped",
             &[arg(batch)],
         );
     }
-    let joined: Vec<i64> = grouping.joins.iter().map(|&(event, _)| event).collect();
-    let more = fresh.len() == BATCH as u64;
-    let counted = add_to_large(&spi, name, &joined, more);
-    touched.retain(|incident| !counted.contains(incident));
-    if !more {
-        touched.extend(to_count(&spi, name));
-    }
-    if !counted.is_empty() {
+    if is_changed {
         mark_views_stale(&spi);
     }
-    recount(&spi, &detector, touched);
     Done { more, ..Done::rows(fresh.len()) }
 }
 
@@ -178,29 +202,199 @@ fn add_anchors(rows: &Rows<'_>, anchors: &mut Vec<Anchor>) {
     }
 }
 
-/// Stores who belongs to which incident; returns the incidents touched.
-fn apply(spi: &Connection, detector: &Detector, grouping: &Grouping) -> Vec<i64> {
-    let (mut events, mut incidents): (Vec<i64>, Vec<i64>) = grouping.joins.iter().copied().unzip();
-    for group in &grouping.founds {
-        // Everything but the key is counted by `recount`.
-        let rows = spi.repeat(
-            "INSERT INTO logintel.incidents (detector, fingerprint, title, severity, severity_score, start_time, end_time, \
-                 event_count, sources, components, levels, messages) \
-             SELECT $1, '', '', 'LOW', 0, min(ts), max(ts), count(*), '{}', '{}', '{}', '{}' \
-             FROM logintel.anomalies WHERE anomaly_id = ANY ($2) RETURNING incident_id",
-            &[text_arg(&detector.name), arg(group.clone())],
+/// Stores what joins which incident; returns those.
+fn join(spi: &Connection, joins: &[(i64, i64)]) -> Vec<i64> {
+    let (events, mut incidents): (Vec<i64>, Vec<i64>) = joins.iter().copied().unzip();
+    if !events.is_empty() {
+        spi.write(
+            "UPDATE logintel.anomalies AS a SET incident_id = g.incident_id, is_grouped = true \
+             FROM unnest($1, $2) AS g (anomaly_id, incident_id) WHERE a.anomaly_id = g.anomaly_id",
+            &[arg(events), arg(incidents.clone())],
         );
-        let incident: i64 = rows.must(0, 1);
-        events.extend(group);
-        incidents.extend(std::iter::repeat_n(incident, group.len()));
     }
-    let mut touched = incidents.clone();
-    spi.write(
-        "UPDATE logintel.anomalies AS a SET incident_id = g.incident_id, is_grouped = true \
-         FROM unnest($1, $2) AS g (anomaly_id, incident_id) WHERE a.anomaly_id = g.anomaly_id",
-        &[arg(events), arg(incidents)],
+    incidents.sort_unstable();
+    incidents.dedup();
+    incidents
+}
+
+/// Incidents whose anomalies were replaced: removes those that have too few left, whose anomalies wait for others again, and
+/// returns them, and those that have to be counted anew.
+fn settle_stale(spi: &Connection, detector: &Detector) -> (Vec<i64>, Vec<i64>) {
+    let rows = spi.write(
+        "SELECT incident_id FROM logintel.incidents AS i WHERE i.detector = $1 AND i.is_stale AND ( \
+             SELECT coalesce(sum(weight), 0) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) < $2",
+        &[text_arg(&detector.name), arg(i64::from(detector.options.min_events))],
     );
-    touched.sort_unstable();
-    touched.dedup();
-    touched
+    let gone: Vec<i64> = (0..rows.len()).map(|row| rows.must(row, 1)).collect();
+    if !gone.is_empty() {
+        life::end(spi, &gone, "its lines are no longer flagged");
+    }
+    let left = spi.write(
+        "UPDATE logintel.incidents SET is_stale = false WHERE detector = $1 AND is_stale RETURNING incident_id",
+        &[text_arg(&detector.name)],
+    );
+    let left = (0..left.len()).map(|row| left.must(row, 1)).collect();
+    (gone, left)
+}
+
+/// What counting incidents of a detector needs.
+pub struct Counting<'a> {
+    spi: &'a Connection,
+    detector: &'a Detector,
+    training: Training,
+    hiding: Option<Suppressions>,
+}
+
+impl<'a> Counting<'a> {
+    /// Reads it.
+    pub fn of(spi: &'a Connection, detector: &'a Detector) -> Self {
+        let hiding = Suppressions::in_force(detector, Effect::Hide);
+        Counting { spi, detector, training: Training::of(detector), hiding }
+    }
+
+    fn describe(&self, anomalies: Anomalies<'_>) -> Description {
+        Description::of(self.spi, self.detector, &self.training, anomalies)
+    }
+
+    /// Values for [`COLUMNS`].
+    fn values(&self, description: &Description, anomalies: Anomalies<'_>) -> Vec<Arg> {
+        let by_rule = || with_snapshot(|| hidden_by(self.spi, self.hiding.as_ref()?, anomalies));
+        description.values(self.detector, &self.training, by_rule)
+    }
+
+    /// Counts an incident from its anomalies. One that was resolved is open again if something came after its end, unless
+    /// another of its kind is. One whose anomalies were replaced waits until all of them have come.
+    pub fn recount(&self, incident: i64) {
+        let spi = self.spi;
+        let rows = spi.repeat(
+            &format!(
+                "SELECT i.end_time, i.status = 'resolved' AND NOT EXISTS ( \
+                            SELECT FROM logintel.incidents AS o \
+                            WHERE o.detector = i.detector AND o.fingerprint = i.fingerprint AND o.status <> 'resolved'), \
+                        {TIMES_BACK}, i.is_stale \
+                 FROM logintel.incidents AS i WHERE i.incident_id = $1 FOR UPDATE OF i"
+            ),
+            &[arg(incident)],
+        );
+        if rows.must(0, 4) {
+            return;
+        }
+        let (end, may_be_back): (TimestampWithTimeZone, bool) = (rows.must(0, 1), rows.must(0, 2));
+        let times_back: i64 = rows.must(0, 3);
+        let description = self.describe(Anomalies::Of(incident));
+        let is_back = may_be_back && description.end > end;
+        let is_held = is_back && times_back + 1 >= i64::from(recurrence::HELD_FROM);
+        let mut args = vec![arg(incident), arg(is_back), arg(is_held)];
+        args.extend(self.values(&description, Anomalies::Of(incident)));
+        spi.repeat(
+            &format!(
+                "UPDATE logintel.incidents SET status = CASE WHEN $2 THEN 'open' ELSE status END, \
+                     is_held = CASE WHEN $2 THEN $3 ELSE is_held END, updated_at = now(), ({}) = ROW ({}) WHERE incident_id = $1",
+                COLUMNS.join(", "),
+                parameters(4)
+            ),
+            &args,
+        );
+    }
+
+    /// Makes an incident of new anomalies, or adds them to one of their kind that is near.
+    fn settle(&self, group: &[i64]) {
+        let (spi, detector) = (self.spi, self.detector);
+        let description = self.describe(Anomalies::These(group));
+        let fingerprint = fingerprint(spi, detector, &description);
+        let (start, end) = (micros(description.start), micros(description.end));
+        let kind = of_kind(spi, detector, &fingerprint, description.start);
+        let members = |incident: i64| {
+            spi.repeat(
+                "UPDATE logintel.anomalies SET incident_id = $1, is_grouped = true WHERE anomaly_id = ANY ($2)",
+                &[arg(incident), arg(group.to_vec())],
+            );
+        };
+        let (resolves, is_over) = match recurrence::fate(start, end, &kind) {
+            Fate::Joins(incident) => {
+                members(incident);
+                return self.recount(incident);
+            }
+            Fate::Founds { resolves, is_over } => (resolves, is_over),
+        };
+        if let Some(quiet) = resolves {
+            life::resolve(spi, &[quiet], "quiet until another incident of its kind began");
+        }
+        let mut args =
+            vec![text_arg(&detector.name), arg(fingerprint), arg(if is_over { "resolved" } else { "open" })];
+        args.extend(self.values(&description, Anomalies::These(group)));
+        let rows = spi.repeat(
+            &format!(
+                "INSERT INTO logintel.incidents (detector, fingerprint, status, {}) VALUES ($1, $2, $3, {}) RETURNING incident_id",
+                COLUMNS.join(", "),
+                parameters(4)
+            ),
+            &args,
+        );
+        members(rows.must(0, 1));
+    }
+}
+
+/// So many parameters as [`COLUMNS`], the first of this number.
+fn parameters(first: usize) -> String {
+    let numbers = (first..first + COLUMNS.len()).map(|number| format!("${number}"));
+    numbers.collect::<Vec<_>>().join(", ")
+}
+
+/// What an incident is about, by what founded it: it stays so while it grows. Windows that tumble stay apart.
+fn fingerprint(spi: &Connection, detector: &Detector, description: &Description) -> String {
+    let window = match detector.options.window {
+        Window::Session(_) => None,
+        Window::Tumbling(length) => Some(micros(description.start).div_euclid(length).saturating_mul(length)),
+    };
+    let rows = spi.read(
+        "SELECT md5(concat_ws(chr(31), detector_id, coalesce($2, chr(30)), $3, $4)) FROM logintel.detectors WHERE name = $1",
+        &[
+            text_arg(&detector.name),
+            arg(description.origin.clone().map(Text)),
+            text_arg(&description.first_template),
+            arg(window),
+        ],
+    );
+    rows.must(0, 1)
+}
+
+/// Stored incidents of a kind: the one that is not resolved, and those that end latest before `start` at the longest quiet
+/// that is waited for, or later, the first so many.
+fn of_kind(
+    spi: &Connection,
+    detector: &Detector,
+    fingerprint: &str,
+    start: TimestampWithTimeZone,
+) -> Vec<Stored> {
+    const MANY: i64 = 100;
+    let resolve_after = detector.options.resolve_after;
+    let reach = recurrence::quiet(resolve_after, u32::MAX).saturating_add(recurrence::COMES_BACK);
+    let rows = spi.repeat(
+        &format!(
+            "SELECT i.incident_id, i.start_time, i.end_time, i.status = 'resolved', {TIMES_BACK} FROM ( \
+                 SELECT * FROM logintel.incidents WHERE detector = $1 AND fingerprint = $2 AND status <> 'resolved' \
+                 UNION ALL \
+                 (SELECT * FROM logintel.incidents WHERE detector = $1 AND fingerprint = $2 AND status = 'resolved' \
+                      AND end_time >= $3 ORDER BY end_time LIMIT $4)) AS i"
+        ),
+        &[
+            text_arg(&detector.name),
+            text_arg(fingerprint),
+            arg(timestamp(micros(start).saturating_sub(reach))),
+            arg(MANY),
+        ],
+    );
+    (0..rows.len())
+        .map(|row| Stored {
+            incident: rows.must(row, 1),
+            start: micros(rows.must(row, 2)),
+            end: micros(rows.must(row, 3)),
+            quiet: recurrence::quiet(
+                resolve_after,
+                u32::try_from(rows.must::<i64>(row, 5)).unwrap_or(u32::MAX),
+            ),
+            is_resolved: rows.must(row, 4),
+        })
+        .collect()
 }

@@ -5,10 +5,15 @@
 //! | [`group`] | which anomalies are one incident |
 //! | [`describe`] | what an incident says of itself, counted from its anomalies |
 //! | [`growth`] | which need not be counted whole, for they are large and have hardly grown |
+//! | [`life`] | open, acknowledged, resolved, and back again |
 //! | [`suppress`] | which incidents suppressions hide |
+//!
+//! Who changes a row of `incidents` writes neither its events nor its alerts: triggers do, whoever it is (sql/incident.sql).
 mod describe;
 mod group;
 mod growth;
+mod life;
 pub mod suppress;
 
 pub use group::group;
+pub use life::{end, owned, resolve_as_normal, resolve_quiet};

@@ -11,7 +11,9 @@ use logintel_core::suppression::{Scratch, Tally};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::describe::recount;
+use super::describe::Anomalies;
+use super::group::Counting;
+use super::life;
 use crate::call::{Raw, argument, time_argument};
 use crate::control::Session;
 use crate::detector::Detector;
@@ -32,16 +34,17 @@ const FEW: i64 = 100;
 /// Incidents that one step judges anew.
 const BATCH: usize = 1000;
 
-/// The names of the rules that hide an incident, as the active snapshot shows its anomalies; `None` where it is shown.
-pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, incident: i64) -> Option<String> {
+/// The names of the rules that hide the incident of these anomalies, as the active snapshot shows them; `None` where it is shown.
+pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, anomalies: Anomalies<'_>) -> Option<String> {
+    let (condition, which) = anomalies.condition();
     let rules = &suppressions.rules;
     let (message, mut scratch) = (message_sql(rules), Scratch::default());
     let few = spi.read(
         &format!(
             "SELECT ts, component, level, template, {message} FROM logintel.anomalies \
-             WHERE incident_id = $1 AND weight > 0 ORDER BY ts, anomaly_id LIMIT $2"
+             WHERE {condition} AND weight > 0 ORDER BY ts, anomaly_id LIMIT $2"
         ),
-        &[arg(incident), arg(FEW)],
+        &[which, arg(FEW)],
     );
     for row in 0..few.len() {
         let anomaly = Anomaly::read(&few, row);
@@ -55,10 +58,10 @@ pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, incident: i64) -
     spi.for_each(
         &format!(
             "SELECT min(ts), component, level, template, {message}, sum(greatest(weight, 1))::bigint, bool_and(weight = 0) \
-             FROM logintel.anomalies WHERE incident_id = $1 \
+             FROM logintel.anomalies WHERE {condition} \
              GROUP BY component, level, template, {message}, width_bucket(ts, $2)"
         ),
-        &[arg(incident), times(rules.bounds())],
+        &[which, times(rules.bounds())],
         |rows, row| {
             if may_be {
                 let anomaly = Anomaly::read(rows, row);
@@ -138,19 +141,25 @@ fn change(name: &str) -> Option<Change> {
 fn rejudge(name: &str, incidents: &[i64]) {
     lock_detector(name);
     let Some(detector) = Detector::find(name) else { return };
-    let _owner = RunAs::extension_owner();
+    let _author = life::author(life::MAINTENANCE, "");
     let spi = Connection::open();
     if detector.options.preset == Preset::Seed {
         // The preset's own rules come first, and ask for what is counted.
-        recount(&spi, &detector, incidents.to_vec());
+        let counting = Counting::of(&spi, &detector);
+        for &incident in incidents {
+            pgrx::check_for_interrupts!();
+            counting.recount(incident);
+        }
+        mark_views_stale(&spi);
         return;
     }
     let suppressions = Suppressions::in_force(&detector, Effect::Hide);
     let mut changed = 0;
     for &incident in incidents {
         pgrx::check_for_interrupts!();
-        let hidden_by =
-            suppressions.as_ref().and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, incident)));
+        let hidden_by = suppressions
+            .as_ref()
+            .and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, Anomalies::Of(incident))));
         changed += spi
             .write(
                 "UPDATE logintel.incidents SET is_suppressed = $2 IS NOT NULL, suppressed_by = $2, updated_at = now() \
@@ -250,6 +259,7 @@ fn preview(detector: &Detector, rule: &Suppressions, component: Option<&str>, ra
             }
         },
     );
-    let hidden = touched.into_iter().filter(|&incident| hidden_by(&spi, rule, incident).is_some());
+    let hidden =
+        touched.into_iter().filter(|&incident| hidden_by(&spi, rule, Anomalies::Of(incident)).is_some());
     (anomalies, hidden.count() as i64)
 }

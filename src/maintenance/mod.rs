@@ -1,4 +1,5 @@
-//! What the worker does in one tick, and anybody may do by hand: anomalies become incidents, what is old goes, views
+//! What the worker does in one tick, and anybody may do by hand: anomalies become incidents, quiet ones are
+//! resolved, what is old goes, views
 //! are refreshed, drift is measured, and detectors whose time has come are trained again. Each step is a transaction of
 //! its own where that is possible, and a short one but for the last two, which read users' relations.
 mod retention;
@@ -11,7 +12,7 @@ use pgrx::prelude::*;
 use self::retention::{retire, retire_failures};
 use crate::call::Raw;
 use crate::detector::{drift, rates, retrain};
-use crate::incident::{group, suppress};
+use crate::incident::{group, resolve_quiet, suppress};
 use crate::server_log;
 use crate::step::{Step, list};
 use crate::suppression;
@@ -32,6 +33,7 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     group_all(is_atomic);
     for detector in all_names() {
         suppress::tick(&detector, is_atomic);
+        Step::of("resolving", &detector).run(is_atomic, || resolve_quiet(&detector));
         let begun = Instant::now();
         Step::of("retention", &detector).run(is_atomic, || retire(&detector, begun));
     }

@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use crate::detector::Detector;
+use crate::incident::end;
 use crate::lock::lock_detector;
 use crate::security::RunAs;
 use crate::spi::{Arg, Connection, arg, text_arg};
@@ -30,15 +31,20 @@ pub fn retire(name: &str, begun: Instant) -> Done {
                  ORDER BY {column} LIMIT $3))"
         )
     };
-    let shown = [
-        delete(&spi, &old("anomalies", "recorded_at"), &args),
-        delete(&spi, &old("incidents", "updated_at"), &args),
-    ];
+    let incidents = spi.write(
+        "SELECT incident_id FROM logintel.incidents WHERE detector = $1 AND updated_at < now() - make_interval(secs => $2) \
+         ORDER BY updated_at LIMIT $3",
+        &args,
+    );
+    let incidents: Vec<i64> = (0..incidents.len()).map(|row| incidents.must(row, 1)).collect();
+    end(&spi, &incidents, "older than it is kept");
+    let shown = [delete(&spi, &old("anomalies", "recorded_at"), &args), incidents.len() as u64];
     if shown.iter().any(|&gone| gone > 0) {
         mark_views_stale(&spi);
     }
     let mut gone = shown.to_vec();
     gone.push(delete(&spi, &old("drift", "recorded_at"), &args));
+    gone.push(delete(&spi, &old("alerts", "created_at"), &args));
     if name == "logs" {
         gone.push(delete(
             &spi,

@@ -97,6 +97,10 @@ pub struct DetectorOptions {
     pub lateness: Micros,
     /// Anomalies that make an incident.
     pub min_events: u32,
+    /// Quiet that resolves an incident.
+    pub resolve_after: Micros,
+    /// Whether notifications carry what was copied from the log.
+    pub notify_messages: bool,
     /// Quiet that completes a session.
     pub session_gap: Micros,
     /// How long anomalies and incidents are kept, from when they were written.
@@ -127,6 +131,8 @@ impl Default for DetectorOptions {
             window: Window::Session(10 * MINUTE),
             lateness: MINUTE,
             min_events: 2,
+            resolve_after: 60 * MINUTE,
+            notify_messages: false,
             session_gap: 10 * MINUTE,
             retention: 90 * DAY,
             retrain: None,
@@ -196,6 +202,8 @@ impl DetectorOptions {
                 }
                 "lateness" => options.lateness = span(0)?,
                 "min_events" => options.min_events = integer(name, value, 1, 1_000_000)? as u32,
+                "resolve_after" => options.resolve_after = span(1_000_000)?,
+                "notify_messages" => options.notify_messages = boolean(name, value)?,
                 "session_gap" => options.session_gap = span(1_000_000)?,
                 "retention" => options.retention = span(1_000_000)?,
                 "retrain" if value.is_null() => options.retrain = None,
@@ -217,6 +225,8 @@ impl DetectorOptions {
                             "window",
                             "lateness",
                             "min_events",
+                            "resolve_after",
+                            "notify_messages",
                             "session_gap",
                             "retention",
                             "retrain",
@@ -330,6 +340,8 @@ mod tests {
             (json!({"retrain": true}), "\"retrain\""),
             (json!({"history": "0 min"}), "\"history\""),
             (json!({"history": null}), "\"history\""),
+            (json!({"resolve_after": 5}), "\"resolve_after\""),
+            (json!({"notify_messages": "yes"}), "\"notify_messages\""),
             (json!({"false_alarm_rate": 0}), "\"false_alarm_rate\""),
             (json!({"preset": "seeds"}), "\"preset\""),
             (json!({"vectorizer": {"min_df": -1}}), "\"vectorizer.min_df\""),

@@ -1,6 +1,7 @@
 //! The judgement of one line against one frozen model.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -276,6 +277,13 @@ impl Detector {
     /// The text of a template of training.
     pub fn template(&self, number: u32) -> Option<&str> {
         self.baseline.templates.get(number as usize).map(|template| template.text.as_str())
+    }
+
+    /// Rows of training of each of these templates that training saw.
+    pub fn template_rows<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> HashMap<&'t str, u64> {
+        let asked: HashSet<&str> = texts.into_iter().collect();
+        let known = self.baseline.templates.iter();
+        known.filter_map(|known| Some((*asked.get(known.text.as_str())?, known.rows))).collect()
     }
 
     /// How it was trained.

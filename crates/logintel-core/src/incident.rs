@@ -246,18 +246,35 @@ fn is_warning(level: &str) -> bool {
 /// Longest template in a title, bytes.
 const MAX_TITLE: usize = 120;
 
-/// One line for people: how many anomalies, where, and a template, the most frequent among them.
-pub fn title(events: i64, components: &[String], template: &str) -> String {
+/// One line for people: where it most likely began, with what, and how much more there is.
+/// `template` is that of its origin.
+pub fn title(events: i64, origin: Option<&str>, components: &[String], template: &str) -> String {
+    let place = origin.map_or_else(String::new, |origin| format!("{origin}: "));
+    let more = match (events - 1, components.len()) {
+        (..=0, _) => String::new(),
+        (more, 0 | 1) => format!(", and {more} more"),
+        (more, places) => format!(", and {more} more in {places} components"),
+    };
+    format!("{place}{}{more}", headline(template))
+}
+
+/// The same in the seed's preset: how many anomalies, where, and a template, the most frequent among them.
+pub fn seed_title(events: i64, components: &[String], template: &str) -> String {
     let place = match components {
         [] => String::new(),
         [one] => format!(" in {one}"),
         [first, rest @ ..] => format!(" in {first} and {} more", rest.len()),
     };
+    let noun = if events == 1 { "anomaly" } else { "anomalies" };
+    format!("{events} {noun}{place}: {}", headline(template))
+}
+
+/// The first line of a template, cut.
+fn headline(template: &str) -> String {
     let line = template.lines().next().unwrap_or_default();
     let cut = &line[..line.floor_char_boundary(MAX_TITLE)];
     let dots = if cut.len() < template.len() { "…" } else { "" };
-    let noun = if events == 1 { "anomaly" } else { "anomalies" };
-    format!("{events} {noun}{place}: {cut}{dots}")
+    if template.is_empty() { "no message".to_owned() } else { format!("{cut}{dots}") }
 }
 
 /// The rule of the seed's preset that suppresses an incident, if one does: the first that holds.
@@ -408,6 +425,18 @@ mod tests {
         }
         let groups = founds.len() + later.founds.len();
         assert_eq!(groups, at_once.len() + bridged, "no group holds what does not belong together");
+    }
+
+    #[test]
+    fn titles_name_the_origin_and_how_much_more_there_is() {
+        let places = ["disk", "mail"].map(String::from);
+        assert_eq!(title(1, None, &[], ""), "no message");
+        assert_eq!(title(1, Some("disk"), &places[..1], "full"), "disk: full");
+        assert_eq!(title(3, Some("disk"), &places[..1], "full\nof it"), "disk: full…, and 2 more");
+        assert_eq!(title(13, Some("disk"), &places, "full"), "disk: full, and 12 more in 2 components");
+        let long = "ü".repeat(200);
+        assert_eq!(title(1, None, &[], &long), format!("{}…", "ü".repeat(MAX_TITLE / 2)));
+        assert_eq!(seed_title(2, &places, "full"), "2 anomalies in disk and 1 more: full");
     }
 
     #[test]

@@ -47,6 +47,8 @@
 //! | [`suppression`] | which anomalies and lines does a rule say are not worth a look, or not worth learning |
 //! | [`incident`] | which anomalies belong together, and how grave are they |
 //! | [`server_log`] | which lines has PostgreSQL written to its own log |
+//! | [`origin`] | where did an incident most likely begin |
+//! | [`recurrence`] | when does an incident come back, and how long does it stay open |
 #![forbid(unsafe_code)]
 
 pub mod accumulate;
@@ -73,12 +75,14 @@ pub mod mask;
 pub mod neighbors;
 pub mod ngram;
 pub mod options;
+pub mod origin;
 pub mod pattern;
 pub mod pool;
 pub mod profile;
 pub mod rates;
 pub mod reading;
 pub mod reason;
+pub mod recurrence;
 pub mod scale;
 pub mod server_log;
 pub mod session;

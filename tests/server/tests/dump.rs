@@ -79,6 +79,8 @@ fn picture(db: &Database) -> Vec<(&'static str, String)> {
         "SELECT to_jsonb(p) FROM logintel.model_profiles AS p ORDER BY detector, version, profile_id",
         "SELECT to_jsonb(a) FROM logintel.anomalies AS a ORDER BY anomaly_id",
         "SELECT to_jsonb(i) FROM logintel.incidents AS i ORDER BY incident_id",
+        "SELECT to_jsonb(e) FROM logintel.incident_events AS e ORDER BY event_id",
+        "SELECT to_jsonb(a) FROM logintel.alerts AS a ORDER BY alert_id",
         "SELECT to_jsonb(t) FROM logintel.normal_templates AS t ORDER BY detector, template",
         "SELECT to_jsonb(s) FROM logintel.suppressions AS s ORDER BY suppression_id",
         "SELECT to_jsonb(s) FROM logintel.applied_suppressions AS s ORDER BY detector, suppression_id",

@@ -73,6 +73,7 @@ const MATRIX: &[(&str, char)] = &[
     ("SELECT * FROM logintel.incidents", 'r'),
     ("SELECT * FROM logintel.normal_templates", 'r'),
     ("SELECT * FROM logintel.suppressions", 'r'),
+    ("SELECT * FROM logintel.incident_events, logintel.incident_templates, logintel.alerts", 'r'),
     ("SELECT * FROM logintel.logs", 'r'),
     ("SELECT * FROM logintel.scoring_errors", 'r'),
     ("SELECT * FROM logintel.drift, logintel.retrainings", 'r'),
@@ -93,6 +94,9 @@ const MATRIX: &[(&str, char)] = &[
     ("SELECT * FROM logintel.compare_models('app', 1, 1)", 'o'),
     ("SELECT logintel.mark_normal(1)", 'o'),
     ("SELECT logintel.mark_incident_normal(2)", 'o'),
+    ("SELECT logintel.acknowledge_incident(2)", 'o'),
+    ("SELECT logintel.resolve_incident(2)", 'o'),
+    ("SELECT logintel.acknowledge_incident(2), logintel.reopen_incident(2)", 'o'),
     ("SELECT logintel.unmark_normal('app', 'x')", 'o'),
     ("INSERT INTO logintel.suppressions (detector, level) VALUES ('app', 'x')", 'o'),
     ("SELECT * FROM logintel.suppression_preview(1)", 'o'),
@@ -104,6 +108,8 @@ const MATRIX: &[(&str, char)] = &[
     ("SELECT logintel.drop_detector('app')", 'o'),
     ("SELECT logintel.mark_normal(4)", 'a'),
     ("SELECT logintel.mark_incident_normal(1)", 'a'),
+    ("SELECT logintel.resolve_incident(1)", 'a'),
+    ("SELECT logintel.raise_alert(i, 'opened') FROM logintel.incidents AS i WHERE false", 'a'),
     ("INSERT INTO logintel.suppressions (detector, level) VALUES ('logs', 'x')", 'a'),
     ("INSERT INTO logintel.suppressions (level) VALUES ('x')", 'a'),
     ("SELECT * FROM logintel.applied_suppressions", 'a'),
@@ -117,6 +123,9 @@ const MATRIX: &[(&str, char)] = &[
     ("INSERT INTO logintel.anomalies (detector, anomaly_score, reason) VALUES ('app', 1, 'x')", 's'),
     ("UPDATE logintel.detectors SET owner = 'postgres'::regrole", 's'),
     ("DELETE FROM logintel.incidents", 's'),
+    ("UPDATE logintel.incidents SET status = 'resolved'", 's'),
+    ("DELETE FROM logintel.incident_events", 's'),
+    ("UPDATE logintel.alerts SET status = 'resolved'", 's'),
     ("DELETE FROM logintel.drift", 's'),
     ("DELETE FROM logintel.applied_suppressions", 's'),
     ("INSERT INTO logintel.suppressions (level, created_by) VALUES ('x', 'somebody else')", 's'),
@@ -200,7 +209,10 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) FROM logintel.component_health_v WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.scoring_errors WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.normal_templates WHERE detector = 'app'),
-                (SELECT count(*) > 0 FROM logintel.worker_stats WHERE detector = 'app')",
+                (SELECT count(*) > 0 FROM logintel.worker_stats WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.incident_events WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.incident_templates WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.alerts WHERE detector = 'app')",
     )
 }
 
@@ -213,7 +225,7 @@ fn copies_are_shown_to_those_who_may_read_the_log() {
         db.client().ask("SELECT detector, template, marked_by FROM logintel.normal_templates"),
         "app|secret <*>|r_owner"
     );
-    let (nothing, all) = ("0|0|0|0|f|0|0|0|0|f", "3|1|1|1|t|1|1|1|1|t");
+    let (nothing, all) = ("0|0|0|0|f|0|0|0|0|f|0|0|0", "3|1|1|1|t|1|1|1|1|t|1|1|1");
     let is_seen = |expected: [&str; 4]| {
         let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
         for (role, expected) in roles.iter().zip(expected) {

@@ -396,6 +396,11 @@ impl RateModel {
         self.components.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok().map(|at| at as u32)
     }
 
+    /// Rows of a component in history; 0 for one that it never had.
+    pub fn component_rows(&self, name: &str) -> u64 {
+        self.component(name).map_or(0, |at| self.components[at as usize].1.rows)
+    }
+
     /// Whether history tells how many events a window may hold.
     fn has_record(&self, window: Micros) -> bool {
         self.history / MIN_WINDOWS >= window
