@@ -33,9 +33,9 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     group_all(is_atomic);
     for detector in all_names() {
         suppress::tick(&detector, is_atomic);
-        Step::of("resolving", &detector).run(is_atomic, || resolve_quiet(&detector));
         let begun = Instant::now();
         Step::of("retention", &detector).run(is_atomic, || retire(&detector, begun));
+        Step::of("resolving", &detector).run(is_atomic, || resolve_quiet(&detector));
     }
     let begun = Instant::now();
     Step::of_database("retention").run(is_atomic, || retire_failures(begun));

@@ -216,12 +216,11 @@ proptest! {
         while matches!(found, Some(Item::Broken(_))) {
             found = reader.next_item().unwrap();
         }
-        match next {
-            Some(next) => {
+        if let Some(next) = next {
                 let number = ends.iter().position(|&begin| begin == next).unwrap() as i64 + 1;
                 prop_assert!(matches!(found, Some(Item::Record(record)) if record.session_line_num == number));
-            }
-            None => prop_assert_eq!(found, None),
+        } else {
+            prop_assert_eq!(found, None);
         }
     }
 }
