@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn a_pause_doubles_up_to_its_bound() {
         for failures in 1..100 {
-            let expected = (10 * SECOND << (failures - 1).min(20)).min(MAX_PAUSE);
+            let expected = ((10 * SECOND) << (failures - 1).min(20)).min(MAX_PAUSE);
             let pause = backoff(failures, 10 * SECOND, i64::from(failures));
             assert!((expected * 4 / 5..=expected * 6 / 5).contains(&pause), "{failures} failures: {pause}");
         }
