@@ -106,16 +106,20 @@ impl LocalTimezone {
 }
 
 /// Plans what touches little of a large table by its indexes until dropped: where the table has never been analysed, the
-/// planner takes what is rare for half of it, and would read it whole.
+/// planner takes what is rare for half of it, and would read it whole. Without compiling: where there is no index the plan
+/// seems to cost so much that it would.
 #[derive(Debug)]
 pub struct ByIndex {
-    _setting: LocalSetting,
+    // Dropped in this order: the one that was set last comes first.
+    _jit: LocalSetting,
+    _seqscan: LocalSetting,
 }
 
 impl ByIndex {
     /// Sets it.
     pub fn set() -> Self {
-        ByIndex { _setting: LocalSetting::set(c"enable_seqscan", c"off") }
+        let seqscan = LocalSetting::set(c"enable_seqscan", c"off");
+        ByIndex { _jit: LocalSetting::set(c"jit", c"off"), _seqscan: seqscan }
     }
 }
 

@@ -93,6 +93,8 @@ fn score_history(
     // The anomalies that go are those of the rows that are read, and of no other: what commits meanwhile keeps the
     // anomalies that its trigger has written.
     let snapshot = ActiveSnapshot::push();
+    // Who has dropped the detector meanwhile held the lock.
+    Detector::get(&detector);
     forget(&detector, since, until);
     let mut recorder = Recorder::new(&resolved.detector);
     let mut rates = Rates::of(&resolved, None);

@@ -14,7 +14,7 @@ INSERT INTO app VALUES ('2026-01-05 10:00', 'ERROR', 'c0', 's', 'one'), ('2026-0
 CALL run_maintenance();
 CALL run_maintenance();
 CALL run_maintenance();
-SELECT step, last_rows, runs, rows, errors, failures FROM told WHERE detector = 'app' ORDER BY step;
+SELECT step, last_rows, runs, rows, errors, failures FROM told WHERE detector = 'app' AND step <> 'drift' ORDER BY step;
 SELECT step, errors FROM told WHERE detector IS NULL ORDER BY step;
 INSERT INTO app VALUES ('2026-01-05 10:03', 'ERROR', 'c0', 's', 'four');
 CALL run_maintenance();
@@ -31,7 +31,7 @@ SELECT step, errors, failures, last_error, rests FROM told WHERE detector = 'app
 UPDATE detectors SET options = '{}' WHERE name = 'app';
 CALL run_maintenance();
 SELECT step, errors, failures, last_error, has_erred, rests FROM told WHERE detector = 'app' AND step IN ('grouping', 'rates', 'retention');
--- An incident's step is done by the others' failures undisturbed, and in a block all is one transaction.
+-- In a block all is one transaction.
 BEGIN;
 INSERT INTO app VALUES ('2026-01-05 10:04', 'ERROR', 'c0', 's', 'five');
 CALL run_maintenance();
@@ -55,7 +55,7 @@ INSERT INTO drift (detector, "time", recorded_at) SELECT 'app', '2020-01-01'::ti
 SET logintel.enabled = off;
 INSERT INTO logintel.logs (message, recorded_at) SELECT 'old', now() - interval '91 days' FROM generate_series(1, 12000);
 RESET logintel.enabled;
-INSERT INTO scoring_failures (detector, recorded_at, rows, sqlstate, message) SELECT 'app', now() - i / 60000 * interval '8 days', 1, 'XX000', 'f' FROM generate_series(1, 115000) AS i;
+INSERT INTO scoring_failures (detector, recorded_at, rows, sqlstate, message) SELECT 'app', now() - (i <= 55000)::int * interval '8 days', 1, 'XX000', 'f' FROM generate_series(1, 115000) AS i;
 CALL run_maintenance();
 SELECT (SELECT count(*) FROM anomalies WHERE message = 'old') AS anomalies, (SELECT count(*) FROM incidents WHERE title = 't') AS incidents,
        (SELECT count(*) FROM drift WHERE detector = 'app' AND "time" < '2026-01-01') AS drift, (SELECT count(*) FROM logintel.logs) AS logs, (SELECT count(*) FROM scoring_failures) AS failures;

@@ -71,7 +71,8 @@ fn check(db: &Database, faults: i64) {
     let pairs = "
         FROM (SELECT 'app' AS detector, message, ts FROM app_log WHERE level = 'ERROR'
               UNION ALL SELECT 'other', message, ts FROM other_log WHERE level = 'ERROR') AS f
-        FULL JOIN (SELECT detector, message, ts, count(*) AS times FROM logintel.anomalies WHERE level = 'ERROR' GROUP BY 1, 2, 3) AS a
+        FULL JOIN (SELECT detector, message, ts, count(*) AS times FROM logintel.anomalies
+                   WHERE level = 'ERROR' AND NOT starts_with(reason, 'rate_') GROUP BY 1, 2, 3) AS a
           USING (detector, message, ts)
         WHERE f.message IS NULL OR a.message IS NULL OR a.times <> 1";
     let wrong = session.ask(&format!("SELECT detector, message, coalesce(times, 0) {pairs} LIMIT 10"));
