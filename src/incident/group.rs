@@ -289,7 +289,7 @@ impl<'a> Counting<'a> {
         spi.repeat(
             &format!(
                 "UPDATE logintel.incidents SET status = CASE WHEN $2 THEN 'open' ELSE status END, \
-                     is_held = CASE WHEN $2 THEN $3 ELSE is_held END, updated_at = now(), ({}) = ROW ({}) WHERE incident_id = $1",
+                     is_held = CASE WHEN $2 THEN $3 ELSE is_held END, uncounted = 0, updated_at = now(), ({}) = ROW ({}) WHERE incident_id = $1",
                 COLUMNS.join(", "),
                 parameters(4)
             ),

@@ -55,6 +55,7 @@ INSERT INTO drift (detector, "time", recorded_at) SELECT 'app', '2020-01-01'::ti
 SET logintel.enabled = off;
 INSERT INTO logintel.logs (message, recorded_at) SELECT 'old', now() - interval '91 days' FROM generate_series(1, 12000);
 RESET logintel.enabled;
+TRUNCATE scoring_failures;
 INSERT INTO scoring_failures (detector, recorded_at, rows, sqlstate, message) SELECT 'app', now() - (i <= 55000)::int * interval '8 days', 1, 'XX000', 'f' FROM generate_series(1, 115000) AS i;
 CALL run_maintenance();
 SELECT (SELECT count(*) FROM anomalies WHERE message = 'old') AS anomalies, (SELECT count(*) FROM incidents WHERE title = 't') AS incidents,
@@ -94,9 +95,9 @@ SELECT (SELECT count(*) FROM anomalies WHERE incident_id IS NULL) AS alone, anom
 DELETE FROM anomalies; DELETE FROM incidents;
 SET session_replication_role = replica;
 INSERT INTO incidents (incident_id, detector, fingerprint, title, status, severity, severity_score, start_time, end_time, event_count, sources, components, levels, messages)
-SELECT 1000000 + i, 'app', 'f' || i, 't', 'resolved', 'LOW', 4, t, t + interval '3 s', 4, '{}', '{c}', '{}', '{}' FROM generate_series(0, 14999) AS i, LATERAL (SELECT '2000-01-01'::timestamptz + i * interval '1 hour' AS t) AS at;
+SELECT 9000000 + i, 'app', 'f' || i, 't', 'resolved', 'LOW', 4, t, t + interval '3 s', 4, '{}', '{c}', '{}', '{}' FROM generate_series(0, 14999) AS i, LATERAL (SELECT '2000-01-01'::timestamptz + i * interval '1 hour' AS t) AS at;
 INSERT INTO anomalies (detector, ts, component, message, template, anomaly_score, reason, incident_id, is_grouped)
-SELECT 'app', '2000-01-01'::timestamptz + i / 4 * interval '1 hour' + i % 4 * interval '1 s', 'c', 'old', 'old', 1, 'rare_template', 1000000 + i / 4, true FROM generate_series(0, 59999) AS i;
+SELECT 'app', '2000-01-01'::timestamptz + i / 4 * interval '1 hour' + i % 4 * interval '1 s', 'c', 'old', 'old', 1, 'rare_template', 9000000 + i / 4, true FROM generate_series(0, 59999) AS i;
 RESET session_replication_role;
 SET max_parallel_workers_per_gather = 0;
 CREATE VIEW scans AS SELECT relname, seq_scan FROM pg_stat_user_tables WHERE schemaname = 'logintel' AND relname IN ('anomalies', 'incidents', 'model_versions', 'logs', 'drift') ORDER BY relname;
