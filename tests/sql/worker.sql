@@ -55,6 +55,7 @@ INSERT INTO drift (detector, "time", recorded_at) SELECT 'app', '2020-01-01'::ti
 SET logintel.enabled = off;
 INSERT INTO logintel.logs (message, recorded_at) SELECT 'old', now() - interval '91 days' FROM generate_series(1, 12000);
 RESET logintel.enabled;
+TRUNCATE scoring_failures;
 INSERT INTO scoring_failures (detector, recorded_at, rows, sqlstate, message) SELECT 'app', now() - (i <= 55000)::int * interval '8 days', 1, 'XX000', 'f' FROM generate_series(1, 115000) AS i;
 CALL run_maintenance();
 SELECT (SELECT count(*) FROM anomalies WHERE message = 'old') AS anomalies, (SELECT count(*) FROM incidents WHERE title = 't') AS incidents,
