@@ -162,7 +162,7 @@ fn a_backend_killed_in_the_middle_of_anything_loses_and_doubles_nothing() {
         ))
     };
     assert_eq!(incidents("app"), incidents("calm"));
-    assert!(incidents("calm").lines().count() > 5);
+    assert!(incidents("calm").lines().count() > 1);
     assert_eq!(
         session.ask("SELECT sum(anomalies) FROM logintel.component_health"),
         session.ask("SELECT count(*) FROM logintel.anomalies")
@@ -176,6 +176,8 @@ fn a_worker_killed_in_the_middle_of_a_tick_loses_and_doubles_nothing() {
     const MOST: u32 = 20;
     let cluster = Cluster::start("worker", &["logintel.interval = '1s'", "logintel.databases = 'crash'"]);
     let db = database(&cluster);
+    // So that the launcher does not find it by itself in a minute.
+    cluster.reload();
     let worker =
         "SELECT pid FROM pg_stat_activity WHERE backend_type = 'logintel worker' AND query LIKE 'CALL %'";
     let (mut hits, mut round) = (0, 0);
