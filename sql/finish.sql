@@ -158,15 +158,18 @@ BEGIN
             ('validate_suppression', 'logintel_writer'), ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
             ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
-            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', 'logintel_admin'), ('check_suppression', 'logintel_admin'),
-            ('detectors_changed', 'logintel_admin'),
-            ('record_change', 'logintel_admin'), ('raise_alert', 'logintel_admin'), ('short_payload', 'logintel_admin'),
+            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', NULL), ('check_suppression', NULL),
+            ('detectors_changed', NULL),
+            ('record_change', NULL), ('raise_alert', 'logintel_admin'), ('short_payload', 'logintel_admin'),
             ('alert_payload', 'logintel_admin'), ('rfc3339', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace
     LOOP
         EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.signature);
-        EXECUTE format('GRANT EXECUTE ON %s %s TO %I', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.signature, f.role_name);
+        -- What only triggers call nobody may put behind a table of his own: it runs with the owner's rights, or trusts its table.
+        IF f.role_name IS NOT NULL THEN
+            EXECUTE format('GRANT EXECUTE ON %s %s TO %I', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.signature, f.role_name);
+        END IF;
     END LOOP;
 END
 $rights$;

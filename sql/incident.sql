@@ -39,7 +39,7 @@ CREATE TABLE logintel.alerts (
 );
 CREATE INDEX alerts_incident ON logintel.alerts (incident_id, alert_id);
 CREATE INDEX alerts_created ON logintel.alerts (detector, created_at);
-COMMENT ON TABLE logintel.alerts IS 'What listeners on the channel logintel_incident are told, whole, and for those who did not listen';
+COMMENT ON TABLE logintel.alerts IS 'What listeners on the channel logintel_incident are told, whole, and for those who did not listen: the newest 200 of each incident';
 COMMENT ON COLUMN logintel.alerts.alert_id IS 'Number; as with all sequences one may become visible after a greater one';
 COMMENT ON COLUMN logintel.alerts.incident_id IS 'The incident that it is about';
 COMMENT ON COLUMN logintel.alerts.detector IS 'Its detector';
@@ -142,6 +142,8 @@ BEGIN
     INSERT INTO logintel.alerts (alert_id, incident_id, detector, status, event, payload, is_notified)
     VALUES (alert, i.incident_id, i.detector, CASE i.status WHEN 'resolved' THEN 'resolved' ELSE 'firing' END, what,
             logintel.alert_payload(i, plain || copied), sent);
+    DELETE FROM logintel.alerts WHERE incident_id = i.incident_id AND alert_id <= (
+        SELECT a.alert_id FROM logintel.alerts AS a WHERE a.incident_id = i.incident_id ORDER BY a.alert_id DESC OFFSET 200 LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION logintel.raise_alert(logintel.incidents, text) IS 'writes an alert and sends it';
@@ -158,6 +160,10 @@ DECLARE
     told text;
     last_status text;
 BEGIN
+    IF TG_RELID <> 'logintel.incidents'::regclass THEN
+        RAISE EXCEPTION 'record_change is for the table logintel.incidents' USING ERRCODE = 'trigger_protocol_violated',
+            HINT = 'It belongs to the extension.';
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         before := OLD;
     END IF;
@@ -205,7 +211,7 @@ CREATE TRIGGER record_change AFTER UPDATE ON logintel.incidents
     EXECUTE FUNCTION logintel.record_change();
 COMMENT ON TRIGGER record_change ON logintel.incidents IS 'writes what happens to an incident, and raises alerts';
 
-CREATE VIEW logintel.incident_templates AS
+CREATE VIEW logintel.incident_templates WITH (security_barrier) AS
 SELECT i.start_time AS "time", i.incident_id, i.detector, t.template, t.count AS events, t.baseline_rate
 FROM logintel.incidents AS i
 CROSS JOIN LATERAL jsonb_to_recordset(i.templates) AS t (template text, count bigint, baseline_rate float8)

@@ -44,13 +44,13 @@ GROUP BY a.detector, a.component;
 CREATE UNIQUE INDEX component_health_key ON logintel.component_health (detector, component);
 COMMENT ON MATERIALIZED VIEW logintel.component_health IS 'Anomalies and open incidents by component';
 
-CREATE VIEW logintel.incident_summary_v AS SELECT * FROM logintel.incident_summary
+CREATE VIEW logintel.incident_summary_v WITH (security_barrier) AS SELECT * FROM logintel.incident_summary
 WHERE detector IN (SELECT logintel.readable_detectors(current_user));
-CREATE VIEW logintel.incident_timeline_v AS SELECT * FROM logintel.incident_timeline
+CREATE VIEW logintel.incident_timeline_v WITH (security_barrier) AS SELECT * FROM logintel.incident_timeline
 WHERE detector IN (SELECT logintel.readable_detectors(current_user));
-CREATE VIEW logintel.cluster_summary_v AS SELECT * FROM logintel.cluster_summary
+CREATE VIEW logintel.cluster_summary_v WITH (security_barrier) AS SELECT * FROM logintel.cluster_summary
 WHERE detector IN (SELECT logintel.readable_detectors(current_user));
-CREATE VIEW logintel.component_health_v AS SELECT * FROM logintel.component_health
+CREATE VIEW logintel.component_health_v WITH (security_barrier) AS SELECT * FROM logintel.component_health
 WHERE detector IN (SELECT logintel.readable_detectors(current_user));
 COMMENT ON VIEW logintel.incident_summary_v IS 'incident_summary, as far as the role may read the logs';
 COMMENT ON VIEW logintel.incident_timeline_v IS 'incident_timeline, as far as the role may read the logs';
@@ -58,7 +58,7 @@ COMMENT ON VIEW logintel.cluster_summary_v IS 'cluster_summary, as far as the ro
 COMMENT ON VIEW logintel.component_health_v IS 'component_health, as far as the role may read the logs';
 
 -- A failure's message may quote the log. Administrators also see those of detectors that are gone.
-CREATE VIEW logintel.scoring_errors AS
+CREATE VIEW logintel.scoring_errors WITH (security_barrier) AS
 SELECT detector, sqlstate, count(*) AS failures, sum(rows)::bigint AS rows, min(recorded_at) AS first_time, max(recorded_at) AS last_time,
        (array_agg(message ORDER BY recorded_at DESC))[1] AS last_message
 FROM logintel.scoring_failures

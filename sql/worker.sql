@@ -32,7 +32,7 @@ COMMENT ON COLUMN logintel.worker_steps.last_error_at IS 'When that was';
 COMMENT ON COLUMN logintel.worker_steps.next_run IS 'Until when the worker lets it rest; NULL: until the next tick';
 
 -- An error may quote the log.
-CREATE VIEW logintel.worker_stats AS
+CREATE VIEW logintel.worker_stats WITH (security_barrier) AS
 SELECT detector, step, last_run, last_duration, last_rows, runs, rows, errors, failures,
        CASE WHEN detector IS NOT NULL OR pg_has_role(current_user, 'logintel_admin', 'USAGE') THEN last_error END AS last_error,
        last_error_at, next_run

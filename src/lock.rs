@@ -1,47 +1,54 @@
-//! Advisory locks: of what one transaction at a time may do, held to its end.
-use crate::security::RunAs;
-use crate::spi::{Connection, arg, text_arg};
+//! Locks of our own: of what one transaction at a time may do, held to its end.
+//!
+//! They are advisory locks in a space that `pg_advisory_lock` does not reach: whoever may call that function could keep
+//! everybody waiting.
+use pgrx::pg_sys;
 
-/// First number of our advisory locks.
-const DETECTOR: i32 = 0x6c69_6e74;
-/// The same for the views.
-const VIEWS: i32 = DETECTOR + 1;
-/// The same for trainings by schedule.
-const TRAINING: i32 = DETECTOR + 2;
+use crate::hash::hash;
 
-/// The same for suppressions.
-const SUPPRESSIONS: i32 = DETECTOR + 3;
-
-/// Lets one transaction at a time write a detector's suppressions, or those of all detectors, so that they can be counted.
-pub fn lock_suppressions(detector: Option<&str>) {
-    let _owner = RunAs::extension_owner();
-    Connection::open().read(
-        "SELECT pg_catalog.pg_advisory_xact_lock($1, pg_catalog.hashtext($2))",
-        &[arg(SUPPRESSIONS), text_arg(detector.unwrap_or_default())],
-    );
+/// What a lock is about.
+#[derive(Debug, Clone, Copy)]
+enum About {
+    Detector = 1,
+    Views = 2,
+    Training = 3,
+    Suppressions = 4,
 }
 
-/// Lets one transaction at a time refresh the views.
-pub fn lock_views() {
-    Connection::open().read("SELECT pg_catalog.pg_advisory_xact_lock($1, 0)", &[arg(VIEWS)]);
+/// Takes a lock; whether it was to be had, where nobody is waited for.
+fn acquire(about: About, name: &str, waits: bool) -> bool {
+    // SAFETY: a complete tag.
+    unsafe {
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
+            locktag_field2: about as u32,
+            locktag_field3: hash(name.as_bytes()),
+            // PostgreSQL's functions have 1 and 2 here.
+            locktag_field4: 0x6c69,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+        };
+        let taken = pg_sys::LockAcquire(&raw const tag, pg_sys::ExclusiveLock as i32, false, !waits);
+        taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+    }
 }
 
 /// Lets one transaction at a time change a detector's incidents, and replace or remove its anomalies.
 pub fn lock_detector(detector: &str) {
-    let _owner = RunAs::extension_owner();
-    Connection::open().read(
-        "SELECT pg_catalog.pg_advisory_xact_lock($1, pg_catalog.hashtext($2))",
-        &[arg(DETECTOR), text_arg(detector)],
-    );
+    acquire(About::Detector, detector, true);
+}
+
+/// Lets one transaction at a time refresh the views.
+pub fn lock_views() {
+    acquire(About::Views, "", true);
 }
 
 /// Whether this transaction is the one that may train a detector by schedule. Nobody waits for it.
 pub fn try_lock_training(detector: &str) -> bool {
-    let _owner = RunAs::extension_owner();
-    let spi = Connection::open();
-    let rows = spi.read(
-        "SELECT pg_catalog.pg_try_advisory_xact_lock($1, pg_catalog.hashtext($2))",
-        &[arg(TRAINING), text_arg(detector)],
-    );
-    rows.must(0, 1)
+    acquire(About::Training, detector, false)
+}
+
+/// Lets one transaction at a time write a detector's suppressions, or those of all detectors, so that they can be counted.
+pub fn lock_suppressions(detector: Option<&str>) {
+    acquire(About::Suppressions, detector.unwrap_or_default(), true);
 }

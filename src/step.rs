@@ -258,7 +258,7 @@ impl<'a> Step<'a> {
                      failures, last_error, last_error_at, next_run) \
                  SELECT $1, $2, clock_timestamp(), make_interval(secs => $10), $3, $4, $5, $6, $7, $8, \
                         CASE WHEN $6 > 0 THEN clock_timestamp() END, clock_timestamp() + make_interval(secs => $9) \
-                 WHERE $1 IS NULL OR EXISTS (SELECT FROM logintel.detectors WHERE name = $1) \
+                 WHERE $1 IS NULL OR EXISTS (SELECT FROM logintel.detectors WHERE name = $1 FOR KEY SHARE) \
                  ON CONFLICT (detector, step) DO UPDATE SET {also}, last_run = excluded.last_run, \
                      last_duration = excluded.last_duration, rows = s.rows + excluded.rows, runs = s.runs + excluded.runs, \
                      errors = s.errors + excluded.errors, last_error = coalesce(excluded.last_error, s.last_error), \

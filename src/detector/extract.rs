@@ -43,8 +43,8 @@ impl Readings {
 /// A log line.
 #[derive(Debug, Clone, Default)]
 pub struct Line {
-    /// What is judged: the template where the detector has one, else the message.
-    pub judged: Option<String>,
+    /// What is judged in the message's place, where the detector has a column for it.
+    pub template: Option<String>,
     pub message: Option<String>,
     pub ts: Option<TimestampWithTimeZone>,
     pub level: Option<String>,
@@ -56,13 +56,18 @@ impl Line {
     /// A line that somebody asks a detector about.
     pub fn asked(detector: &Detector, [message, level, component, source]: [Option<String>; 4]) -> Self {
         let (level, component) = (detector.readings.level(level), detector.readings.component(component));
-        Line { judged: message, level, component, source, ..Default::default() }
+        Line { message, level, component, source, ..Default::default() }
+    }
+
+    /// What is judged; `None` without message.
+    pub fn judged(&self) -> Option<&str> {
+        self.template.as_deref().or(self.message.as_deref())
     }
 
     /// As the engine takes it; `None` without message.
     pub fn as_judged(&self) -> Option<logintel_core::line::Line<'_>> {
         Some(logintel_core::line::Line {
-            message: self.judged.as_deref()?,
+            message: self.judged()?,
             ts: self.ts.and_then(finite_micros),
             level: self.level.as_deref(),
             component: self.component.as_deref(),
@@ -253,11 +258,9 @@ impl Extractor {
     pub unsafe fn line(&self, slot: *mut pg_sys::TupleTableSlot) -> Line {
         // SAFETY: the caller's.
         let text = |field: &Option<Field>| field.as_ref().and_then(|field| unsafe { field.text(slot) });
-        let message = text(&self.message);
-        let judged = if self.template.is_some() { text(&self.template) } else { None };
         Line {
-            judged: judged.or_else(|| message.clone()),
-            message,
+            template: text(&self.template),
+            message: text(&self.message),
             // SAFETY: the caller's.
             ts: unsafe { self.ts(slot) },
             level: self.readings.level(text(&self.level)),

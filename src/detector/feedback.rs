@@ -57,13 +57,13 @@ impl Resolved {
     /// such as how often its template occurs, asks the same.
     pub(super) fn after_feedback(&self, judgement: Judgement, line: &Line) -> Judgement {
         let Some(feedback) = self.feedback() else { return judgement };
-        let (model, message) = (self.model.as_deref(), line.judged.as_deref().unwrap_or_default());
+        let (model, message) = (self.model.as_deref(), line.judged().unwrap_or_default());
         with_scratch(|scratch| feedback.apply(judgement, model, message, scratch)).or_raise()
     }
 
     /// The marked template that a line is of, if it is of one.
     pub(super) fn mark_of(&self, line: &Line) -> Option<&str> {
-        let (model, message) = (self.model.as_deref(), line.judged.as_deref().unwrap_or_default());
+        let (model, message) = (self.model.as_deref(), line.judged().unwrap_or_default());
         let feedback = self.feedback()?;
         with_scratch(|scratch| feedback.mark_of(model, message, scratch)).or_raise()
     }

@@ -42,7 +42,7 @@ pub(super) fn lines_sql(detector: &Detector) -> String {
 /// The line of a row whose first columns are those of [`lines_sql`].
 pub(super) fn line_of(detector: &Detector, rows: &Rows<'_>, row: u64) -> Line {
     Line {
-        judged: rows.text(row, 1),
+        template: if detector.judged() == Part::Template { rows.text(row, 1) } else { None },
         message: rows.text(row, 2),
         ts: rows.get(row, 3),
         level: detector.readings.level(rows.text(row, 4)),

@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use super::{Detector, check_options, open_relation, required, usual};
 use crate::error::fail;
+use crate::incident;
 use crate::lock::lock_detector;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
@@ -186,6 +187,7 @@ fn drop_detector(name: Text) {
     // Before any row or relation: maintenance and score_history take it first, too.
     lock_detector(name);
     detector.drop_triggers();
+    incident::end_all(name);
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     spi.write("DELETE FROM logintel.detectors WHERE name = $1", &[text_arg(name)]);

@@ -9,6 +9,7 @@ use logintel_core::artifact;
 use logintel_core::detect::{Detector as Model, Judgement, Mode};
 use logintel_core::error::Error;
 use logintel_core::rates::{Observed, RateState, RateWatch};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::{PgRelation, Uuid};
 
@@ -59,7 +60,7 @@ impl<'a> Rates<'a> {
         let Some((model, watch)) = &mut self.watch else { return };
         let Some(ts) = line.ts.and_then(finite_micros) else { return };
         // Training counts no rows without message either.
-        if line.judged.is_none() {
+        if line.judged().is_none() {
             return;
         }
         let row = Observed {
@@ -170,19 +171,25 @@ pub fn tick(name: &str, is_atomic: bool) {
 /// Rows looked at.
 fn check(name: &str) -> Option<u64> {
     lock_detector(name);
-    let detector = Detector::find(name)?;
+    // What was committed while the lock was waited for is seen.
+    let _snapshot = ActiveSnapshot::push();
+    Detector::find(name)?;
+    let resolved = resolve(name, |_| {});
+    let detector = &resolved.detector;
     let active = detector.active.filter(|_| detector.is_watched())?;
+    // Who holds the relation may wait for the detector next: then this look waits for the next tick.
+    // SAFETY: kept to the end of the transaction.
+    if !unsafe { pg_sys::ConditionalLockRelationOid(detector.relation, pg_sys::AccessShareLock as i32) } {
+        return None;
+    }
     let Some(progress) = Progress::of(name) else {
         // The trigger was made by hand.
-        begin(&detector, &detector.open_relation());
+        begin(detector, &detector.open_relation());
         return None;
     };
     if !progress.is_due {
         return None;
     }
-    // What was committed while the lock was waited for is seen.
-    let _snapshot = ActiveSnapshot::push();
-    let resolved = resolve(name, |_| {});
     let rates = resolved.model.as_deref().and_then(Model::rates)?;
     let started = Instant::now();
     let now = now_micros();
@@ -195,11 +202,11 @@ fn check(name: &str) -> Option<u64> {
         from = from.max(rates.until);
     }
     let mut watch = Rates::of(&resolved, state);
-    let mut recorder = Recorder::new(&detector);
+    let mut recorder = Recorder::new(detector);
     let (mut rows, mut last) = (0, from);
     let until = now.saturating_sub(detector.options.lateness);
     let range = (timestamp(from.saturating_add(1)), timestamp(until));
-    for_each_line(&detector, Some(range.0), Some(range.1), Some(MAX_ROWS), |line| {
+    for_each_line(detector, Some(range.0), Some(range.1), Some(MAX_ROWS), |line| {
         let judgement = judge(&resolved, &line, Mode::History);
         rows += 1;
         last = line.ts.and_then(finite_micros).unwrap_or(last);

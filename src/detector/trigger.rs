@@ -33,7 +33,7 @@ pub(super) fn judge(resolved: &Resolved, line: &Line, mode: Mode) -> Judgement {
 /// What the model says, before what people have said.
 pub(super) fn judge_by_model(resolved: &Resolved, line: &Line, mode: Mode) -> Judgement {
     let options = &resolved.detector.options;
-    let (message, level) = (line.judged.as_deref(), line.level.as_deref());
+    let (message, level) = (line.judged(), line.level.as_deref());
     match (&resolved.model, line.as_judged()) {
         (Some(model), Some(line)) => with_scratch(|scratch| model.judge(&line, mode, scratch)).or_raise(),
         (Some(_), None) => {
@@ -318,7 +318,14 @@ fn ancestors(partition: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 }
 
 fn judge_into(resolved: &Resolved, recorder: &mut Recorder<'_>, line: &Line) {
-    let judgement = judge(resolved, line, Mode::Live);
+    let judgement = match (&resolved.model, line.as_judged()) {
+        // Most are ordinary, and nobody asks what else is to be said of them.
+        (Some(model), Some(line)) => {
+            with_scratch(|scratch| model.anomaly(&line, Mode::Live, scratch)).or_raise()
+        }
+        _ => Some(judge_by_model(resolved, line, Mode::Live)).filter(|judgement| judgement.is_anomaly),
+    };
+    let Some(judgement) = judgement.map(|judgement| resolved.after_feedback(judgement, line)) else { return };
     if judgement.is_anomaly {
         recorder.add(line, judgement);
     }

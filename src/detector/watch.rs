@@ -149,7 +149,7 @@ impl Detector {
         let rows = spi.write(
             "SELECT t.tgrelid, t.tgname::pg_catalog.text FROM pg_catalog.pg_trigger AS t \
              WHERE t.tgfoid = ANY (ARRAY['logintel.score_row()'::pg_catalog.regprocedure, 'logintel.score_rows()'::pg_catalog.regprocedure]::pg_catalog.oid[]) \
-               AND t.tgparentid = 0 AND t.tgargs = pg_catalog.convert_to($1, pg_catalog.getdatabaseencoding()) || '\\x00'::pg_catalog.bytea",
+               AND t.tgparentid = 0 AND t.tgargs = pg_catalog.convert_to($1, pg_catalog.getdatabaseencoding()) || pg_catalog.decode('00', 'hex')",
             &[text_arg(&self.name)],
         );
         (0..rows.len()).map(|row| (rows.must(row, 1), rows.text(row, 2).unwrap_or_default())).collect()

@@ -1,5 +1,4 @@
 //! What an incident says of itself, counted from its anomalies.
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use logintel_core::config::{MINUTE, Micros, Preset};
@@ -18,6 +17,8 @@ use crate::time::micros;
 /// Most templates that an incident lists, most messages that it shows.
 const TEMPLATES: i64 = 20;
 const MESSAGES: usize = 5;
+/// Most sources, components and levels that it lists, each: the first by name.
+const LABELS: i64 = 100;
 
 /// What training knows of components and templates. Without a model nothing is rarer than anything else.
 pub struct Training(Option<Rc<Model>>);
@@ -33,8 +34,8 @@ impl Training {
         name.and_then(|name| Some(rates?.component_rows(name))).unwrap_or_default()
     }
 
-    fn template_rows<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> HashMap<&'t str, u64> {
-        self.0.as_ref().map_or_else(HashMap::new, |model| model.template_rows(texts))
+    fn template_rows(&self, text: &str) -> Option<u64> {
+        self.0.as_ref().map(|model| model.template_rows(text)).filter(|&rows| rows > 0)
     }
 
     /// Its length, minutes; `None` where it had no times.
@@ -127,9 +128,9 @@ impl Description {
                             coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)) AS start, \
                             coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)) AS end, \
                             sum(CASE WHEN reason = 'rate_drop' THEN 0 ELSE greatest(weight, 1) END) AS lines, \
-                            array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL) AS sources, \
-                            array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL) AS components, \
-                            array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL) AS levels \
+                            (array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL))[1:{LABELS}] AS sources, \
+                            (array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL))[1:{LABELS}] AS components, \
+                            (array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL))[1:{LABELS}] AS levels \
                      FROM logintel.anomalies WHERE {condition}) \
                  SELECT i.events, i.start, i.end, i.lines::float8, l.list, l.element \
                  FROM i LEFT JOIN LATERAL ( \
@@ -251,11 +252,8 @@ fn templates(spi: &Connection, training: &Training, anomalies: Anomalies<'_>) ->
             rows: 0,
         })
         .collect();
-    let known = training.template_rows(templates.iter().map(|one| one.template.as_str()));
-    let known: Vec<u64> =
-        templates.iter().map(|one| known.get(one.template.as_str()).copied().unwrap_or_default()).collect();
-    for (one, rows) in templates.iter_mut().zip(known) {
-        one.rows = rows;
+    for one in &mut templates {
+        one.rows = training.template_rows(&one.template).unwrap_or_default();
     }
     templates
 }
@@ -280,7 +278,6 @@ fn likely_origin(
     );
     let found: Vec<(Option<String>, String)> =
         (0..rows.len()).map(|row| (rows.text(row, 1), rows.text(row, 2).unwrap_or_default())).collect();
-    let known = training.template_rows(found.iter().map(|(_, template)| template.as_str()));
     let suspects: Vec<Suspect<'_>> = found
         .iter()
         .zip(0..)
@@ -294,7 +291,7 @@ fn likely_origin(
                 ts: micros(rows.must(row, 3)),
                 id: rows.must(row, 4),
                 component_rows,
-                template_rows: known.get(template.as_str()).copied().unwrap_or(unknown),
+                template_rows: training.template_rows(template).unwrap_or(unknown),
             }
         })
         .collect();

@@ -1,7 +1,7 @@
 //! Which anomalies are one incident: the engine decides; here is read what it needs, and written what it said.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use logintel_core::config::Window;
+use logintel_core::config::{Micros, Window};
 use logintel_core::incident::{self, Anchor, Event, Grouping};
 use logintel_core::recurrence::{self, Fate, Stored};
 use pgrx::prelude::*;
@@ -17,11 +17,13 @@ use crate::spi::{Arg, Connection, Rows, arg, text_arg};
 use crate::step::{Done, with_snapshot};
 use crate::suppression::{Effect, Suppressions};
 use crate::text::Text;
-use crate::time::{micros, timestamp};
+use crate::time::{micros, now_micros, timestamp};
 use crate::views::mark_views_stale;
 
 /// New anomalies that one step takes in.
 const BATCH: i64 = 20_000;
+/// Incidents that are founded together: so many descriptions are in memory at once.
+const TOGETHER: usize = 1000;
 
 /// Groups a batch of a detector's new anomalies into incidents.
 pub fn group(name: &str) -> Done {
@@ -58,13 +60,16 @@ pub fn group(name: &str) -> Done {
     }
     if !touched.is_empty() || !grouping.founds.is_empty() {
         let counting = Counting::of(&spi, &detector);
+        // Before others of their kind are founded.
         for &incident in &touched {
-            pgrx::check_for_interrupts!();
             counting.recount(incident);
         }
-        for group in &grouping.founds {
-            pgrx::check_for_interrupts!();
-            counting.settle(group);
+        let mut joined = BTreeSet::new();
+        for groups in grouping.founds.chunks(TOGETHER) {
+            joined.extend(counting.settle(groups));
+        }
+        for incident in joined {
+            counting.recount(incident);
         }
         is_changed = true;
     }
@@ -265,6 +270,7 @@ impl<'a> Counting<'a> {
     /// Counts an incident from its anomalies. One that was resolved is open again if something came after its end, unless
     /// another of its kind is. One whose anomalies were replaced waits until all of them have come.
     pub fn recount(&self, incident: i64) {
+        pgrx::check_for_interrupts!();
         let spi = self.spi;
         let rows = spi.repeat(
             &format!(
@@ -276,7 +282,8 @@ impl<'a> Counting<'a> {
             ),
             &[arg(incident)],
         );
-        if rows.must(0, 4) {
+        // Gone, or waiting.
+        if rows.len() == 0 || rows.must(0, 4) {
             return;
         }
         let (end, may_be_back): (TimestampWithTimeZone, bool) = (rows.must(0, 1), rows.must(0, 2));
@@ -297,32 +304,74 @@ impl<'a> Counting<'a> {
         );
     }
 
-    /// Makes an incident of new anomalies, or adds them to one of their kind that is near.
-    fn settle(&self, group: &[i64]) {
+    /// Makes incidents of groups of new anomalies, in the order of time, or adds them to those of their kind that are near:
+    /// returns these, which have to be counted.
+    fn settle(&self, groups: &[Vec<i64>]) -> Vec<i64> {
+        let mut kinds: HashMap<String, Kind> = HashMap::new();
+        let mut described = Vec::with_capacity(groups.len());
+        for group in groups {
+            pgrx::check_for_interrupts!();
+            let description = self.describe(Anomalies::These(group));
+            let fingerprint = fingerprint(self.spi, self.detector, &description);
+            let kind = kinds.entry(fingerprint.clone()).or_insert_with(|| Kind {
+                stored: of_kind(self.spi, self.detector, &fingerprint, description.start),
+                to_come: VecDeque::new(),
+            });
+            kind.to_come.push_back(micros(description.start));
+            described.push((description, fingerprint));
+        }
+        let mut joined = Vec::new();
+        for (group, (description, fingerprint)) in groups.iter().zip(described) {
+            pgrx::check_for_interrupts!();
+            let kind = kinds.get_mut(&fingerprint).expect("each has a kind");
+            kind.to_come.pop_front();
+            joined.extend(self.settle_one(group, &description, &fingerprint, kind));
+        }
+        joined
+    }
+
+    /// The same of one group; the incident that it has joined.
+    fn settle_one(
+        &self,
+        group: &[i64],
+        description: &Description,
+        fingerprint: &str,
+        kind: &mut Kind,
+    ) -> Option<i64> {
         let (spi, detector) = (self.spi, self.detector);
-        let description = self.describe(Anomalies::These(group));
-        let fingerprint = fingerprint(spi, detector, &description);
         let (start, end) = (micros(description.start), micros(description.end));
-        let kind = of_kind(spi, detector, &fingerprint, description.start);
         let members = |incident: i64| {
             spi.repeat(
                 "UPDATE logintel.anomalies SET incident_id = $1, is_grouped = true WHERE anomaly_id = ANY ($2)",
                 &[arg(incident), arg(group.to_vec())],
             );
         };
-        let (resolves, is_over) = match recurrence::fate(start, end, &kind) {
+        let quiet = recurrence::quiet(detector.options.resolve_after, 0);
+        let over_before = now_micros().saturating_sub(quiet);
+        let (resolves, is_over) = match recurrence::fate(start, end, over_before, &kind.stored) {
             Fate::Joins(incident) => {
                 members(incident);
-                return self.recount(incident);
+                kind.widen(incident, start, end);
+                return Some(incident);
             }
             Fate::Founds { resolves, is_over } => (resolves, is_over),
         };
-        if let Some(quiet) = resolves {
+        // The next of its kind is known, and would resolve it: nobody has to be told of it.
+        let is_over = is_over
+            || end < over_before
+                && kind.next().is_some_and(|next| {
+                    next.saturating_sub(end) > quiet.saturating_add(recurrence::COMES_BACK)
+                });
+        if let Some(quiet) = resolves.filter(|_| !is_over) {
             life::resolve(spi, &[quiet], "quiet until another incident of its kind began");
+            kind.resolve(quiet);
         }
-        let mut args =
-            vec![text_arg(&detector.name), arg(fingerprint), arg(if is_over { "resolved" } else { "open" })];
-        args.extend(self.values(&description, Anomalies::These(group)));
+        let mut args = vec![
+            text_arg(&detector.name),
+            text_arg(fingerprint),
+            arg(if is_over { "resolved" } else { "open" }),
+        ];
+        args.extend(self.values(description, Anomalies::These(group)));
         let rows = spi.repeat(
             &format!(
                 "INSERT INTO logintel.incidents (detector, fingerprint, status, {}) VALUES ($1, $2, $3, {}) RETURNING incident_id",
@@ -331,7 +380,39 @@ impl<'a> Counting<'a> {
             ),
             &args,
         );
-        members(rows.must(0, 1));
+        let incident = rows.must(0, 1);
+        members(incident);
+        kind.stored.push(Stored { incident, start, end, quiet, is_resolved: is_over });
+        None
+    }
+}
+
+/// The incidents of one kind while groups of it are settled.
+struct Kind {
+    stored: Vec<Stored>,
+    /// When those begin that are still to be settled.
+    to_come: VecDeque<Micros>,
+}
+
+impl Kind {
+    fn next(&self) -> Option<Micros> {
+        self.to_come.front().copied()
+    }
+
+    fn find(&mut self, incident: i64) -> Option<&mut Stored> {
+        self.stored.iter_mut().find(|one| one.incident == incident)
+    }
+
+    fn widen(&mut self, incident: i64, start: Micros, end: Micros) {
+        if let Some(one) = self.find(incident) {
+            (one.start, one.end) = (one.start.min(start), one.end.max(end));
+        }
+    }
+
+    fn resolve(&mut self, incident: i64) {
+        if let Some(one) = self.find(incident) {
+            one.is_resolved = true;
+        }
     }
 }
 
@@ -347,7 +428,7 @@ fn fingerprint(spi: &Connection, detector: &Detector, description: &Description)
         Window::Session(_) => None,
         Window::Tumbling(length) => Some(micros(description.start).div_euclid(length).saturating_mul(length)),
     };
-    let rows = spi.read(
+    let rows = spi.repeat(
         "SELECT md5(concat_ws(chr(31), detector_id, coalesce($2, chr(30)), $3, $4)) FROM logintel.detectors WHERE name = $1",
         &[
             text_arg(&detector.name),

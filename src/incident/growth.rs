@@ -1,6 +1,6 @@
 //! Incidents that grow for long: what joins a large one is added to its figures, and it is counted whole only once it has
 //! grown by a tenth, or has rested. So what a tick costs does not depend on how large an incident has become. Until then its
-//! lists and its title are those of the last whole count; its times, its number of events and its score are always right.
+//! times and its number of events are right, and all else is that of the last whole count.
 //! One that a rule hides is counted whole each time: what has joined it may be what the rule does not hide.
 use crate::spi::{Connection, arg, text_arg};
 

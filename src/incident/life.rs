@@ -209,8 +209,18 @@ pub fn end(spi: &Connection, incidents: &[i64], why: &str) {
     spi.write("DELETE FROM logintel.incidents WHERE incident_id = ANY ($1)", &[arg(incidents.to_vec())]);
 }
 
+/// Tells that all incidents of a detector are over, for who drops it.
+pub fn end_all(detector: &str) {
+    let _author = author(&security::role_name(security::current_user()), "the detector was dropped");
+    Connection::open().write(
+        "UPDATE logintel.incidents SET status = 'resolved', is_held = false, updated_at = now() \
+         WHERE detector = $1 AND status <> 'resolved'",
+        &[text_arg(detector)],
+    );
+}
+
 /// Resolves incidents of a detector that have been quiet: by the time of their last event, and also by the clock, so that
-/// what was just found in old history, or reopened by hand, is there for people to see. Whether there may be more.
+/// what was just found in old history, or reopened by hand, is there for people to see.
 pub fn resolve_quiet(name: &str) -> Done {
     /// Most of one step.
     const BATCH: usize = 1000;

@@ -16,4 +16,4 @@ mod life;
 pub mod suppress;
 
 pub use group::group;
-pub use life::{end, owned, resolve_as_normal, resolve_quiet};
+pub use life::{end, end_all, owned, resolve_as_normal, resolve_quiet};

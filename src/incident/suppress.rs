@@ -143,11 +143,18 @@ fn rejudge(name: &str, incidents: &[i64]) {
     let Some(detector) = Detector::find(name) else { return };
     let _author = life::author(life::MAINTENANCE, "");
     let spi = Connection::open();
+    // Those whose anomalies are away for a moment are counted when they have come, and judged then.
+    let here = spi.write(
+        "SELECT incident_id FROM logintel.incidents AS i WHERE i.incident_id = ANY ($1) AND i.status <> 'resolved' AND NOT i.is_stale \
+           AND EXISTS (SELECT FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) \
+         ORDER BY incident_id FOR UPDATE OF i",
+        &[arg(incidents.to_vec())],
+    );
+    let incidents: Vec<i64> = (0..here.len()).map(|row| here.must(row, 1)).collect();
     if detector.options.preset == Preset::Seed {
         // The preset's own rules come first, and ask for what is counted.
         let counting = Counting::of(&spi, &detector);
-        for &incident in incidents {
-            pgrx::check_for_interrupts!();
+        for incident in incidents {
             counting.recount(incident);
         }
         mark_views_stale(&spi);
@@ -155,13 +162,13 @@ fn rejudge(name: &str, incidents: &[i64]) {
     }
     let suppressions = Suppressions::in_force(&detector, Effect::Hide);
     let mut changed = 0;
-    for &incident in incidents {
+    for incident in incidents {
         pgrx::check_for_interrupts!();
         let hidden_by = suppressions
             .as_ref()
             .and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, Anomalies::Of(incident))));
         changed += spi
-            .write(
+            .repeat(
                 "UPDATE logintel.incidents SET is_suppressed = $2 IS NOT NULL, suppressed_by = $2, updated_at = now() \
                  WHERE incident_id = $1 AND suppressed_by IS DISTINCT FROM $2",
                 &[arg(incident), arg(hidden_by.map(Text))],

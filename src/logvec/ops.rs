@@ -5,12 +5,7 @@ use pgrx::prelude::*;
 
 use super::LogVec;
 use crate::error::OrRaise;
-
-// PostgreSQL's own hash, which hash partitions and pg_upgrade rely on; pgrx has no binding for it.
-unsafe extern "C" {
-    fn hash_bytes(key: *const u8, length: i32) -> u32;
-    fn hash_bytes_extended(key: *const u8, length: i32, seed: u64) -> u64;
-}
+use crate::hash::{hash, hash_extended};
 
 /// Number of dimensions.
 #[pg_extern(immutable, strict, parallel_safe, cost = 2)]
@@ -98,12 +93,12 @@ fn logvec_cmp(a: LogVec<'_>, b: LogVec<'_>) -> i32 {
 fn logvec_hash(vec: LogVec<'_>) -> i32 {
     let bytes = vec.payload();
     // SAFETY: the slice is valid, and its length is below 1 GB.
-    unsafe { hash_bytes(bytes.as_ptr(), bytes.len() as i32) }.cast_signed()
+    hash(bytes).cast_signed()
 }
 
 #[pg_extern(immutable, strict, parallel_safe, cost = 5)]
 fn logvec_hash_extended(vec: LogVec<'_>, seed: i64) -> i64 {
     let bytes = vec.payload();
     // SAFETY: the slice is valid, and its length is below 1 GB.
-    unsafe { hash_bytes_extended(bytes.as_ptr(), bytes.len() as i32, seed.cast_unsigned()) }.cast_signed()
+    hash_extended(bytes, seed.cast_unsigned()).cast_signed()
 }

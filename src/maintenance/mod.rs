@@ -1,7 +1,7 @@
-//! What the worker does in one tick, and anybody may do by hand: anomalies become incidents, quiet ones are
-//! resolved, what is old goes, views
-//! are refreshed, drift is measured, and detectors whose time has come are trained again. Each step is a transaction of
-//! its own where that is possible, and a short one but for the last two, which read users' relations.
+//! What the worker does in one tick, and anybody may do by hand: rates are looked at, anomalies become incidents, these are
+//! judged by suppressions, quiet ones are resolved, what is old goes, views are refreshed, drift is measured, and detectors
+//! whose time has come are trained again. Each step is a transaction of its own where that is possible, and a short one but
+//! for those that read users' relations: rates, drift and training.
 mod retention;
 
 use std::time::Instant;
@@ -9,11 +9,10 @@ use std::time::Instant;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use self::retention::{retire, retire_failures};
+use self::retention::{retire, retire_failures, retire_lines};
 use crate::call::Raw;
 use crate::detector::{drift, rates, retrain};
 use crate::incident::{group, resolve_quiet, suppress};
-use crate::server_log;
 use crate::step::{Step, list};
 use crate::suppression;
 use crate::views::refresh;
@@ -40,7 +39,12 @@ unsafe fn run_maintenance(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     let begun = Instant::now();
     Step::of_database("retention").run(is_atomic, || retire_failures(begun));
     Step::of_database("retention of suppressions").run(is_atomic, suppression::retire);
-    Step::of_database("retention of server_log").run(is_atomic, server_log::retire);
+    for (step, table) in
+        [("retention of logs", "logintel.logs"), ("retention of server_log", "logintel.server_log")]
+    {
+        let begun = Instant::now();
+        Step::of_database(step).run(is_atomic, || retire_lines(table, begun));
+    }
     let views = || Step::of_database("views").run(is_atomic, refresh);
     views();
     drift::tick(is_atomic);

@@ -1,6 +1,8 @@
 //! What is older than it is kept goes: a batch in each transaction, for as long as maintenance can spare.
 use std::time::{Duration, Instant};
 
+use logintel_core::config::DetectorOptions;
+
 use crate::detector::Detector;
 use crate::incident::end;
 use crate::lock::lock_detector;
@@ -45,16 +47,26 @@ pub fn retire(name: &str, begun: Instant) -> Done {
     let mut gone = shown.to_vec();
     gone.push(delete(&spi, &old("drift", "recorded_at"), &args));
     gone.push(delete(&spi, &old("alerts", "created_at"), &args));
-    if name == "logs" {
-        gone.push(delete(
-            &spi,
-            "DELETE FROM logintel.logs WHERE ctid = ANY (ARRAY ( \
-                 SELECT ctid FROM logintel.logs WHERE recorded_at < now() - make_interval(secs => $1) \
-                 ORDER BY recorded_at LIMIT $2))",
-            &args[1..],
-        ));
-    }
     done(&gone, begun)
+}
+
+/// Removes a batch of lines of one of our own tables that are older than the detectors on it keep them, whatever they are
+/// called: the longest time holds, and the usual one where there is none.
+pub fn retire_lines(table: &str, begun: Instant) -> Done {
+    let _owner = RunAs::extension_owner();
+    let spi = Connection::open();
+    let names = spi.read(
+        "SELECT name FROM logintel.detectors WHERE relation = $1::regclass ORDER BY detector_id",
+        &[text_arg(table)],
+    );
+    let kept = (0..names.len()).filter_map(|row| Detector::find(&names.text(row, 1)?));
+    let longest = kept.map(|detector| detector.options.retention).max();
+    let seconds = longest.unwrap_or(DetectorOptions::default().retention) as f64 / 1e6;
+    let sql = format!(
+        "DELETE FROM {table} WHERE ctid = ANY (ARRAY ( \
+             SELECT ctid FROM {table} WHERE recorded_at < now() - make_interval(secs => $1) ORDER BY recorded_at LIMIT $2))"
+    );
+    done(&[delete(&spi, &sql, &[arg(seconds), arg(BATCH)])], begun)
 }
 
 /// Removes a batch of failures: those older than a week, and the oldest beyond the most that are kept.

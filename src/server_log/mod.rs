@@ -9,13 +9,10 @@
 //! | [`files`] | what does the server write, and where |
 //! | [`follow`] | what has come since the last time |
 //! | [`store`] | what is in the tables |
-use std::time::Duration;
-
 use logintel_core::drift::ENOUGH_ROWS;
 
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
-use crate::step::Done;
 
 mod files;
 mod follow;
@@ -28,10 +25,6 @@ pub use follow::Follower;
 pub const DETECTOR: &str = "server_log";
 /// Rows that make the first training worth while: enough for profiles of their own. Fewer are, after the time of `retrain`.
 const MANY_ROWS: i64 = 1000;
-/// How long lines are kept where no detector says it.
-const RETENTION: Duration = Duration::from_hours(90 * 24);
-/// Lines that one step removes at most.
-const MAX_REMOVED: i64 = 50_000;
 
 /// Whether a first training has something to learn from. The log begins with what a start writes, and a model of that alone would
 /// find all else strange.
@@ -44,23 +37,4 @@ pub fn is_worth_training(retrain: i64) -> bool {
         &[arg(MANY_ROWS), arg(ENOUGH_ROWS.cast_signed()), arg(retrain as f64 / 1e6)],
     );
     rows.get(0, 1).unwrap_or(false)
-}
-
-/// Removes lines that are older than their detectors keep them; whether there may be more.
-pub fn retire() -> Done {
-    let _owner = RunAs::extension_owner();
-    let spi = Connection::open();
-    let names = crate::step::list(
-        "SELECT name FROM logintel.detectors WHERE relation = 'logintel.server_log'::regclass ORDER BY detector_id",
-    );
-    let kept = names.iter().filter_map(|name| crate::detector::Detector::find(name));
-    let longest = kept.map(|detector| detector.options.retention as f64 / 1e6).max_by(f64::total_cmp);
-    let seconds = longest.unwrap_or(RETENTION.as_secs_f64());
-    let removed = spi.write(
-        "DELETE FROM logintel.server_log WHERE ctid = ANY (ARRAY( \
-             SELECT ctid FROM logintel.server_log WHERE recorded_at < now() - make_interval(secs => $1) \
-             ORDER BY recorded_at LIMIT $2))",
-        &[arg(seconds), arg(MAX_REMOVED)],
-    );
-    Done { more: removed.len() as i64 == MAX_REMOVED, ..Done::rows(removed.len()) }
 }

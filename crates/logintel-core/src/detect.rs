@@ -1,10 +1,9 @@
 //! The judgement of one line against one frozen model.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 
@@ -21,6 +20,7 @@ use crate::neighbors::{Index, Neighbor, Scratch as NeighborScratch, nearest_of_a
 use crate::profile::{Finder, Profile};
 use crate::rates::RateModel;
 pub use crate::reason::Reason;
+use crate::recent::Recent;
 use crate::session::SessionDetector;
 use crate::severity::is_error;
 use crate::sparse::{SparseRef, SparseVec};
@@ -85,6 +85,8 @@ fn error_level(options: &DetectorOptions, level: &str) -> bool {
 /// A model ready to judge.
 #[derive(Debug)]
 pub struct Detector {
+    /// Tells it from all others of the process.
+    number: u64,
     baseline: Baseline,
     vectorizer: Vectorizer,
     /// Templates by text, or by what fits them where they are mined.
@@ -95,6 +97,8 @@ pub struct Detector {
     core: Bought<CoreIndex>,
     profiles: Finder,
     sessions: Option<SessionDetector>,
+    /// Made when somebody asks for a template by its text, as few do.
+    by_text: OnceLock<HashTable<u32>>,
 }
 
 /// An index that is made when it has been asked for often enough to pay. Most lines are of templates that training saw and need
@@ -140,6 +144,7 @@ enum Lookup {
 pub struct Scratch {
     text: TextScratch,
     template: TemplateScratch,
+    recent: Recent,
     neighbors: NeighborScratch,
     core: NeighborScratch,
 }
@@ -150,6 +155,7 @@ impl Scratch {
         Scratch {
             text: TextScratch::watched(watch),
             template: TemplateScratch::default(),
+            recent: Recent::default(),
             neighbors: NeighborScratch::default(),
             core: NeighborScratch::default(),
         }
@@ -174,6 +180,29 @@ struct Measure {
     cluster: Option<u32>,
 }
 
+/// What is known of a line whose template training saw.
+struct Known {
+    cluster: Option<u32>,
+    strange: f64,
+    is_rare: bool,
+    is_error: bool,
+}
+
+impl Known {
+    fn is_anomaly(&self) -> bool {
+        self.is_error || self.is_rare
+    }
+}
+
+fn by_text(templates: &[crate::baseline::Template]) -> HashTable<u32> {
+    let mut table = HashTable::with_capacity(templates.len());
+    let hash = |&at: &u32| HASHER.hash_one(templates[at as usize].text.as_str());
+    for at in 0..templates.len() as u32 {
+        table.insert_unique(hash(&at), at, hash);
+    }
+    table
+}
+
 impl Lookup {
     fn new(baseline: &Baseline, control: &dyn Control) -> Result<Self> {
         let texts = baseline.templates.iter().map(|template| template.text.as_str());
@@ -190,6 +219,9 @@ impl Lookup {
         Ok(Lookup::ByText(table))
     }
 }
+
+/// Number of the next detector.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Detector {
     /// Builds the look-up tables; `watch` may stop it.
@@ -210,6 +242,7 @@ impl Detector {
         let sessions = baseline.sessions.take();
         let sessions = sessions.map(|model| SessionDetector::new(model, &watch)).transpose()?;
         Ok(Detector {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             baseline,
             vectorizer,
             templates,
@@ -218,6 +251,7 @@ impl Detector {
             core: Bought::default(),
             profiles,
             sessions,
+            by_text: OnceLock::new(),
         })
     }
 
@@ -279,11 +313,12 @@ impl Detector {
         self.baseline.templates.get(number as usize).map(|template| template.text.as_str())
     }
 
-    /// Rows of training of each of these templates that training saw.
-    pub fn template_rows<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> HashMap<&'t str, u64> {
-        let asked: HashSet<&str> = texts.into_iter().collect();
-        let known = self.baseline.templates.iter();
-        known.filter_map(|known| Some((*asked.get(known.text.as_str())?, known.rows))).collect()
+    /// Rows of training of a template, by its text; 0 of one that training did not see.
+    pub fn template_rows(&self, text: &str) -> u64 {
+        let templates = &self.baseline.templates;
+        let table = self.by_text.get_or_init(|| by_text(templates));
+        let found = table.find(HASHER.hash_one(text), |&at| templates[at as usize].text == text);
+        found.map_or(0, |&at| templates[at as usize].rows)
     }
 
     /// How it was trained.
@@ -316,10 +351,40 @@ impl Detector {
         match self.baseline.options.preset {
             Preset::Seed => self.judge_as_seed(&masked, level, mode, scratch),
             Preset::Default => match self.find(&masked, scratch) {
-                Some(at) => Ok(self.judge_known(at, level, self.profile(line))),
+                Some(at) => {
+                    let profile = self.profile(line);
+                    Ok(self.judge_known(at, &self.weigh(at, level, profile), profile))
+                }
                 None => self.judge_unknown(&self.alone(&masked, scratch), level, self.profile(line), scratch),
             },
         }
+    }
+
+    /// The judgement of a line that is flagged; `None` for the others, of which no more is made up than that.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn anomaly(&self, line: &Line<'_>, mode: Mode, scratch: &mut Scratch) -> Result<Option<Judgement>> {
+        let judgement = match self.baseline.options.preset {
+            Preset::Seed => self.judge(line, mode, scratch)?,
+            Preset::Default => {
+                let masked = masked_head(self.vectorizer.tokenizer(), line.message, scratch.text.watch())?;
+                let profile = self.profile(line);
+                match self.find(&masked, scratch) {
+                    Some(at) => {
+                        let known = self.weigh(at, line.level, profile);
+                        if !known.is_anomaly() {
+                            return Ok(None);
+                        }
+                        self.judge_known(at, &known, profile)
+                    }
+                    None => {
+                        self.judge_unknown(&self.alone(&masked, scratch), line.level, profile, scratch)?
+                    }
+                }
+            }
+        };
+        Ok(Some(judgement).filter(|judgement| judgement.is_anomaly))
     }
 
     /// The profile that decides a line.
@@ -363,28 +428,32 @@ impl Detector {
         })
     }
 
-    /// A line whose template training saw.
-    fn judge_known(&self, at: u32, level: Option<&str>, profile: &Profile) -> Judgement {
+    /// What flags a line whose template training saw.
+    fn weigh(&self, at: u32, level: Option<&str>, profile: &Profile) -> Known {
         let template = &self.baseline.templates[at as usize];
         let cluster = self.baseline.labels[template.vector as usize];
         let strange = profile.strangeness_of(at).max(self.baseline.strangeness_of(at));
-        let rare = strange > profile.calibration.threshold;
-        let error = self.error_applies(level, cluster.is_some() && !rare);
-        let reason = match (error, rare) {
+        let is_rare = strange > profile.calibration.threshold;
+        let is_error = self.error_applies(level, cluster.is_some() && !is_rare);
+        Known { cluster, strange, is_rare, is_error }
+    }
+
+    /// A line whose template training saw.
+    fn judge_known(&self, at: u32, known: &Known, profile: &Profile) -> Judgement {
+        let reason = match (known.is_error, known.is_rare) {
             (true, _) => Reason::ErrorLevel,
             (false, true) => Reason::RareTemplate,
             (false, false) => Reason::Normal(0.0),
         };
-        let (is_anomaly, score) = (error || rare, profile.calibration.score(strange));
         Judgement {
-            is_anomaly,
-            score,
+            is_anomaly: known.is_anomaly(),
+            score: profile.calibration.score(known.strange),
             reason,
-            cluster,
-            template: template.text.clone(),
+            cluster: known.cluster,
+            template: self.baseline.templates[at as usize].text.clone(),
             distance: 0.0,
             seen: Some(at),
-            is_routine: error && strange == 0.0,
+            is_routine: known.is_error && known.strange == 0.0,
         }
     }
 
@@ -436,7 +505,10 @@ impl Detector {
                 let same = |&at: &u32| self.baseline.templates[at as usize].text == masked;
                 table.find(HASHER.hash_one(masked), same).copied()
             }
-            Lookup::Mined(matcher) => matcher.find(masked, &mut scratch.template),
+            Lookup::Mined(matcher) => {
+                let Scratch { recent, template, .. } = scratch;
+                recent.find(self.number, masked, || matcher.find(masked, template))
+            }
         }
     }
 
@@ -605,7 +677,7 @@ impl Detector {
                 ));
             }
         } else if let Some(at) = known {
-            let known = self.judge_known(at, None, profile);
+            let known = self.judge_known(at, &self.weigh(at, None, profile), profile);
             let rows = self.baseline.templates[at as usize].rows;
             if known.is_anomaly && profile.strangeness_of(at) == 0.0 {
                 rules.push(rule(known.reason, "training saw it once, and nothing like it".into()));

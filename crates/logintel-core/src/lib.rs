@@ -41,6 +41,7 @@
 //! | [`session`] | which whole sessions are ordinary, and how strange is one |
 //! | [`rates`] | how often do things happen, and when is that too often or too seldom |
 //! | [`baseline`] | what is ordinary, learnt from history |
+//! | `recent` | which template is a message of that came a moment ago |
 //! | [`detect`] | how strange is a line, and why |
 //! | [`drift`] | how far has what comes in moved from what training saw, and may a newer model take over |
 //! | [`feedback`] | does what people have marked overrule a judgement |
@@ -82,6 +83,7 @@ pub mod profile;
 pub mod rates;
 pub mod reading;
 pub mod reason;
+mod recent;
 pub mod recurrence;
 pub mod scale;
 pub mod server_log;

@@ -2,8 +2,8 @@
 //!
 //! Incidents are of one kind if they have one fingerprint. One that has been quiet for long enough is resolved; if its
 //! kind begins again soon after that, it is the same incident, which comes back. Each time it does so, it has to be quiet
-//! for twice as long, so that what flaps is one incident and not many messages. All in event time: whatever the batches
-//! in which anomalies come, the same belong together.
+//! for twice as long, so that what flaps is one incident and not many messages. What belongs together is decided in event
+//! time; how often an incident came back within a day is counted by the clock, as people see it.
 
 use crate::config::{MINUTE, Micros};
 
@@ -51,25 +51,26 @@ pub enum Fate {
     Joins(i64),
     /// They are an incident of their own.
     Founds {
-        /// Number of an incident that was quiet before them for so long that it is resolved.
+        /// Number of the incident of their kind that is resolved, for one at a time is not: it was quiet before them, or its
+        /// events lie in the future, which keeps nothing from being told that happens now.
         resolves: Option<i64>,
-        /// Whether a later one of their kind is known, and they are resolved from the start.
+        /// Whether they were over before they came: a later one of their kind is known, and they end before `over_before`.
         is_over: bool,
     },
 }
 
 /// What becomes of events from `start` to `end` that would found an incident, beside all stored ones of their kind, of
-/// which at most one is not resolved. They join one that is near enough: that which is not resolved, else the nearest, else
+/// which at most one is not resolved. What ends before `over_before` has been quiet by now. They join one that is near enough: that which is not resolved, else the nearest, else
 /// the one of lowest number.
-pub fn fate(start: Micros, end: Micros, stored: &[Stored]) -> Fate {
+pub fn fate(start: Micros, end: Micros, over_before: Micros, stored: &[Stored]) -> Fate {
     let near = stored.iter().filter(|one| one.distance(start, end) <= one.quiet.saturating_add(COMES_BACK));
     let nearest = near.min_by_key(|one| (one.is_resolved, one.distance(start, end), one.incident));
     if let Some(nearest) = nearest {
         return Fate::Joins(nearest.incident);
     }
-    let is_over = stored.iter().any(|one| one.start > end);
-    let before = stored.iter().find(|one| !one.is_resolved && one.end < start);
-    Fate::Founds { resolves: before.filter(|_| !is_over).map(|one| one.incident), is_over }
+    let is_over = end < over_before && stored.iter().any(|one| one.start > end);
+    let other = stored.iter().find(|one| !one.is_resolved);
+    Fate::Founds { resolves: other.filter(|_| !is_over).map(|one| one.incident), is_over }
 }
 
 #[cfg(test)]
@@ -95,27 +96,46 @@ mod tests {
     fn what_is_near_joins_and_what_is_far_resolves_it() {
         let open = [stored(7, 0, 10, false)];
         let limit = 10 + HOUR + COMES_BACK;
-        assert_eq!(fate(limit, limit + 5, &open), Fate::Joins(7));
-        assert_eq!(fate(limit + 1, limit + 5, &open), Fate::Founds { resolves: Some(7), is_over: false });
-        assert_eq!(fate(-limit, -limit + 10, &open), Fate::Joins(7), "late, and near its beginning");
+        assert_eq!(fate(limit, limit + 5, Micros::MAX, &open), Fate::Joins(7));
+        assert_eq!(
+            fate(limit + 1, limit + 5, Micros::MAX, &open),
+            Fate::Founds { resolves: Some(7), is_over: false }
+        );
+        assert_eq!(
+            fate(-limit, -limit + 10, Micros::MAX, &open),
+            Fate::Joins(7),
+            "late, and near its beginning"
+        );
         let before = -HOUR - COMES_BACK - 1;
-        assert_eq!(fate(before - 5, before, &open), Fate::Founds { resolves: None, is_over: true });
-        assert_eq!(fate(3, 4, &open), Fate::Joins(7));
-        assert_eq!(fate(0, 0, &[]), Fate::Founds { resolves: None, is_over: false });
+        assert_eq!(
+            fate(before - 5, before, Micros::MAX, &open),
+            Fate::Founds { resolves: None, is_over: true }
+        );
+        let future = Fate::Founds { resolves: Some(7), is_over: false };
+        assert_eq!(
+            fate(before - 5, before, before, &open),
+            future,
+            "what happens now is told, whatever is to come"
+        );
+        assert_eq!(fate(3, 4, Micros::MAX, &open), Fate::Joins(7));
+        assert_eq!(fate(0, 0, Micros::MAX, &[]), Fate::Founds { resolves: None, is_over: false });
         let resolved = [stored(7, 0, 10, true)];
-        assert_eq!(fate(limit, limit, &resolved), Fate::Joins(7), "it comes back");
-        assert_eq!(fate(limit + 1, limit + 1, &resolved), Fate::Founds { resolves: None, is_over: false });
+        assert_eq!(fate(limit, limit, Micros::MAX, &resolved), Fate::Joins(7), "it comes back");
+        assert_eq!(
+            fate(limit + 1, limit + 1, Micros::MAX, &resolved),
+            Fate::Founds { resolves: None, is_over: false }
+        );
     }
 
     #[test]
     fn of_several_the_one_that_is_not_resolved_else_the_nearest() {
         let (early, late) = (stored(1, 0, 10, true), stored(2, 4 * HOUR, 4 * HOUR, false));
-        assert_eq!(fate(2 * HOUR + 5, 2 * HOUR + 6, &[early, late]), Fate::Joins(2));
-        assert_eq!(fate(HOUR, HOUR, &[early, late]), Fate::Joins(1), "too far from the other");
+        assert_eq!(fate(2 * HOUR + 5, 2 * HOUR + 6, Micros::MAX, &[early, late]), Fate::Joins(2));
+        assert_eq!(fate(HOUR, HOUR, Micros::MAX, &[early, late]), Fate::Joins(1), "too far from the other");
         let late = Stored { is_resolved: true, ..late };
-        assert_eq!(fate(2 * HOUR + 6, 2 * HOUR + 6, &[late, early]), Fate::Joins(2), "nearer");
+        assert_eq!(fate(2 * HOUR + 6, 2 * HOUR + 6, Micros::MAX, &[late, early]), Fate::Joins(2), "nearer");
         let twin = Stored { incident: 3, ..early };
-        assert_eq!(fate(20, 20, &[twin, early]), Fate::Joins(1));
+        assert_eq!(fate(20, 20, Micros::MAX, &[twin, early]), Fate::Joins(1));
     }
 
     /// What is stored while groups of one kind come in that order, each to be settled; the parts that each holds.
@@ -124,7 +144,7 @@ mod tests {
         for &at in order {
             let (start, end) = groups[at];
             let known: Vec<Stored> = all.iter().map(|(one, _)| *one).collect();
-            match fate(start, end, &known) {
+            match fate(start, end, Micros::MAX, &known) {
                 Fate::Joins(number) => {
                     let is_open = known.iter().any(|one| !one.is_resolved && one.incident != number);
                     let (one, parts) = &mut all[number as usize];
