@@ -9,7 +9,7 @@
 //! | [`maintenance`], [`worker`] | what is done in one tick, by hand and in the background |
 //! | [`server_log`] | the server's own log as a source |
 //! | [`settings`] | the settings `logintel.*` |
-//! | [`call`], [`cache`], [`hash`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`backoff`], [`views`], [`text`], [`tuples`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
+//! | [`call`], [`cache`], [`hash`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`backoff`], [`views`], [`text`], [`time`], [`tuples`], [`deadline`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
 use pgrx::prelude::*;
 

@@ -352,7 +352,7 @@ pub struct Anomaly {
 }
 
 impl Anomaly {
-    /// From the first columns of a row, which are those of [`anomaly_sql`].
+    /// From the first columns of a row: time, component, level, template, and message ([`message_sql`]).
     pub fn read(rows: &Rows<'_>, row: u64) -> Self {
         Anomaly {
             ts: rows.get::<TimestampWithTimeZone>(row, 1).and_then(finite_micros),
@@ -380,7 +380,7 @@ pub fn message_sql(rules: &Rules) -> &'static str {
     if rules.has_patterns() { "message" } else { "NULL::text" }
 }
 
-/// The type of an array of times, for the bounds of rules.
+/// Times as a parameter, for the bounds of rules.
 pub fn times(micros: Vec<Micros>) -> (pg_sys::Oid, Option<pg_sys::Datum>) {
     arg(micros.into_iter().map(crate::time::timestamp).collect::<Vec<_>>())
 }

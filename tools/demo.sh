@@ -87,17 +87,17 @@ prepare() {
 
 # follow: waits until the worker has taken in what the server has written up to now.
 follow() {
-    local mark
-    mark="the demo looks at $(date +%s.%N)"
-    # Only what is said aloud is a line of the log.
-    must -c "DO \$\$ BEGIN RAISE LOG '$mark'; END \$\$"
+    local file size
+    file=$(value "SELECT pg_current_logfile('csvlog')")
+    size=$(as_server stat -c %s "$LOGINTEL_PGDATA/$file")
     for _ in $(seq $((DEADLINE * 4))); do
-        [ "$(value "SELECT count(*) FROM logintel.server_log WHERE message = '$mark'")" = 0 ] || return 0
+        [ "$(value "SELECT count(*) FROM logintel.server_log_files WHERE file_name = '$file' AND position >= $size")" = 0 ] || return 0
         sleep 0.25
     done
     die "the worker does not follow the log: $(value 'SELECT server_log FROM logintel.worker_state() WHERE database = current_database()')" \
         "the server's log: $LOGINTEL_PGDATA/log"
 }
+
 # Every line up to now: how many the files hold, so far as they were read, and how many rows there are.
 prove_complete() {
     local files=0 in_files=0 stored=0 left=0 rows=0 file bytes lines left_out total
@@ -177,7 +177,8 @@ demo_server() {
         "log_connections = on" "log_disconnections = on" "log_checkpoints = on" "log_lock_waits = on" "deadlock_timeout = 5ms" \
         "log_temp_files = 0" "log_autovacuum_min_duration = 0" "autovacuum_naptime = 5s" \
         "log_min_duration_sample = 0" "log_statement_sample_rate = 0.2" "checkpoint_timeout = 30s" \
-        "logintel.interval = '2s'" "logintel.databases = 'logs'" "logintel.follow_server_log = on"
+        "logintel.interval = '2s'" "logintel.databases = 'logs'" "logintel.follow_server_log = on" \
+        "logintel.enabled = off" # Nothing is judged before it is known what is ordinary.
 
     step "ordinary traffic for $SECONDS_OF_TRAFFIC seconds (pgbench), logged by this server, which follows its own log"
     printf '%s\n' '\set id random(1, 1000)' 'SELECT item, amount FROM orders WHERE id = :id;' >"$LOGS/orders.sql"
@@ -194,6 +195,7 @@ demo_server() {
 
     step "its detector, server_log, is trained on all of them (by itself it was, once there were 1,000)"
     must -c "SELECT logintel.train('server_log')" >/dev/null
+    must -c 'ALTER DATABASE logs SET logintel.enabled = on'
     remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
                                    version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))
                      FROM logintel.models WHERE detector = 'server_log' AND is_active")"

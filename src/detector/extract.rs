@@ -1,4 +1,4 @@
-//! The parts of a log line, read from a tuple in a trigger without SQL.
+//! The parts of a log line: how they are read, and in a trigger from a tuple without SQL.
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -2,6 +2,8 @@
 //!
 //! A failure to score never fails the user's statement: everything runs in a subtransaction; if that fails, the rows
 //! land, the failure is recorded and one warning is given. `logintel.on_error = error` makes it an error.
+use std::cell::RefCell;
+
 use logintel_core::detect::{Judgement, Mode, Scratch};
 use pgrx::PgRelation;
 use pgrx::pg_sys;
@@ -21,7 +23,7 @@ use crate::text::{from_c_string, from_name};
 
 thread_local! {
     /// Kept for its allocations.
-    static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::new(Scratch::new(Session::watch()));
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new(Session::watch()));
 }
 
 /// Judges a line, by the model and what people have said; a NULL message is judged by its level alone.
@@ -113,6 +115,9 @@ struct Call {
     detector: String,
 }
 
+/// Detectors of which one statement warns.
+const MAX_TOLD: usize = 100;
+
 const AFTER_ROW_BITS: u32 = pg_sys::TRIGGER_EVENT_ROW;
 const BEFORE_BITS: u32 = pg_sys::TRIGGER_EVENT_BEFORE;
 
@@ -176,10 +181,12 @@ impl Call {
         }
         // A standby or a read-only transaction cannot get here; if even this fails, the row must land all the same.
         let _ = attempt(|| record_failure(&self.detector, self.rows(), failure));
-        warn(
-            format!("rows were not scored by detector \"{}\": {}", self.detector, failure.message),
-            "They are stored. The view logintel.scoring_errors tells how often this happened.",
-        );
+        if is_first_of_statement(&self.detector) {
+            warn(
+                format!("rows were not scored by detector \"{}\": {}", self.detector, failure.message),
+                "They are stored. The view logintel.scoring_errors tells how often this happened.",
+            );
+        }
     }
 
     /// How many rows the call is about.
@@ -305,6 +312,26 @@ impl Call {
             )
         }
     }
+}
+
+/// Whether a detector has not failed before in the client's statement, of which each row may be a call: one warning is enough.
+fn is_first_of_statement(detector: &str) -> bool {
+    thread_local! {
+        static LAST: RefCell<(pg_sys::TimestampTz, Vec<String>)> = const { RefCell::new((0, Vec::new())) };
+    }
+    // SAFETY: reads a global.
+    let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
+    LAST.with_borrow_mut(|(last, detectors)| {
+        if *last != statement {
+            *last = statement;
+            detectors.clear();
+        }
+        let is_first = detectors.len() < MAX_TOLD && !detectors.iter().any(|told| told == detector);
+        if is_first {
+            detectors.push(detector.to_owned());
+        }
+        is_first
+    })
 }
 
 /// The partition itself and the partitioned tables that it belongs to.
