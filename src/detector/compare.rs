@@ -6,7 +6,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::extract::Line;
-use super::history::for_each_line;
+use super::lines::for_each_line;
 use super::record::copied;
 use super::resolve::Resolved;
 use super::trigger::judge;

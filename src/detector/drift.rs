@@ -13,7 +13,8 @@ use pgrx::prelude::*;
 
 use super::Detector;
 use super::extract::Line;
-use super::history::{line_of, lines_sql, require_model};
+use super::history::require_model;
+use super::lines::{line_of, lines_sql};
 use super::resolve::{Resolved, resolve};
 use super::train::{range_args, range_sql};
 use crate::call::{Raw, argument, text_argument, time_argument};

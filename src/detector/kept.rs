@@ -18,7 +18,7 @@ use std::rc::Rc;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::resolve::Snapshot;
+use super::snapshot::Snapshot;
 use super::{Detector, cache};
 use crate::call::Raw;
 use crate::error::fail;

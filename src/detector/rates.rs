@@ -16,7 +16,7 @@ use pgrx::{PgRelation, Uuid};
 use super::Detector;
 use super::columns::Columns;
 use super::extract::Line;
-use super::history::for_each_line;
+use super::lines::for_each_line;
 use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
 use super::train::qualified;

@@ -14,7 +14,7 @@ use pgrx::datum::datetime_support::transaction_timestamp;
 use pgrx::prelude::*;
 
 use super::drift::for_each_sampled;
-use super::history::lines_sql;
+use super::lines::lines_sql;
 use super::resolve::Resolved;
 use super::train::{learn, range_args, range_sql, store};
 use super::{Active, Detector};

@@ -6,16 +6,15 @@ use logintel_core::incident::{self, Anchor, Event, Grouping};
 use logintel_core::recurrence::{self, Fate, Stored};
 use pgrx::prelude::*;
 
-use super::describe::{Anomalies, COLUMNS, Description, Training};
+use super::count::{Counting, parameters};
+use super::describe::{Anomalies, COLUMNS, Description};
 use super::growth::{add_to_large, to_count};
 use super::life::{self, TIMES_BACK};
-use super::suppress::hidden_by;
 use crate::detector::Detector;
 use crate::lock::lock_detector;
 use crate::security::ByIndex;
-use crate::spi::{Arg, Connection, Rows, arg, text_arg};
-use crate::step::{Done, with_snapshot};
-use crate::suppression::{Effect, Suppressions};
+use crate::spi::{Connection, Rows, arg, text_arg};
+use crate::step::Done;
 use crate::text::Text;
 use crate::time::{micros, now_micros, timestamp};
 use crate::views::mark_views_stale;
@@ -242,68 +241,7 @@ fn settle_stale(spi: &Connection, detector: &Detector) -> (Vec<i64>, Vec<i64>) {
     (gone, left)
 }
 
-/// What counting incidents of a detector needs.
-pub struct Counting<'a> {
-    spi: &'a Connection,
-    detector: &'a Detector,
-    training: Training,
-    hiding: Option<Suppressions>,
-}
-
-impl<'a> Counting<'a> {
-    /// Reads it.
-    pub fn of(spi: &'a Connection, detector: &'a Detector) -> Self {
-        let hiding = Suppressions::in_force(detector, Effect::Hide);
-        Counting { spi, detector, training: Training::of(detector), hiding }
-    }
-
-    fn describe(&self, anomalies: Anomalies<'_>) -> Description {
-        Description::of(self.spi, self.detector, &self.training, anomalies)
-    }
-
-    /// Values for [`COLUMNS`].
-    fn values(&self, description: &Description, anomalies: Anomalies<'_>) -> Vec<Arg> {
-        let by_rule = || with_snapshot(|| hidden_by(self.spi, self.hiding.as_ref()?, anomalies));
-        description.values(self.detector, &self.training, by_rule)
-    }
-
-    /// Counts an incident from its anomalies. One that was resolved is open again if something came after its end, unless
-    /// another of its kind is. One whose anomalies were replaced waits until all of them have come.
-    pub fn recount(&self, incident: i64) {
-        pgrx::check_for_interrupts!();
-        let spi = self.spi;
-        let rows = spi.repeat(
-            &format!(
-                "SELECT i.end_time, i.status = 'resolved' AND NOT EXISTS ( \
-                            SELECT FROM logintel.incidents AS o \
-                            WHERE o.detector = i.detector AND o.fingerprint = i.fingerprint AND o.status <> 'resolved'), \
-                        {TIMES_BACK}, i.is_stale \
-                 FROM logintel.incidents AS i WHERE i.incident_id = $1 FOR UPDATE OF i"
-            ),
-            &[arg(incident)],
-        );
-        // Gone, or waiting.
-        if rows.len() == 0 || rows.must(0, 4) {
-            return;
-        }
-        let (end, may_be_back): (TimestampWithTimeZone, bool) = (rows.must(0, 1), rows.must(0, 2));
-        let times_back: i64 = rows.must(0, 3);
-        let description = self.describe(Anomalies::Of(incident));
-        let is_back = may_be_back && description.end > end;
-        let is_held = is_back && times_back + 1 >= i64::from(recurrence::HELD_FROM);
-        let mut args = vec![arg(incident), arg(is_back), arg(is_held)];
-        args.extend(self.values(&description, Anomalies::Of(incident)));
-        spi.repeat(
-            &format!(
-                "UPDATE logintel.incidents SET status = CASE WHEN $2 THEN 'open' ELSE status END, \
-                     is_held = CASE WHEN $2 THEN $3 ELSE is_held END, uncounted = 0, updated_at = now(), ({}) = ROW ({}) WHERE incident_id = $1",
-                COLUMNS.join(", "),
-                parameters(4)
-            ),
-            &args,
-        );
-    }
-
+impl Counting<'_> {
     /// Makes incidents of groups of new anomalies, in the order of time, or adds them to those of their kind that are near:
     /// returns these, which have to be counted.
     fn settle(&self, groups: &[Vec<i64>]) -> Vec<i64> {
@@ -414,12 +352,6 @@ impl Kind {
             one.is_resolved = true;
         }
     }
-}
-
-/// So many parameters as [`COLUMNS`], the first of this number.
-fn parameters(first: usize) -> String {
-    let numbers = (first..first + COLUMNS.len()).map(|number| format!("${number}"));
-    numbers.collect::<Vec<_>>().join(", ")
 }
 
 /// What an incident is about, by what founded it: it stays so while it grows. Windows that tumble stay apart.

@@ -3,12 +3,14 @@
 //! | module | question |
 //! |---|---|
 //! | [`group`] | which anomalies are one incident |
+//! | [`count`] | counting an incident: when it is open again, and what is written |
 //! | [`describe`] | what an incident says of itself, counted from its anomalies |
 //! | [`growth`] | which need not be counted whole, for they are large and have hardly grown |
 //! | [`life`] | open, acknowledged, resolved, and back again |
 //! | [`suppress`] | which incidents suppressions hide |
 //!
 //! Who changes a row of `incidents` writes neither its events nor its alerts: triggers do, whoever it is (sql/incident.sql).
+mod count;
 mod describe;
 mod group;
 mod growth;

@@ -11,8 +11,8 @@ use logintel_core::suppression::{Scratch, Tally};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::count::Counting;
 use super::describe::Anomalies;
-use super::group::Counting;
 use super::life;
 use crate::call::{Raw, argument, time_argument};
 use crate::control::Session;
