@@ -3,8 +3,8 @@ use logintel_core::recurrence;
 use pgrx::prelude::*;
 
 use super::describe::{Anomalies, COLUMNS, Description, Training};
+use super::hiding::hidden_by;
 use super::life::TIMES_BACK;
-use super::suppress::hidden_by;
 use crate::detector::Detector;
 use crate::spi::{Arg, Connection, arg};
 use crate::step::with_snapshot;

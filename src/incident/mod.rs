@@ -6,14 +6,16 @@
 //! | [`count`] | counting an incident: when it is open again, and what is written |
 //! | [`describe`] | what an incident says of itself, counted from its anomalies |
 //! | [`growth`] | which need not be counted whole, for they are large and have hardly grown |
+//! | [`hiding`] | which rules hide an incident |
 //! | [`life`] | open, acknowledged, resolved, and back again |
-//! | [`suppress`] | which incidents suppressions hide |
+//! | [`suppress`] | what is judged anew when rules change, and what a rule would have hidden |
 //!
 //! Who changes a row of `incidents` writes neither its events nor its alerts: triggers do, whoever it is (sql/incident.sql).
 mod count;
 mod describe;
 mod group;
 mod growth;
+mod hiding;
 mod life;
 pub mod suppress;
 

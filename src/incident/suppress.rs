@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use logintel_core::config::Preset;
 use logintel_core::control::Control;
-use logintel_core::suppression::{Scratch, Tally};
+use logintel_core::suppression::Scratch;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::count::Counting;
 use super::describe::Anomalies;
+use super::hiding::hidden_by;
 use super::life;
 use crate::call::{Raw, argument, time_argument};
 use crate::control::Session;
@@ -24,55 +25,13 @@ use crate::progress::Progress;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
 use crate::step::{Done, Step, list, with_snapshot};
-use crate::suppression::{self, Anomaly, Effect, Suppressions, message_sql, times};
+use crate::suppression::{self, Anomaly, Effect, Suppressions, message_sql};
 use crate::text::Text;
 use crate::tuples::ResultSet;
 use crate::views::mark_views_stale;
 
-/// Anomalies that are looked at one by one, to find that an incident is shown, before all are.
-const FEW: i64 = 100;
 /// Incidents that one step judges anew.
 const BATCH: usize = 1000;
-
-/// The names of the rules that hide the incident of these anomalies, as the active snapshot shows them; `None` where it is shown.
-pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, anomalies: Anomalies<'_>) -> Option<String> {
-    let (condition, which) = anomalies.condition();
-    let rules = &suppressions.rules;
-    let (message, mut scratch) = (message_sql(rules), Scratch::default());
-    let few = spi.read(
-        &format!(
-            "SELECT ts, component, level, template, {message} FROM logintel.anomalies \
-             WHERE {condition} AND weight > 0 ORDER BY ts, anomaly_id LIMIT $2"
-        ),
-        &[which, arg(FEW)],
-    );
-    for row in 0..few.len() {
-        let anomaly = Anomaly::read(&few, row);
-        if rules.matching(&anomaly.event(), &mut scratch).or_raise().is_empty() {
-            return None;
-        }
-    }
-    let mut tally = Tally::new(rules);
-    let mut may_be = true;
-    // Anomalies that no rule can tell apart are matched at once: between two bounds a rule holds all the time or never.
-    spi.for_each(
-        &format!(
-            "SELECT min(ts), component, level, template, {message}, sum(greatest(weight, 1))::bigint, bool_and(weight = 0) \
-             FROM logintel.anomalies WHERE {condition} \
-             GROUP BY component, level, template, {message}, width_bucket(ts, $2)"
-        ),
-        &[which, times(rules.bounds())],
-        |rows, row| {
-            if may_be {
-                let anomaly = Anomaly::read(rows, row);
-                let matched = rules.matching(&anomaly.event(), &mut scratch).or_raise();
-                may_be = tally.add(matched, rows.must::<i64>(row, 6).unsigned_abs(), rows.must(row, 7));
-            }
-        },
-    );
-    let hiding = may_be.then(|| tally.finish()).flatten()?;
-    Some(suppressions.names(&hiding))
-}
 
 /// What changed since a detector's incidents were last judged.
 struct Change {

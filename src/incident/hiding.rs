@@ -1,0 +1,50 @@
+//! Which rules hide an incident: those that all of its anomalies are silenced by.
+use logintel_core::suppression::{Scratch, Tally};
+
+use super::describe::Anomalies;
+use crate::error::OrRaise;
+use crate::spi::{Connection, arg};
+use crate::suppression::{Anomaly, Suppressions, message_sql, times};
+
+/// Anomalies that are looked at one by one, to find that an incident is shown, before all are.
+const FEW: i64 = 100;
+
+/// The names of the rules that hide the incident of these anomalies, as the active snapshot shows them; `None` where it is shown.
+pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, anomalies: Anomalies<'_>) -> Option<String> {
+    let (condition, which) = anomalies.condition();
+    let rules = &suppressions.rules;
+    let (message, mut scratch) = (message_sql(rules), Scratch::default());
+    let few = spi.read(
+        &format!(
+            "SELECT ts, component, level, template, {message} FROM logintel.anomalies \
+             WHERE {condition} AND weight > 0 ORDER BY ts, anomaly_id LIMIT $2"
+        ),
+        &[which, arg(FEW)],
+    );
+    for row in 0..few.len() {
+        let anomaly = Anomaly::read(&few, row);
+        if rules.matching(&anomaly.event(), &mut scratch).or_raise().is_empty() {
+            return None;
+        }
+    }
+    let mut tally = Tally::new(rules);
+    let mut may_be = true;
+    // Anomalies that no rule can tell apart are matched at once: between two bounds a rule holds all the time or never.
+    spi.for_each(
+        &format!(
+            "SELECT min(ts), component, level, template, {message}, sum(greatest(weight, 1))::bigint, bool_and(weight = 0) \
+             FROM logintel.anomalies WHERE {condition} \
+             GROUP BY component, level, template, {message}, width_bucket(ts, $2)"
+        ),
+        &[which, times(rules.bounds())],
+        |rows, row| {
+            if may_be {
+                let anomaly = Anomaly::read(rows, row);
+                let matched = rules.matching(&anomaly.event(), &mut scratch).or_raise();
+                may_be = tally.add(matched, rows.must::<i64>(row, 6).unsigned_abs(), rows.must(row, 7));
+            }
+        },
+    );
+    let hiding = may_be.then(|| tally.finish()).flatten()?;
+    Some(suppressions.names(&hiding))
+}
