@@ -52,8 +52,9 @@ fn a_long_line_is_watched_in_training_and_in_judging() {
     assert!(polls(|| trainer.add(&Line::new(&long, None)).unwrap()).1 >= 4);
     let (baseline, during) = polls(|| trainer.finish(&Unattended).unwrap());
     assert!(during > 0, "finishing");
-    let (detector, during) = polls(|| Detector::new(baseline, watch()).unwrap());
-    assert!(during > 0, "the detector");
+    let detector = Detector::new(baseline, watch()).unwrap();
+    let many = trained(Masks::BuiltIn, 90, 1000).finish(&Unattended).unwrap();
+    assert!(polls(|| Detector::new(many, watch()).unwrap()).1 > 0, "a detector of many words");
     let mut scratch = Scratch::new(watch());
     assert!(polls(|| detector.judge(&Line::new(&long, None), Mode::Live, &mut scratch).unwrap()).1 >= 4);
     assert!(polls(|| detector.explain(&Line::new(&long, None), &mut scratch).unwrap()).1 >= 4);
