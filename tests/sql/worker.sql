@@ -11,6 +11,8 @@ CREATE VIEW told AS SELECT detector, step, last_rows, runs, rows, errors, failur
 
 -- One row for each step; what finds nothing to do counts once a minute.
 INSERT INTO app VALUES ('2026-01-05 10:00', 'ERROR', 'c0', 's', 'one'), ('2026-01-05 10:01', 'ERROR', 'c1', 's', 'two'), ('2026-01-05 10:02', 'ERROR', 'c2', 's', 'three');
+-- Drift is measured once an hour: not now, whatever the clock says.
+INSERT INTO drift (detector, "time") VALUES ('app', now() + interval '1 day');
 CALL run_maintenance();
 CALL run_maintenance();
 CALL run_maintenance();
