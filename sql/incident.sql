@@ -51,17 +51,21 @@ COMMENT ON COLUMN logintel.alerts.is_notified IS 'Whether NOTIFY has sent it; it
 COMMENT ON SEQUENCE logintel.incident_events_event_id_seq IS 'Numbers of events';
 COMMENT ON SEQUENCE logintel.alerts_alert_id_seq IS 'Numbers of alerts';
 
--- A time as Go's time.Time reads it, which has years 1 to 9999 only.
-CREATE FUNCTION logintel.rfc3339(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+-- A time as Go's time.Time reads it, which has years 1 to 9999 only. In PL/pgSQL, as the next: what has settings of its own is planned
+-- at each call in SQL, and once for a session there.
+CREATE FUNCTION logintel.rfc3339(t timestamptz) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
-    SELECT to_char(greatest(least(t, timestamptz '9999-12-31 23:59:59+00'), timestamptz '0001-01-01 00:00:00+00'), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+BEGIN
+    RETURN to_char(greatest(least(t, timestamptz '9999-12-31 23:59:59+00'), timestamptz '0001-01-01 00:00:00+00'), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+END
 $$;
 COMMENT ON FUNCTION logintel.rfc3339(timestamptz) IS 'a time as alerts hold it';
 
 -- One alert as Alertmanager sends it: with one alert, what is common to all is what it has. Values of labels and annotations are strings there.
-CREATE FUNCTION logintel.alert_payload(i logintel.incidents, annotations jsonb) RETURNS jsonb LANGUAGE sql STABLE
+CREATE FUNCTION logintel.alert_payload(i logintel.incidents, annotations jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
-    SELECT jsonb_build_object(
+BEGIN
+    RETURN (SELECT jsonb_build_object(
         'version', '4',
         'groupKey', format('{}:{alertname="LogIncident", detector=%s}', to_jsonb(i.detector)),
         'truncatedAlerts', 0,
@@ -82,7 +86,8 @@ SET search_path = pg_catalog, pg_temp AS $$
             'fingerprint', left(md5(current_database() || chr(31) || i.incident_id), 16))))
     FROM (SELECT CASE i.status WHEN 'resolved' THEN 'resolved' ELSE 'firing' END AS status,
                  jsonb_build_object('alertname', 'LogIncident', 'detector', i.detector, 'severity', i.severity,
-                                    'incident_id', i.incident_id::text) AS labels) AS a
+                                    'incident_id', i.incident_id::text) AS labels) AS a);
+END
 $$;
 COMMENT ON FUNCTION logintel.alert_payload(logintel.incidents, jsonb) IS 'what an alert of an incident says';
 
