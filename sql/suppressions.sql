@@ -22,7 +22,7 @@ CREATE TABLE logintel.suppressions (
 );
 CREATE INDEX suppressions_detector ON logintel.suppressions (detector, expires_at);
 CREATE INDEX suppressions_expired ON logintel.suppressions (expires_at);
-COMMENT ON TABLE logintel.suppressions IS 'Rules that hide incidents or keep lines from training, each with an end; written with INSERT and UPDATE, and ended by UPDATE … SET expires_at = now(). A rule matches what all its fields match.';
+COMMENT ON TABLE logintel.suppressions IS 'Rules that hide incidents or keep lines from training, each with an end; written with INSERT and UPDATE, and ended by UPDATE of expires_at. A rule matches what all its fields match.';
 COMMENT ON COLUMN logintel.suppressions.suppression_id IS 'Number';
 COMMENT ON COLUMN logintel.suppressions.name IS 'What incidents call it; NULL for its number';
 COMMENT ON COLUMN logintel.suppressions.detector IS 'The detector it is about; NULL for all, which only logintel_admin may write';
@@ -52,9 +52,6 @@ COMMENT ON TABLE logintel.applied_suppressions IS 'Rules that a detector''s inci
 COMMENT ON COLUMN logintel.applied_suppressions.detector IS 'Detector';
 COMMENT ON COLUMN logintel.applied_suppressions.suppression_id IS 'The rule, which may be gone';
 COMMENT ON COLUMN logintel.applied_suppressions.updated_at IS 'Which state of it';
-
--- Incidents that a change of the rules may concern.
-CREATE INDEX incidents_unresolved ON logintel.incidents (detector, incident_id) WHERE status <> 'resolved';
 
 -- Which detectors' rules a role may write.
 CREATE FUNCTION logintel.owned_detectors(role name) RETURNS SETOF text

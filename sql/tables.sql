@@ -218,9 +218,9 @@ COMMENT ON COLUMN logintel.incidents.severity_score IS 'Events, plus 5 if any le
 COMMENT ON COLUMN logintel.incidents.start_time IS 'Time of its first event that is no routine';
 COMMENT ON COLUMN logintel.incidents.end_time IS 'Time of its last event that is no routine';
 COMMENT ON COLUMN logintel.incidents.event_count IS 'Number of its anomalies';
-COMMENT ON COLUMN logintel.incidents.sources IS 'Sources of its anomalies';
-COMMENT ON COLUMN logintel.incidents.components IS 'Components of its anomalies';
-COMMENT ON COLUMN logintel.incidents.levels IS 'Levels of its anomalies';
+COMMENT ON COLUMN logintel.incidents.sources IS 'Sources of its anomalies, the first 100 by name';
+COMMENT ON COLUMN logintel.incidents.components IS 'Components of its anomalies, the first 100 by name';
+COMMENT ON COLUMN logintel.incidents.levels IS 'Levels of its anomalies, the first 100 by name';
 COMMENT ON COLUMN logintel.incidents.messages IS 'Up to five messages that differ, in time order: the first of each of the templates that are rarest in training, then others; those of routine lines come last. In the seed''s preset the first five';
 COMMENT ON COLUMN logintel.incidents.origin IS 'The component where it most likely began: the rarest in training of those that came in the first five seconds';
 COMMENT ON COLUMN logintel.incidents.templates IS 'The 20 most frequent templates of its anomalies: template, count, and baseline_rate, its lines each minute in training';

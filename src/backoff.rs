@@ -1,4 +1,5 @@
 //! How long to wait before what has failed is tried again. Pure.
+use logintel_core::calibration::splitmix;
 
 /// Microseconds.
 pub type Micros = i64;
@@ -11,15 +12,7 @@ pub fn backoff(failures: u32, interval: Micros, seed: i64) -> Micros {
     let doublings = failures.saturating_sub(1).min(20);
     let pause = interval.saturating_mul(1 << doublings).min(MAX_PAUSE.max(interval));
     let fifth = pause / 5;
-    pause + spread(seed).rem_euclid(2 * fifth + 1) - fifth
-}
-
-/// Spreads neighbouring numbers over all of i64 (the finaliser of splitmix64).
-fn spread(seed: i64) -> i64 {
-    let mut x = seed as u64;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (x ^ (x >> 31)) as i64
+    pause + splitmix(seed.cast_unsigned()).cast_signed().rem_euclid(2 * fifth + 1) - fifth
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ fn check_number(suppression_id: Option<i64>, detector: Option<&str>, is_in_force
         fail(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             format!("{of} would have more than {MAX_IN_FORCE} suppressions in force, or {MAX_KEPT} in all"),
-            "One message_pattern can say what several rules do; DELETE those that are not needed.",
+            "One message_pattern can say what several rules do. UPDATE logintel.suppressions SET expires_at = now() ends a rule; members of logintel_admin may DELETE it.",
         );
     }
 }
@@ -246,7 +246,7 @@ impl Suppressions {
                 }
                 Err(error) => warn(
                     format!("{name} of detector \"{}\" has no effect: {error}", detector.name),
-                    "Change it, or DELETE it from logintel.suppressions.",
+                    "Change it, or end it: UPDATE logintel.suppressions SET expires_at = now().",
                 ),
             }
         }

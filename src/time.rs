@@ -2,6 +2,9 @@
 use logintel_core::rates::Zone;
 use pgrx::prelude::*;
 
+use crate::security::LocalTimezone;
+use crate::text::to_c_string;
+
 /// From the one to the other.
 const UNIX_TO_2000: i64 = 946_684_800_000_000;
 
@@ -28,6 +31,18 @@ pub fn timestamp(micros: i64) -> TimestampWithTimeZone {
             TimestampWithTimeZone::positive_infinity()
         }
     })
+}
+
+/// A time as PostgreSQL reads it; one without zone is of `timezone`. `None` of a text with a NUL, of which there is none.
+///
+/// # Errors
+/// PostgreSQL's, for what is no time.
+pub fn parse(text: &str, timezone: &str) -> Option<TimestampWithTimeZone> {
+    let text = to_c_string(text)?;
+    let _zone = LocalTimezone::set(timezone);
+    let args = [text.as_c_str().into_datum(), pgrx::pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()];
+    // SAFETY: timestamptz_in takes a C string, a type and a typmod.
+    unsafe { pgrx::direct_function_call(pgrx::pg_sys::timestamptz_in, &args) }
 }
 
 /// The time now, microseconds since the Unix epoch.

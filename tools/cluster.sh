@@ -43,7 +43,7 @@ must_exist() { [ -d "$DATA" ] || die "there is no cluster in $DIR" "make it with
 choose_socket_dir() {
     local dir=$DIR/socket
     if [ $(($(printf %s "$dir/.s.PGSQL.65535" | wc -c))) -gt 107 ] || [[ $dir == *[!A-Za-z0-9_./+@-]* ]]; then
-        dir=$(as_server mktemp -d /tmp/logintel-socket.XXXXXX)
+        dir=$(as_server mktemp -d --tmpdir=/tmp --suffix=.logintel-socket)
     else
         as_server mkdir -p -m 700 "$dir"
     fi
@@ -98,7 +98,7 @@ CONF
 
 remove() {
     if [ -f "$DATA/PG_VERSION" ]; then stop immediate; fi
-    case $(saved socket_dir) in /tmp/logintel-socket.*) rm -rf "$(saved socket_dir)" ;; esac
+    case $(saved socket_dir) in /tmp/*.logintel-socket) rm -rf "$(saved socket_dir)" ;; esac
     rm -rf "$DIR"
 }
 

@@ -9,8 +9,8 @@ use pgrx::prelude::*;
 
 use super::columns::{Columns, Part, Path, last_name};
 use super::{Detector, PARTS, kept, text_of};
-use crate::text::{Text, from_c_string, to_c_string};
-use crate::time::finite_micros;
+use crate::text::{Text, from_c_string};
+use crate::time::{finite_micros, parse};
 
 /// How a detector's levels and components are read, wherever they come from.
 #[derive(Debug, Clone, Copy)]
@@ -286,16 +286,7 @@ impl Extractor {
                         pgrx::direct_function_call(pg_sys::date_timestamp, &[Some(field.datum(slot)?)])?;
                     pgrx::direct_function_call(pg_sys::timestamp_zone, &[zone(), midnight.into_datum()])
                 }
-                _ => {
-                    let text = to_c_string(&field.text(slot)?)?;
-                    let args = [
-                        text.as_c_str().into_datum(),
-                        pg_sys::Oid::INVALID.into_datum(),
-                        (-1i32).into_datum(),
-                    ];
-                    let _zone = crate::security::LocalTimezone::set(&self.timezone);
-                    pgrx::direct_function_call(pg_sys::timestamptz_in, &args)
-                }
+                _ => parse(&field.text(slot)?, &self.timezone),
             }
         }
     }

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use logintel_core::reading::plain_name;
 use pgrx::PgRelation;
-use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::Value;
 
@@ -18,10 +17,11 @@ use super::PARTS;
 use super::columns::{Columns, Part, quote_identifier, write_path};
 use super::train::qualified;
 use crate::error::fail;
-use crate::security::{self, LocalTimezone, RunAs};
+use crate::security::{self, RunAs};
 use crate::spi::Connection;
 use crate::subtransaction::attempt;
-use crate::text::{Text, to_c_string};
+use crate::text::Text;
+use crate::time::parse;
 
 /// Rows that are looked at.
 const ROWS: usize = 100;
@@ -300,12 +300,5 @@ impl Keys {
 
 /// Whether a text is a time that PostgreSQL reads.
 fn is_moment(text: &str) -> bool {
-    let Some(text) = to_c_string(text) else { return false };
-    attempt(|| {
-        let _zone = LocalTimezone::set("UTC");
-        let args = [text.as_c_str().into_datum(), pg_sys::Oid::INVALID.into_datum(), (-1i32).into_datum()];
-        // SAFETY: timestamptz_in takes a C string, a type and a typmod.
-        unsafe { pgrx::direct_function_call::<TimestampWithTimeZone>(pg_sys::timestamptz_in, &args) }
-    })
-    .is_ok()
+    attempt(|| parse(text, "UTC")).is_ok_and(|time| time.is_some())
 }

@@ -19,6 +19,8 @@ const TEMPLATES: i64 = 20;
 const MESSAGES: usize = 5;
 /// Most sources, components and levels that it lists, each: the first by name.
 const LABELS: i64 = 100;
+/// Most levels that its severity is told from.
+const LEVELS: i64 = 10_000;
 
 /// What training knows of components and templates. Without a model nothing is rarer than anything else.
 pub struct Training(Option<Rc<Model>>);
@@ -130,7 +132,7 @@ impl Description {
                             sum(CASE WHEN reason = 'rate_drop' THEN 0 ELSE greatest(weight, 1) END) AS lines, \
                             (array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL))[1:{LABELS}] AS sources, \
                             (array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL))[1:{LABELS}] AS components, \
-                            (array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL))[1:{LABELS}] AS levels \
+                            (array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL))[1:{LEVELS}] AS levels \
                      FROM logintel.anomalies WHERE {condition}) \
                  SELECT i.events, i.start, i.end, i.lines::float8, l.list, l.element \
                  FROM i LEFT JOIN LATERAL ( \
@@ -212,7 +214,7 @@ impl Description {
             arg(self.events),
             arg(texts(&self.sources)),
             arg(texts(&self.components)),
-            arg(texts(&self.levels)),
+            arg(texts(&self.levels[..self.levels.len().min(LABELS as usize)])),
             arg(texts(&self.messages)),
             arg(severity.as_str()),
             arg(score),

@@ -65,9 +65,9 @@ pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// A well-mixed function of a row's number (the finalizer of `SplitMix64`), so that a periodic log does not fall
+/// A well-mixed function of a number (the finalizer of `SplitMix64`): of a row's, so that a periodic log does not fall
 /// into folds by its period.
-pub(crate) fn splitmix(number: u64) -> u64 {
+pub fn splitmix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -12,7 +12,7 @@ use crate::baseline::{
     unseen_part, unseen_squared,
 };
 use crate::config::{DetectorOptions, Preset, SeverityOverride};
-use crate::control::{Control, Steps, Watch};
+use crate::control::{Control, Steps, Unattended, Watch};
 use crate::dbscan::CoreIndex;
 use crate::error::Result;
 use crate::line::Line;
@@ -97,7 +97,7 @@ pub struct Detector {
     core: Bought<CoreIndex>,
     profiles: Finder,
     sessions: Option<SessionDetector>,
-    /// Made when somebody asks for a template by its text, as few do.
+    /// Of mined templates, made when somebody asks for one by its text, as few do.
     by_text: OnceLock<HashTable<u32>>,
 }
 
@@ -194,29 +194,25 @@ impl Known {
     }
 }
 
-fn by_text(templates: &[crate::baseline::Template]) -> HashTable<u32> {
+/// The numbers of templates by their texts.
+fn by_text(templates: &[crate::baseline::Template], control: &dyn Control) -> Result<HashTable<u32>> {
     let mut table = HashTable::with_capacity(templates.len());
     let hash = |&at: &u32| HASHER.hash_one(templates[at as usize].text.as_str());
-    for at in 0..templates.len() as u32 {
+    let mut steps = Steps::new(control);
+    for (at, template) in (0..).zip(templates) {
+        steps.pass(1 + template.text.len())?;
         table.insert_unique(hash(&at), at, hash);
     }
-    table
+    Ok(table)
 }
 
 impl Lookup {
     fn new(baseline: &Baseline, control: &dyn Control) -> Result<Self> {
-        let texts = baseline.templates.iter().map(|template| template.text.as_str());
         if mines(&baseline.options) {
+            let texts = baseline.templates.iter().map(|template| template.text.as_str());
             return Ok(Lookup::Mined(Box::new(Matcher::new(kinds(&baseline.options), texts, control)?)));
         }
-        let mut table = HashTable::with_capacity(baseline.templates.len());
-        let hash = |&at: &u32| HASHER.hash_one(baseline.templates[at as usize].text.as_str());
-        let mut steps = Steps::new(control);
-        for (at, text) in texts.enumerate() {
-            steps.pass(1 + text.len())?;
-            table.insert_unique(hash(&(at as u32)), at as u32, hash);
-        }
-        Ok(Lookup::ByText(table))
+        by_text(&baseline.templates, control).map(Lookup::ByText)
     }
 }
 
@@ -316,7 +312,13 @@ impl Detector {
     /// Rows of training of a template, by its text; 0 of one that training did not see.
     pub fn template_rows(&self, text: &str) -> u64 {
         let templates = &self.baseline.templates;
-        let table = self.by_text.get_or_init(|| by_text(templates));
+        let table = match &self.templates {
+            Lookup::ByText(table) => table,
+            // Nobody stops it: it is made once, and quickly.
+            Lookup::Mined(_) => {
+                self.by_text.get_or_init(|| by_text(templates, &Unattended).unwrap_or_default())
+            }
+        };
         let found = table.find(HASHER.hash_one(text), |&at| templates[at as usize].text == text);
         found.map_or(0, |&at| templates[at as usize].rows)
     }
