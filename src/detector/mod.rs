@@ -22,6 +22,7 @@ pub mod columns;
 mod compare;
 pub mod drift;
 mod extract;
+mod feed;
 mod feedback;
 mod history;
 mod judge;

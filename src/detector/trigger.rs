@@ -15,7 +15,6 @@ use super::resolve::{Resolved, resolve};
 use crate::call::Raw;
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
-use crate::security;
 use crate::settings::{self, OnError};
 use crate::spi::Connection;
 use crate::subtransaction::{Failure, attempt};
@@ -204,19 +203,14 @@ impl Call {
         resolved.detector.enabled.then_some(resolved)
     }
 
-    /// Refuses a trigger by which somebody feeds the detector of somebody else: on the detector's relation and its
-    /// partitions anybody may have one who may make triggers there, elsewhere who has the owner's rights.
+    /// Refuses a trigger by which somebody feeds the detector of somebody else.
     fn require_feed(&self, detector: &super::Detector) {
         // SAFETY: the relation of the running call.
-        let (relation, owner, is_partition) = unsafe {
+        let (relation, class) = unsafe {
             let relation = (*self.data).tg_relation;
-            let class = &*(*relation).rd_rel;
-            ((*relation).rd_id, class.relowner, class.relispartition)
+            ((*relation).rd_id, &*(*relation).rd_rel)
         };
-        let is_ours = relation == detector.relation
-            || security::may_administer(owner, detector.owner)
-            || is_partition && ancestors(relation).contains(&detector.relation);
-        if !is_ours {
+        if !detector.is_fed_by(relation, class.relowner, class.relispartition) {
             fail(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("the trigger is on a table that detector \"{}\" is not for", detector.name),
@@ -332,16 +326,6 @@ fn is_first_of_statement(detector: &str) -> bool {
         }
         is_first
     })
-}
-
-/// The partition itself and the partitioned tables that it belongs to.
-fn ancestors(partition: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    let spi = Connection::open();
-    let rows = spi.read(
-        "SELECT a.relid::pg_catalog.oid FROM pg_catalog.pg_partition_ancestors($1) AS a",
-        &[(pg_sys::REGCLASSOID, Some(partition.into()))],
-    );
-    (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
 
 fn judge_into(resolved: &Resolved, recorder: &mut Recorder<'_>, line: &Line) {

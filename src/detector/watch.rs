@@ -141,18 +141,23 @@ fn trigger_name(detector: &str, suffix: &str) -> String {
 }
 
 impl Detector {
-    /// Triggers of this detector on any table: those that call our functions with its name.
+    /// Triggers of this detector: those that call our functions with its name, on tables that may feed it. What others
+    /// have on theirs keeps nobody waiting.
     fn triggers(&self) -> Vec<(pg_sys::Oid, String)> {
         let _owner = RunAs::extension_owner();
         let spi = Connection::open();
         // The argument is kept as bytes that end in a zero byte. Not only read: the statement may have made one itself.
         let rows = spi.write(
-            "SELECT t.tgrelid, t.tgname::pg_catalog.text FROM pg_catalog.pg_trigger AS t \
+            "SELECT t.tgrelid, t.tgname::pg_catalog.text, c.relowner, c.relispartition \
+             FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid \
              WHERE t.tgfoid = ANY (ARRAY['logintel.score_row()'::pg_catalog.regprocedure, 'logintel.score_rows()'::pg_catalog.regprocedure]::pg_catalog.oid[]) \
                AND t.tgparentid = 0 AND t.tgargs = pg_catalog.convert_to($1, pg_catalog.getdatabaseencoding()) || pg_catalog.decode('00', 'hex')",
             &[text_arg(&self.name)],
         );
-        (0..rows.len()).map(|row| (rows.must(row, 1), rows.text(row, 2).unwrap_or_default())).collect()
+        (0..rows.len())
+            .filter(|&row| self.is_fed_by(rows.must(row, 1), rows.must(row, 3), rows.must(row, 4)))
+            .map(|row| (rows.must(row, 1), rows.text(row, 2).unwrap_or_default()))
+            .collect()
     }
 
     /// Whether any table has a trigger of this detector.

@@ -394,6 +394,11 @@ fn a_detector_needs_the_rights_of_its_owner() {
          INSERT INTO second VALUES (now(), 'ERROR', 'c', 's', 'a second table')",
     );
     assert_eq!(session.count("SELECT count(*) FROM logintel.anomalies WHERE message = 'a second table'"), 1);
+    // Her trigger, on a table that she keeps locked, is in nobody's way.
+    mallory.ask("BEGIN; LOCK TABLE mine");
+    let mut owner = db.client_as("r_owner");
+    owner.ask("SET lock_timeout = '10s'; SELECT logintel.unwatch('app'); SELECT logintel.alter_detector('app', new_name => 'other'); SELECT logintel.alter_detector('other', new_name => 'app'); SELECT logintel.watch('app')");
+    mallory.ask("ROLLBACK");
     // An administrator takes a detector away from a table that is not his.
     db.client_as("r_administrator").ask("SELECT logintel.drop_detector('app')");
     assert_eq!(session.ask("SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = 'app_log'::regclass"), "");
