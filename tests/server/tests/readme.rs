@@ -61,8 +61,8 @@ fn blocks(lines: &[&str]) -> Vec<Block> {
     blocks
 }
 
-/// Runs blocks one after the other in one psql session; what each of them prints.
-fn run(database: &Database<'_>, document: &str, scripts: &[String]) -> Vec<String> {
+/// Runs blocks one after the other in one psql session, and something between them; what each of them prints.
+fn run(database: &Database<'_>, document: &str, scripts: &[String], between: &str) -> Vec<String> {
     let mut psql = database
         .cluster()
         .program("psql")
@@ -76,7 +76,7 @@ fn run(database: &Database<'_>, document: &str, scripts: &[String]) -> Vec<Strin
         .spawn()
         .expect("psql");
     let mut input = psql.stdin.take().expect("stdin");
-    let ending = format!("\n\\echo '{MARK}'\n");
+    let ending = format!("\n\\echo '{MARK}'\n{between}\n");
     let session: String = scripts.iter().flat_map(|script| [script.as_str(), &ending]).collect();
     let writer = std::thread::spawn(move || input.write_all(session.as_bytes()));
     let output = psql.wait_with_output().expect("the output of psql");
@@ -100,8 +100,8 @@ fn trimmed(text: &str) -> String {
 }
 
 /// Runs a document's blocks in a database of its own and compares what is shown: a `text` block that follows an `sql`
-/// block is its output.
-fn check_document(path: &Path) {
+/// block is its output. Nothing is written where something happens between them.
+fn check_document(path: &Path, between: &str) {
     let document = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
     let text = read(path);
     let lines: Vec<_> = text.lines().collect();
@@ -110,14 +110,15 @@ fn check_document(path: &Path) {
     if sql.is_empty() {
         return;
     }
-    let database = Cluster::shared().plain_database(&format!("document_{}", document.replace('.', "_")));
+    let kind = if between.is_empty() { "document" } else { "ticked" };
+    let database = Cluster::shared().plain_database(&format!("{kind}_{}", document.replace('.', "_")));
     let scripts: Vec<_> = sql.iter().map(|&at| blocks[at].text(&lines)).collect();
-    let printed = run(&database, &document, &scripts);
+    let printed = run(&database, &document, &scripts, between);
     let mut new: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
     // From the end, so that the numbers of the lines before stay what they are.
     for (&at, printed) in sql.iter().zip(&printed).rev() {
         let Some(shown) = blocks.get(at + 1).filter(|block| block.language == "text") else { continue };
-        if writing() {
+        if writing() && between.is_empty() {
             new.splice(shown.first..shown.end, printed.lines().map(str::to_owned));
         } else {
             let script = blocks[at].text(&lines);
@@ -128,20 +129,34 @@ fn check_document(path: &Path) {
             );
         }
     }
-    if writing() {
+    if writing() && between.is_empty() {
         fs::write(path, new.join("\n") + "\n").expect("the document can be written");
     }
 }
 
 #[test]
 fn blocks_of_sql_run_and_print_what_is_shown() {
-    check_document(&root().join("README.md"));
+    check_document(&root().join("README.md"), "");
     let docs = fs::read_dir(root().join("docs")).expect("docs");
     let mut paths: Vec<_> = docs.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
-        check_document(path);
+        check_document(path, "");
     }
+}
+
+/// Who reads slowly has the worker between the blocks.
+#[test]
+fn a_tick_between_the_blocks_of_the_readme_changes_nothing_of_what_is_shown() {
+    check_document(
+        &root().join("README.md"),
+        r"SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'logintel') AS is_there \gset
+\if :is_there
+\o /dev/null
+CALL logintel.run_maintenance();
+\o
+\endif",
+    );
 }
 
 // --- the catalog -----------------------------------------------------------------------------------------------------
