@@ -100,7 +100,7 @@ fn trimmed(text: &str) -> String {
 }
 
 /// Runs a document's blocks in a database of its own and compares what is shown: a `text` block that follows an `sql`
-/// block is its output. Nothing is written where something happens between them.
+/// block is its output.
 fn check_document(path: &Path, between: &str) {
     let document = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
     let text = read(path);
@@ -118,7 +118,7 @@ fn check_document(path: &Path, between: &str) {
     // From the end, so that the numbers of the lines before stay what they are.
     for (&at, printed) in sql.iter().zip(&printed).rev() {
         let Some(shown) = blocks.get(at + 1).filter(|block| block.language == "text") else { continue };
-        if writing() && between.is_empty() {
+        if writing() {
             new.splice(shown.first..shown.end, printed.lines().map(str::to_owned));
         } else {
             let script = blocks[at].text(&lines);
@@ -129,7 +129,7 @@ fn check_document(path: &Path, between: &str) {
             );
         }
     }
-    if writing() && between.is_empty() {
+    if writing() {
         fs::write(path, new.join("\n") + "\n").expect("the document can be written");
     }
 }
@@ -148,6 +148,10 @@ fn blocks_of_sql_run_and_print_what_is_shown() {
 /// Who reads slowly has the worker between the blocks.
 #[test]
 fn a_tick_between_the_blocks_of_the_readme_changes_nothing_of_what_is_shown() {
+    // What is just being written is compared the next time.
+    if writing() {
+        return;
+    }
     check_document(
         &root().join("README.md"),
         r"SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'logintel') AS is_there \gset
