@@ -101,6 +101,8 @@ SELECT 9000000 + i, 'app', 'f' || i, 't', 'resolved', 'LOW', 4, t, t + interval 
 INSERT INTO anomalies (detector, ts, component, message, template, anomaly_score, reason, incident_id, is_grouped)
 SELECT 'app', '2000-01-01'::timestamptz + i / 4 * interval '1 hour' + i % 4 * interval '1 s', 'c', 'old', 'old', 1, 'rare_template', 9000000 + i / 4, true FROM generate_series(0, 59999) AS i;
 RESET session_replication_role;
+-- As autovacuum would leave them, sooner or later.
+ANALYZE anomalies, incidents;
 SET max_parallel_workers_per_gather = 0;
 CREATE VIEW scans AS SELECT relname, seq_scan FROM pg_stat_user_tables WHERE schemaname = 'logintel' AND relname IN ('anomalies', 'incidents', 'logs', 'drift') ORDER BY relname;
 -- The views show what was put there; then something new comes.
