@@ -51,14 +51,11 @@ COMMENT ON COLUMN logintel.alerts.is_notified IS 'Whether NOTIFY has sent it; it
 COMMENT ON SEQUENCE logintel.incident_events_event_id_seq IS 'Numbers of events';
 COMMENT ON SEQUENCE logintel.alerts_alert_id_seq IS 'Numbers of alerts';
 
--- A time as Go's time.Time reads it, which has years 1 to 9999 only. In PL/pgSQL, as the next: what has settings of its own is planned
--- at each call in SQL, and once for a session there.
-CREATE FUNCTION logintel.rfc3339(t timestamptz) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
-BEGIN
-    RETURN to_char(greatest(least(t, timestamptz '9999-12-31 23:59:59+00'), timestamptz '0001-01-01 00:00:00+00'), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
-END
-$$;
+-- A time as Go's time.Time reads it, which has years 1 to 9999 only. Without settings, so that it becomes part of what calls it; its names
+-- are those of now, whatever a session's search_path is, as those of the next two.
+CREATE FUNCTION logintel.rfc3339(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+RETURN to_char(greatest(least(t, timestamptz '9999-12-31 23:59:59+00'), timestamptz '0001-01-01 00:00:00+00') AT TIME ZONE 'UTC',
+               'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 COMMENT ON FUNCTION logintel.rfc3339(timestamptz) IS 'a time as alerts hold it';
 
 -- What an alert says of its incident beside the labels; values are strings there. None of it is text of the log.
