@@ -2,6 +2,7 @@
 //!
 //! Log lines come as they are: bytes that are no text in the server's encoding become U+FFFD instead of an error.
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ffi::{CStr, CString};
 
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
@@ -167,6 +168,23 @@ pub fn to_datum(text: &str) -> pg_sys::Datum {
     let bytes = to_server(text);
     // SAFETY: copies as many bytes as there are.
     unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32).into() }
+}
+
+/// The order of texts in the database's collation, as `ORDER BY` has it.
+pub fn by_name(a: &str, b: &str) -> Ordering {
+    let (a, b) = (to_server(a), to_server(b));
+    let length = |text: &[u8]| i32::try_from(text.len()).unwrap_or(i32::MAX);
+    // SAFETY: both are as long as is said.
+    let order = unsafe {
+        pg_sys::varstr_cmp(
+            a.as_ptr().cast(),
+            length(&a),
+            b.as_ptr().cast(),
+            length(&b),
+            pg_sys::DEFAULT_COLLATION_OID,
+        )
+    };
+    order.cmp(&0)
 }
 
 /// UTF-8 as a C string of the server; `None` where it holds a zero byte.

@@ -12,7 +12,6 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::count::Counting;
-use super::describe::Anomalies;
 use super::hiding::hidden_by;
 use super::life;
 use crate::call::{Raw, argument, time_argument};
@@ -22,7 +21,7 @@ use crate::detector::train::{range_args, range_sql};
 use crate::error::OrRaise;
 use crate::lock::lock_detector;
 use crate::progress::Progress;
-use crate::security::{self, RunAs};
+use crate::security::{self, ByIndex, RunAs};
 use crate::spi::{Connection, arg, text_arg};
 use crate::step::{Done, Step, list, with_snapshot};
 use crate::suppression::{self, Anomaly, Effect, Suppressions, message_sql};
@@ -102,6 +101,7 @@ fn rejudge(name: &str, incidents: &[i64]) {
     lock_detector(name);
     let Some(detector) = Detector::find(name) else { return };
     let _author = life::author(life::MAINTENANCE, "");
+    let _plans = ByIndex::set();
     let spi = Connection::open();
     // Those whose anomalies are away for a moment are counted when they have come, and judged then.
     let here = spi.write(
@@ -114,9 +114,7 @@ fn rejudge(name: &str, incidents: &[i64]) {
     if detector.options.preset == Preset::Seed {
         // The preset's own rules come first, and ask for what is counted.
         let counting = Counting::of(&spi, &detector);
-        for incident in incidents {
-            counting.recount(incident);
-        }
+        counting.recount(&incidents);
         mark_views_stale(&spi);
         return;
     }
@@ -124,9 +122,8 @@ fn rejudge(name: &str, incidents: &[i64]) {
     let mut changed = 0;
     for incident in incidents {
         pgrx::check_for_interrupts!();
-        let hidden_by = suppressions
-            .as_ref()
-            .and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, Anomalies::Of(incident))));
+        let hidden_by =
+            suppressions.as_ref().and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, incident)));
         changed += spi
             .repeat(
                 "UPDATE logintel.incidents SET is_suppressed = $2 IS NOT NULL, suppressed_by = $2, updated_at = now() \
@@ -234,7 +231,6 @@ fn preview(detector: &Detector, rule: &Suppressions, component: Option<&str>, ra
             }
         },
     );
-    let hidden =
-        touched.into_iter().filter(|&incident| hidden_by(&spi, rule, Anomalies::Of(incident)).is_some());
+    let hidden = touched.into_iter().filter(|&incident| hidden_by(&spi, rule, incident).is_some());
     (anomalies, hidden.count() as i64)
 }

@@ -109,7 +109,7 @@ const MATRIX: &[(&str, char)] = &[
     ("SELECT logintel.mark_normal(4)", 'a'),
     ("SELECT logintel.mark_incident_normal(1)", 'a'),
     ("SELECT logintel.resolve_incident(1)", 'a'),
-    ("SELECT logintel.raise_alert(i, 'opened') FROM logintel.incidents AS i WHERE false", 'a'),
+    ("SELECT logintel.raise_alerts('{}', '{}')", 's'),
     ("INSERT INTO logintel.suppressions (detector, level) VALUES ('logs', 'x')", 'a'),
     ("INSERT INTO logintel.suppressions (level) VALUES ('x')", 'a'),
     ("SELECT * FROM logintel.applied_suppressions", 'a'),
