@@ -161,7 +161,7 @@ BEGIN
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', NULL), ('check_suppression', NULL),
             ('detectors_changed', NULL),
             ('record_change', NULL), ('raise_alerts', NULL), ('short_payload', 'logintel_admin'),
-            ('alert_payload', 'logintel_admin'), ('alert_annotations', 'logintel_admin'), ('alert_texts', 'logintel_admin'), ('rfc3339', 'logintel_admin')
+            ('alert_payload', 'logintel_admin'), ('alert_annotations', 'logintel_admin'), ('alert_texts', 'logintel_admin'), ('alert_without_texts', 'logintel_admin'), ('rfc3339', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace
     LOOP

@@ -73,6 +73,13 @@ RETURN jsonb_strip_nulls(jsonb_build_object(
     'components', array_to_string(i.components, ', ')));
 COMMENT ON FUNCTION logintel.alert_texts(logintel.incidents) IS 'what an alert says that was copied from the log';
 
+-- What stands in its place for those who may not read the log.
+CREATE FUNCTION logintel.alert_without_texts(i logintel.incidents) RETURNS jsonb LANGUAGE sql STABLE
+RETURN jsonb_build_object(
+    'summary', format('incident %s of detector %s: %s, %s events', i.incident_id, i.detector, i.severity, i.event_count),
+    'truncated', 'true');
+COMMENT ON FUNCTION logintel.alert_without_texts(logintel.incidents) IS 'what an alert says in place of what was copied from the log';
+
 -- One alert as Alertmanager sends it: with one alert, what is common to all is what it has. As text that is put together, which
 -- takes half the time of a jsonb's.
 CREATE FUNCTION logintel.alert_payload(i logintel.incidents, annotations jsonb) RETURNS json LANGUAGE plpgsql STABLE
@@ -144,7 +151,7 @@ BEGIN
         -- Where the queue is full, it is the COMMIT that fails.
         IF pg_notification_queue_usage() < 0.9 THEN
             PERFORM pg_notify('logintel_incident', logintel.short_payload(i, logintel.alert_annotations(i, t.alert, t.event),
-                CASE WHEN d.options->'notify_messages' = 'true' THEN logintel.alert_texts(i) ELSE '{}' END))
+                CASE WHEN d.options->'notify_messages' = 'true' THEN logintel.alert_texts(i) ELSE logintel.alert_without_texts(i) END))
             FROM unnest(incidents, alerts, events) WITH ORDINALITY AS t (incident_id, alert, event, n)
             JOIN logintel.incidents AS i ON i.incident_id = t.incident_id
             JOIN logintel.detectors AS d ON d.name = i.detector
