@@ -89,14 +89,16 @@ pub struct Extractor {
     source: Option<Field>,
     readings: Readings,
     timezone: String,
-    /// Whether all that is judged is text, in an encoding that is not converted.
-    is_text: bool,
+    /// Whether all that is judged is text, in an encoding that is not converted, and the time is none that must be parsed.
+    is_plain: bool,
 }
 
 /// A part's column and how it becomes text.
 #[derive(Debug)]
 struct Field {
     attribute: i32,
+    /// The last attribute of all parts: a row is deformed once for all of them.
+    last: i32,
     oid: pg_sys::Oid,
     /// Makes the text that `::text` makes in a scan, where the type has a cast of PostgreSQL's own; else what it makes is
     /// the type's output. A cast of somebody's own is not run in somebody else's INSERT.
@@ -107,13 +109,14 @@ struct Field {
 }
 
 impl Field {
-    fn new(path: &Path) -> Self {
+    fn new(path: &Path, last: i32) -> Self {
         let mut output = pg_sys::Oid::INVALID;
         let mut is_varlena = false;
         // SAFETY: catalog look-up.
         unsafe { pg_sys::getTypeOutputInfo(path.column_type(), &raw mut output, &raw mut is_varlena) };
         Field {
             attribute: path.attribute().into(),
+            last,
             oid: path.column_type(),
             cast: cast_to_text(path.column_type()),
             output,
@@ -131,7 +134,7 @@ impl Field {
         // SAFETY: attributes up to this one are deformed before the arrays are read.
         unsafe {
             if i32::from((*slot).tts_nvalid) < self.attribute {
-                pg_sys::slot_getsomeattrs_int(slot, self.attribute);
+                pg_sys::slot_getsomeattrs_int(slot, self.last);
             }
             let at = (self.attribute - 1) as usize;
             (!*(*slot).tts_isnull.add(at)).then(|| *(*slot).tts_values.add(at))
@@ -251,7 +254,9 @@ impl Extractor {
     /// Looks the detector's columns up in a relation, which in a trigger may be a partition of the detector's.
     fn new(detector: &Detector, relation: &PgRelation) -> Self {
         let columns = Columns::of(relation);
-        let field = |part| detector.path(&columns, part).map(|path| Field::new(&path));
+        let path = |part| detector.path(&columns, part);
+        let last = PARTS.iter().filter_map(|&part| path(part)).map(|path| path.attribute().into()).max();
+        let field = |part| path(part).map(|path| Field::new(&path, last.unwrap_or_default()));
         let mut extractor = Extractor {
             message: field(Part::Message),
             template: field(Part::Template),
@@ -261,9 +266,12 @@ impl Extractor {
             source: field(Part::Source),
             readings: detector.readings,
             timezone: detector.options.timezone.clone(),
-            is_text: false,
+            is_plain: false,
         };
-        extractor.is_text = !is_converted() && extractor.judged().all(Field::is_text);
+        let is_time = |field: &Field| matches!(field.oid, pg_sys::TIMESTAMPTZOID | pg_sys::TIMESTAMPOID);
+        extractor.is_plain = !is_converted()
+            && extractor.judged().all(Field::is_text)
+            && extractor.ts.as_ref().is_none_or(is_time);
         extractor
     }
 
@@ -272,24 +280,39 @@ impl Extractor {
         [&self.template, &self.message, &self.level, &self.component, &self.source].into_iter().flatten()
     }
 
-    /// Whether [`Self::line`] reads the row without calling anything that may fail.
+    /// Whether [`Self::untimed`] calls nothing that may fail, and [`Self::line`] would not fail either.
     ///
     /// # Safety
     /// As [`Self::line`].
     pub unsafe fn is_plain(&self, slot: *mut pg_sys::TupleTableSlot) -> bool {
-        // SAFETY: the caller's; the datum is of a text type.
-        let is_plain = |field: &Field| unsafe {
-            field.datum(slot).is_none_or(|datum| plain_bytes(datum).is_some())
+        // Far from the ends of the range no time zone leads out of it.
+        const FAR: std::ops::Range<i64> = -(1 << 57)..1 << 57;
+        // SAFETY: the caller's; the data are of a text type and of a type that is 64 bits wide.
+        let is_plain =
+            |field: &Field| unsafe { field.datum(slot).is_none_or(|datum| plain_bytes(datum).is_some()) };
+        let is_time = |field: &Field| unsafe {
+            field.datum(slot).is_none_or(|datum| FAR.contains(&(datum.value() as i64)))
         };
-        self.is_text && self.judged().all(is_plain)
+        self.is_plain && self.judged().all(is_plain) && self.ts.as_ref().is_none_or(is_time)
     }
 
-    /// The line of a row, without its time: few are asked for it, and making it of what a column holds may take longer than
-    /// all the rest.
+    /// The line of a row.
     ///
     /// # Safety
     /// The slot holds a row of the relation that the extractor was made for, and holds it for `'a`.
     pub unsafe fn line<'a>(&self, slot: *mut pg_sys::TupleTableSlot) -> Line<'a> {
+        // SAFETY: the caller's.
+        unsafe {
+            let line = self.untimed(slot);
+            Line { ts: self.ts(slot), ..line }
+        }
+    }
+
+    /// The line of a row without its time, which the model does not ask for.
+    ///
+    /// # Safety
+    /// As [`Self::line`].
+    pub unsafe fn untimed<'a>(&self, slot: *mut pg_sys::TupleTableSlot) -> Line<'a> {
         // SAFETY: the caller's.
         let text = |field: &Option<Field>| field.as_ref().and_then(|field| unsafe { field.text(slot) });
         Line {
@@ -302,11 +325,9 @@ impl Extractor {
         }
     }
 
-    /// The time of a row.
-    ///
     /// # Safety
     /// As [`Self::line`].
-    pub unsafe fn ts(&self, slot: *mut pg_sys::TupleTableSlot) -> Option<TimestampWithTimeZone> {
+    unsafe fn ts(&self, slot: *mut pg_sys::TupleTableSlot) -> Option<TimestampWithTimeZone> {
         let field = self.ts.as_ref()?;
         let zone = || self.timezone.as_str().into_datum();
         // SAFETY: each function takes what it is given.

@@ -68,7 +68,9 @@ impl<'a> Recorder<'a> {
             Key::Log | Key::Component(_) => alarm.subject(rates).unwrap_or_default(),
         };
         let component = match alarm.key {
-            Key::Component(at) => rates.components.get(at as usize).map(|(name, _)| Cow::Borrowed(name.as_str())),
+            Key::Component(at) => {
+                rates.components.get(at as usize).map(|(name, _)| Cow::Borrowed(name.as_str()))
+            }
             _ => None,
         };
         let (line, reason) = if alarm.is_spike() {

@@ -85,9 +85,7 @@ pub(super) fn known(name: &str) -> Option<Rc<Resolved>> {
 fn known_by(name: &str, sight: Option<&Sight>) -> Option<Rc<Resolved>> {
     let sight = sight?;
     let last = LAST.with_borrow(|last| {
-        let found = last
-            .iter()
-            .find(|(seen, resolved)| resolved.detector.name == name && seen == sight);
+        let found = last.iter().find(|(seen, resolved)| resolved.detector.name == name && seen == sight);
         found.map(|(_, resolved)| Rc::clone(resolved))
     });
     last.or_else(|| {

@@ -214,7 +214,9 @@ impl Call {
             let store = (*self.data).tg_newtable;
             let is_one = self.is_row()
                 || pg_sys::tuplestore_tuple_count(store) == 1 && pg_sys::tuplestore_in_memory(store);
-            let Some(resolved) = is_one.then(|| resolve::known(&self.detector)).flatten() else { return false };
+            let Some(resolved) = is_one.then(|| resolve::known(&self.detector)).flatten() else {
+                return false;
+            };
             let detector = &resolved.detector;
             let relation = &*(*self.data).tg_relation;
             if relation.rd_id != detector.relation && (*relation.rd_rel).relowner != detector.owner {
@@ -225,7 +227,7 @@ impl Call {
             }
             let relation = PgRelation::from_pg((*self.data).tg_relation);
             let Some(extractor) = Extractor::known(detector, &relation) else { return false };
-            let judge = |slot| extractor.is_plain(slot) && is_ordinary(&resolved, &extractor.line(slot));
+            let judge = |slot| extractor.is_plain(slot) && is_ordinary(&resolved, &extractor.untimed(slot));
             if self.is_row() {
                 return judge((*self.data).tg_trigslot);
             }
@@ -408,7 +410,7 @@ unsafe fn judge_into(
     slot: *mut pg_sys::TupleTableSlot,
 ) {
     // SAFETY: the caller's; the line is gone before the slot's next row comes.
-    let mut line = unsafe { extractor.line(slot) };
+    let line = unsafe { extractor.line(slot) };
     let judgement = match (&resolved.model, line.as_judged()) {
         // Most are ordinary, and nobody asks what else is to be said of them.
         (Some(model), Some(line)) => {
@@ -416,10 +418,10 @@ unsafe fn judge_into(
         }
         _ => Some(judge_by_model(resolved, &line, Mode::Live)).filter(|judgement| judgement.is_anomaly),
     };
-    let Some(judgement) = judgement.map(|judgement| resolved.after_feedback(judgement, &line)) else { return };
+    let Some(judgement) = judgement.map(|judgement| resolved.after_feedback(judgement, &line)) else {
+        return;
+    };
     if judgement.is_anomaly {
-        // SAFETY: as above.
-        line.ts = unsafe { extractor.ts(slot) };
         recorder.add(&line, judgement);
     }
 }
