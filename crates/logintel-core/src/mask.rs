@@ -220,12 +220,19 @@ fn built_in<'a>(message: &'a str, watch: &Watch) -> Result<Cow<'a, str>> {
             no_date_before = at + chain.bytes;
         }
         let (start, mut masked, mut classes) = (at, false, 0);
-        while at < bytes.len() {
-            let class = class(bytes[at]);
-            if class & DELIMITER == 0 {
-                classes |= class;
+        loop {
+            // Four at a time: half of all steps go from byte to byte.
+            while let Some(four) = bytes[at..].first_chunk::<4>() {
+                let four = four.iter().fold(0, |classes, &byte| classes | class(byte));
+                if four & DELIMITER != 0 {
+                    break;
+                }
+                classes |= four;
+                at += 4;
+            }
+            while at < bytes.len() && class(bytes[at]) & DELIMITER == 0 {
+                classes |= class(bytes[at]);
                 at += 1;
-                continue;
             }
             let replacement = replacement_at(&bytes[at..]);
             if replacement == 0 {
