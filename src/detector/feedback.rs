@@ -55,14 +55,14 @@ impl Resolved {
 
     /// The judgement of a flagged line after what people have said. Who flags a line for something else than its text,
     /// such as how often its template occurs, asks the same.
-    pub(super) fn after_feedback(&self, judgement: Judgement, line: &Line) -> Judgement {
+    pub(super) fn after_feedback(&self, judgement: Judgement, line: &Line<'_>) -> Judgement {
         let Some(feedback) = self.feedback() else { return judgement };
         let (model, message) = (self.model.as_deref(), line.judged().unwrap_or_default());
         with_scratch(|scratch| feedback.apply(judgement, model, message, scratch)).or_raise()
     }
 
     /// The marked template that a line is of, if it is of one.
-    pub(super) fn mark_of(&self, line: &Line) -> Option<&str> {
+    pub(super) fn mark_of(&self, line: &Line<'_>) -> Option<&str> {
         let (model, message) = (self.model.as_deref(), line.judged().unwrap_or_default());
         let feedback = self.feedback()?;
         with_scratch(|scratch| feedback.mark_of(model, message, scratch)).or_raise()

@@ -56,7 +56,7 @@ impl<'a> Rates<'a> {
     }
 
     /// Takes in a row and records what it breaks.
-    pub fn add(&mut self, line: &Line, judgement: &Judgement, recorder: &mut Recorder<'_>) {
+    pub fn add(&mut self, line: &Line<'_>, judgement: &Judgement, recorder: &mut Recorder<'_>) {
         let Some((model, watch)) = &mut self.watch else { return };
         let Some(ts) = line.ts.and_then(finite_micros) else { return };
         // Training counts no rows without message either.

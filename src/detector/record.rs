@@ -1,4 +1,6 @@
 //! Writing anomalies.
+use std::borrow::Cow;
+
 use logintel_core::detect::{Detector as Model, Judgement, Reason};
 use logintel_core::rates::{Alarm, Key};
 use pgrx::prelude::*;
@@ -50,14 +52,14 @@ impl<'a> Recorder<'a> {
     }
 
     /// Takes in a flagged line.
-    pub fn add(&mut self, line: &Line, judgement: Judgement) {
+    pub fn add(&mut self, line: &Line<'_>, judgement: Judgement) {
         // A routine line at a level that is flagged founds no incident.
         let weight = i32::from(!judgement.is_routine);
         self.push(line, judgement, weight);
     }
 
     /// Takes in a rate that broke its record, and the row at which that was noticed.
-    pub fn add_alarm(&mut self, model: &Model, alarm: &Alarm, noticed: Option<(&Line, &Judgement)>) {
+    pub fn add_alarm(&mut self, model: &Model, alarm: &Alarm, noticed: Option<(&Line<'_>, &Judgement)>) {
         let Some(rates) = model.rates() else { return };
         let says = alarm.describe(rates);
         let template = match alarm.key {
@@ -66,18 +68,20 @@ impl<'a> Recorder<'a> {
             Key::Log | Key::Component(_) => alarm.subject(rates).unwrap_or_default(),
         };
         let component = match alarm.key {
-            Key::Component(at) => rates.components.get(at as usize).map(|(name, _)| name.clone()),
+            Key::Component(at) => {
+                rates.components.get(at as usize).map(|(name, _)| Cow::Borrowed(name.as_str()))
+            }
             _ => None,
         };
         let (line, reason) = if alarm.is_spike() {
             let Some((line, _)) = noticed else { return };
             let message = cut(line.message.as_deref().unwrap_or_default(), MAX_MESSAGE - 200);
-            let message = Some(format!("{message} [{says}]"));
+            let message = Some(format!("{message} [{says}]").into());
             let line = Line { message, component: line.component.clone().or(component), ..line.clone() };
             (line, Reason::RateSpike)
         } else {
             let ts = timestamp(alarm.ts);
-            let line = Line { message: Some(says), ts: Some(ts), component, ..Line::default() };
+            let line = Line { message: Some(says.into()), ts: Some(ts), component, ..Line::default() };
             (line, Reason::RateDrop)
         };
         let judgement = Judgement {
@@ -95,8 +99,8 @@ impl<'a> Recorder<'a> {
         self.push(&line, judgement, i32::try_from(alarm.events()).unwrap_or(i32::MAX));
     }
 
-    fn push(&mut self, line: &Line, judgement: Judgement, weight: i32) {
-        let label = |text: &Option<String>| text.as_deref().map(|text| Text(label(text).to_owned()));
+    fn push(&mut self, line: &Line<'_>, judgement: Judgement, weight: i32) {
+        let label = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Text(label(text).to_owned()));
         let batch = &mut self.batch;
         batch.ts.push(line.ts);
         batch.source.push(label(&line.source));
@@ -140,7 +144,8 @@ impl<'a> Recorder<'a> {
                  AS a (ts, source, component, level, message, template, cluster_id, anomaly_score, reason, weight){is_news}"
         );
         let _owner = RunAs::extension_owner();
-        Connection::open().write(
+        // Planning it takes ten times as long as writing one row, and a flagged row may be a statement of its own.
+        Connection::open().repeat(
             &sql,
             &[
                 text_arg(&self.detector.name),
