@@ -19,6 +19,8 @@ const TEMPLATES: i64 = 20;
 const MESSAGES: usize = 5;
 /// Most sources, components and levels that it lists, each: the first by name.
 const LABELS: i64 = 100;
+/// SQL for the events that an anomaly adds to the severity: a burst its lines, a silence one.
+pub const GRAVITY: &str = "CASE WHEN reason = 'rate_drop' THEN 1 ELSE greatest(weight, 1) END";
 /// Most levels that its severity is told from.
 const LEVELS: i64 = 10_000;
 
@@ -38,6 +40,11 @@ impl Training {
 
     fn template_rows(&self, text: &str) -> Option<u64> {
         self.0.as_ref().map(|model| model.template_rows(text)).filter(|&rows| rows > 0)
+    }
+
+    /// Of what a burst or silence is of that is no template's.
+    fn subject_rows(&self, subject: &str) -> Option<u64> {
+        self.0.as_ref()?.rates()?.subject_rows(subject)
     }
 
     /// Its length, minutes; `None` where it had no times.
@@ -77,6 +84,8 @@ pub struct Description {
     pub origin: Option<String>,
     pub first_template: String,
     events: i64,
+    /// The same, of a burst its lines.
+    gravity: i64,
     sources: Vec<String>,
     components: Vec<String>,
     levels: Vec<String>,
@@ -94,6 +103,8 @@ struct Counted {
     is_telling: bool,
     /// Time and number of its first anomaly.
     first: (Micros, i64),
+    /// Whether it stands for a component or the whole log.
+    is_subject: bool,
     /// Rows of training.
     rows: u64,
 }
@@ -128,13 +139,15 @@ impl Description {
                 "WITH i AS ( \
                      SELECT count(*) AS events, \
                             coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)) AS start, \
-                            coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)) AS end, \
-                            sum(CASE WHEN reason = 'rate_drop' THEN 0 ELSE greatest(weight, 1) END) AS lines, \
+                            coalesce(max(greatest(ts, burst_end)) FILTER (WHERE weight > 0), max(ts)) AS end, \
+                            coalesce(min(least(ts, burst_start)) FILTER (WHERE weight > 0), min(ts)) AS since, \
+                            sum(CASE WHEN reason = 'rate_drop' THEN 0 ELSE weight END) AS lines, \
+                            sum({GRAVITY})::bigint AS gravity, \
                             (array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL))[1:{LABELS}] AS sources, \
                             (array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL))[1:{LABELS}] AS components, \
                             (array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL))[1:{LEVELS}] AS levels \
                      FROM logintel.anomalies WHERE {condition}) \
-                 SELECT i.events, i.start, i.end, i.lines::float8, l.list, l.element \
+                 SELECT i.events, i.start, i.end, i.lines::float8, l.list, l.element, i.since, i.gravity \
                  FROM i LEFT JOIN LATERAL ( \
                      SELECT 0, u.* FROM unnest(i.sources) WITH ORDINALITY AS u \
                      UNION ALL SELECT 1, u.* FROM unnest(i.components) WITH ORDINALITY AS u \
@@ -149,8 +162,12 @@ impl Description {
         };
         let (start, end): (TimestampWithTimeZone, TimestampWithTimeZone) = (rows.must(0, 2), rows.must(0, 3));
         let templates = templates(spi, training, anomalies);
-        let minutes = (micros(end).saturating_sub(micros(start)) as f64 / MINUTE as f64).max(1.0);
-        let known: u64 = templates.iter().map(|template| template.rows).sum();
+        let since = micros(rows.must(0, 7));
+        let minutes = (micros(end).saturating_sub(since) as f64 / MINUTE as f64).max(1.0);
+        // What a component had as a whole are the lines of its templates.
+        let (whole, parts): (Vec<&Counted>, Vec<_>) = templates.iter().partition(|one| one.is_subject);
+        let rows_of = |some: Vec<&Counted>| some.iter().map(|one| one.rows).sum::<u64>();
+        let known = rows_of(whole).max(rows_of(parts));
         let (origin, first_template) = likely_origin(spi, training, anomalies, start);
         Description {
             start,
@@ -158,6 +175,7 @@ impl Description {
             origin,
             first_template,
             events: rows.must(0, 1),
+            gravity: rows.must(0, 8),
             sources: list(0),
             components: list(1),
             levels: list(2),
@@ -179,7 +197,7 @@ impl Description {
         hidden_by_rule: impl FnOnce() -> Option<String>,
     ) -> Vec<Arg> {
         let preset = detector.options.preset;
-        let (score, severity) = incident::severity(preset, self.events, &self.levels);
+        let (score, severity) = incident::severity(preset, self.gravity, &self.levels);
         let suppressed = match preset {
             Preset::Seed => incident::seed_suppression(
                 severity,
@@ -251,11 +269,15 @@ fn templates(spi: &Connection, training: &Training, anomalies: Anomalies<'_>) ->
             events: rows.must(row, 2),
             is_telling: rows.must(row, 3),
             first: (rows.must(row, 4), rows.must(row, 5)),
+            is_subject: false,
             rows: 0,
         })
         .collect();
     for one in &mut templates {
-        one.rows = training.template_rows(&one.template).unwrap_or_default();
+        let (of_template, of_subject) =
+            (training.template_rows(&one.template), training.subject_rows(&one.template));
+        one.is_subject = of_template.is_none() && of_subject.is_some();
+        one.rows = of_template.or(of_subject).unwrap_or_default();
     }
     templates
 }

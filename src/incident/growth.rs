@@ -2,6 +2,7 @@
 //! grown by a tenth, or has rested. So what a tick costs does not depend on how large an incident has become. Until then its
 //! times and its number of events are right, and all else is that of the last whole count.
 //! One that a rule hides is counted whole each time: what has joined it may be what the rule does not hide.
+use super::describe::GRAVITY;
 use crate::spi::{Connection, arg, text_arg};
 
 /// Events from which on an incident is not counted whole each time.
@@ -18,18 +19,18 @@ pub fn add_to_large(spi: &Connection, detector: &str, events: &[i64], more: bool
     if events.is_empty() || spi.write(&large, &[text_arg(detector)]).len() == 0 {
         return Vec::new();
     }
-    let rows = spi.write(
-        "UPDATE logintel.incidents AS i SET event_count = i.event_count + j.events, severity_score = i.severity_score + j.events, \
+    let sql = format!(
+        "UPDATE logintel.incidents AS i SET event_count = i.event_count + j.events, severity_score = i.severity_score + j.gravity, \
              start_time = least(i.start_time, j.first_time), end_time = greatest(i.end_time, j.last_time), \
              uncounted = i.uncounted + j.events, updated_at = now() \
-         FROM (SELECT incident_id, count(*) AS events, min(ts) FILTER (WHERE weight > 0) AS first_time, \
-                      max(ts) FILTER (WHERE weight > 0) AS last_time \
+         FROM (SELECT incident_id, count(*) AS events, sum({GRAVITY})::bigint AS gravity, min(ts) FILTER (WHERE weight > 0) AS first_time, \
+                      max(greatest(ts, burst_end)) FILTER (WHERE weight > 0) AS last_time \
                FROM logintel.anomalies WHERE anomaly_id = ANY ($1) GROUP BY incident_id) AS j \
          WHERE i.incident_id = j.incident_id AND i.event_count >= $2 AND ($4 OR (i.uncounted + j.events) * $3 < i.event_count) \
            AND i.status <> 'resolved' AND NOT i.is_stale AND NOT i.is_suppressed \
-         RETURNING i.incident_id",
-        &[arg(events.to_vec()), arg(LARGE), arg(PART), arg(more)],
+         RETURNING i.incident_id"
     );
+    let rows = spi.write(&sql, &[arg(events.to_vec()), arg(LARGE), arg(PART), arg(more)]);
     (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
 
