@@ -224,7 +224,7 @@ COMMENT ON COLUMN logintel.incidents.levels IS 'Levels of its anomalies, the fir
 COMMENT ON COLUMN logintel.incidents.messages IS 'Up to five messages that differ, in time order: the first of each of the templates that are rarest in training, then others; those of routine lines come last. In the seed''s preset the first five';
 COMMENT ON COLUMN logintel.incidents.origin IS 'The component where it most likely began: the rarest in training of those that came in the first five seconds';
 COMMENT ON COLUMN logintel.incidents.templates IS 'The 20 most frequent templates of its anomalies: template, count, and baseline_rate, its lines each minute in training';
-COMMENT ON COLUMN logintel.incidents.rate IS 'Lines that its anomalies stand for, each minute from the first to the last, or in one minute where that is shorter; routine ones are not counted';
+COMMENT ON COLUMN logintel.incidents.rate IS 'Lines that its anomalies stand for, each minute from the first to the last, or in one minute where that is shorter';
 COMMENT ON COLUMN logintel.incidents.baseline_rate IS 'Lines of the same templates, or components where these have bursts or silences, each minute in training; NULL where there was none, or it had no times';
 COMMENT ON COLUMN logintel.incidents.is_held IS 'Whether it came back so often that it stays open for longer';
 COMMENT ON COLUMN logintel.incidents.is_suppressed IS 'Whether a rule says that it is not worth a look';

@@ -21,6 +21,9 @@ const MESSAGES: usize = 5;
 const LABELS: i64 = 100;
 /// SQL for the events that an anomaly adds to the severity: a burst its lines, a silence one.
 pub const GRAVITY: &str = "CASE WHEN reason = 'rate_drop' THEN 1 ELSE greatest(weight, 1) END";
+/// SQL for whether a burst counts a line `a` that is flagged for its level alone.
+const IN_BURST: &str = "(EXISTS (SELECT FROM bursts AS b WHERE b.template = a.template AND a.ts BETWEEN b.burst_start AND b.burst_end) \
+    OR EXISTS (SELECT FROM bursts AS b WHERE b.template = 'burst of component ' || a.component AND a.ts BETWEEN b.burst_start AND b.burst_end))";
 /// Most levels that its severity is told from.
 const LEVELS: i64 = 10_000;
 
@@ -136,17 +139,18 @@ impl Description {
         // One row for each element of each list: texts are converted from the server's encoding one by one.
         let rows = spi.repeat(
             &format!(
-                "WITH i AS ( \
+                "WITH bursts AS (SELECT template, burst_start, burst_end FROM logintel.anomalies WHERE {condition} AND burst_end IS NOT NULL), \
+                 i AS ( \
                      SELECT count(*) AS events, \
                             coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)) AS start, \
                             coalesce(max(greatest(ts, burst_end)) FILTER (WHERE weight > 0), max(ts)) AS end, \
                             coalesce(min(least(ts, burst_start)) FILTER (WHERE weight > 0), min(ts)) AS since, \
-                            sum(CASE WHEN reason = 'rate_drop' THEN 0 ELSE weight END) AS lines, \
+                            sum(CASE WHEN reason = 'rate_drop' THEN 0 WHEN weight = 0 AND {IN_BURST} THEN 0 ELSE greatest(weight, 1) END) AS lines, \
                             sum({GRAVITY})::bigint AS gravity, \
                             (array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL))[1:{LABELS}] AS sources, \
                             (array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL))[1:{LABELS}] AS components, \
                             (array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL))[1:{LEVELS}] AS levels \
-                     FROM logintel.anomalies WHERE {condition}) \
+                     FROM logintel.anomalies AS a WHERE {condition}) \
                  SELECT i.events, i.start, i.end, i.lines::float8, l.list, l.element, i.since, i.gravity \
                  FROM i LEFT JOIN LATERAL ( \
                      SELECT 0, u.* FROM unnest(i.sources) WITH ORDINALITY AS u \
