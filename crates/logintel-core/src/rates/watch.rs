@@ -233,8 +233,8 @@ struct Burst {
 }
 
 impl Burst {
-    /// Takes in an event, or none where it has been told of otherwise. The burst lasts as long as the shortest window that it broke holds more than ever, or
-    /// what came since breaks a record by itself: a longer window is full for long after it.
+    /// Takes in an event, or none where it has been told of otherwise. The burst lasts as long as the shortest window that it broke
+    /// holds more than ever, or what came since breaks a record by itself: a longer window is full for long after it.
     fn add(&mut self, ts: Micros, events: u32, goes_on: bool, breaks_anew: impl FnOnce(Micros, u32) -> bool) {
         self.pending = self.pending.saturating_add(events);
         if goes_on || breaks_anew(ts.saturating_sub(self.until), self.pending) {

@@ -264,6 +264,37 @@ fn a_template_has_less_where_its_component_has_not() {
     assert_eq!(drops, [Key::Template(0)], "{found:?}");
 }
 
+/// Where the log is silent every night, no silence by day is longer than ever; its empty hours tell, to who reads history as to who waits.
+#[test]
+fn empty_hours_are_hours_with_too_few() {
+    let by_day = |days: std::ops::Range<i64>| -> Vec<Row> {
+        let seconds = (MONDAY + days.start * DAY..MONDAY + days.end * DAY).step_by(12);
+        seconds
+            .filter(|second| (8..20).contains(&(second.rem_euclid(DAY) / 3600)))
+            .map(|second| (second, 0, "web"))
+            .collect()
+    };
+    let model = learn(&Zone::default(), &by_day(0..28));
+    let noon = MONDAY + 29 * DAY + 12 * 3600;
+    let hole = noon + 2400..noon + 5 * 3600 + 600;
+    let rows: Vec<Row> = by_day(28..31).into_iter().filter(|row| !hole.contains(&row.0)).collect();
+    let found = alarms(&model, &rows);
+    assert!(
+        matches!(found[..], [Alarm { trouble: Trouble::Quiet { count: 0, of_day: 13, .. }, ts, .. }] if ts == (noon + 3600) * SECOND),
+        "{found:?}"
+    );
+    let mut watch = RateWatch::new(&model, None);
+    let mut waited = Vec::new();
+    for row in rows {
+        watch_add(&mut watch, &row);
+        if row.0 == hole.start - 12 {
+            (hole.start..hole.end).step_by(60).for_each(|second| watch.nothing_until(second * SECOND));
+            waited = watch.take_alarms();
+        }
+    }
+    assert_eq!((waited, watch.take_alarms()), (found, vec![]));
+}
+
 /// Eight weeks of what is as ever, four of them learnt.
 #[test]
 fn chance_around_a_rhythm_is_no_news() {
