@@ -259,6 +259,7 @@ CREATE INDEX anomalies_new ON logintel.anomalies (detector, anomaly_id) WHERE NO
 CREATE INDEX anomalies_single ON logintel.anomalies (detector, ts) WHERE incident_id IS NULL;
 CREATE INDEX anomalies_time ON logintel.anomalies (detector, ts);
 CREATE INDEX anomalies_incident ON logintel.anomalies (incident_id, ts, anomaly_id) WHERE incident_id IS NOT NULL;
+CREATE INDEX anomalies_burst ON logintel.anomalies (detector, burst_end) WHERE burst_end IS NOT NULL;
 CREATE INDEX anomalies_recorded ON logintel.anomalies (detector, recorded_at);
 COMMENT ON TABLE logintel.anomalies IS 'Flagged rows, one for each';
 COMMENT ON COLUMN logintel.anomalies.anomaly_id IS 'Number';

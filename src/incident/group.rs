@@ -184,6 +184,15 @@ fn load_anchors(
         ),
         anchors,
     );
+    // A burst is wherever it lasts.
+    let bursts = spi.repeat(
+        "SELECT incident_id, component, least(at, burst_end), least(at, burst_end) \
+         FROM make_interval(secs => $4) AS step CROSS JOIN logintel.anomalies \
+         CROSS JOIN LATERAL generate_series(greatest(ts, $2), least(burst_end, $3) + step, step) AS at \
+         WHERE detector = $1 AND burst_end >= $2 AND ts <= $3 AND burst_end > ts AND isfinite(ts) AND incident_id IS NOT NULL",
+        &bounds,
+    );
+    add_anchors(&bursts, anchors);
     if has_stale {
         let stale = spi.repeat(
             "SELECT incident_id, component, least(ts, end_time), least(ts, end_time) \
