@@ -246,6 +246,8 @@ CALL logintel.run_maintenance();
 SELECT start_time, end_time, event_count, severity, rate, baseline_rate, title FROM logintel.incidents WHERE detector = 'burst';
 INSERT INTO burst SELECT '2026-01-04'::timestamptz + n * interval '0.1 seconds', 'web', 'request ' || n || ' took 7 ms' FROM generate_series(100, 5999) AS n;
 INSERT INTO burst SELECT '2026-01-04 00:10'::timestamptz + n * interval '10 seconds', 'web', 'request ' || n || ' took 7 ms' FROM generate_series(0, 999) AS n;
+-- What comes elsewhere while it lasts belongs to it.
+INSERT INTO burst VALUES ('2026-01-04 00:06', 'db', 'panic: everything melts');
 UPDATE logintel.rate_states SET next_check = now() WHERE detector = 'burst';
 CALL logintel.run_maintenance();
 CREATE VIEW told AS SELECT ts, message, template, weight, burst_start, burst_end FROM logintel.anomalies WHERE detector = 'burst';
