@@ -49,6 +49,7 @@ fn score_history(
             recorder.add(&line, judgement);
         }
     });
+    rates.pause(&mut recorder);
     recorder.write();
     drop(snapshot);
     scored

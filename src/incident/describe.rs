@@ -39,6 +39,11 @@ impl Training {
         self.0.as_ref().map(|model| model.template_rows(text)).filter(|&rows| rows > 0)
     }
 
+    /// Of what a burst or silence is of that is no template's.
+    fn subject_rows(&self, subject: &str) -> Option<u64> {
+        self.0.as_ref()?.rates()?.subject_rows(subject)
+    }
+
     /// Its length, minutes; `None` where it had no times.
     fn minutes(&self) -> Option<f64> {
         let history = self.0.as_ref()?.rates()?.history;
@@ -57,6 +62,8 @@ pub struct Description {
     pub origin: Option<String>,
     pub first_template: String,
     events: i64,
+    /// The same, of a burst its lines.
+    gravity: i64,
     sources: Vec<String>,
     components: Vec<String>,
     levels: Vec<String>,
@@ -115,10 +122,17 @@ impl Description {
             add_most_frequent(spi, group, &mut templates);
         }
         for one in &mut templates {
-            one.rows = training.template_rows(&one.template).unwrap_or_default();
+            let (of_template, of_subject) =
+                (training.template_rows(&one.template), training.subject_rows(&one.template));
+            one.is_subject = of_template.is_none() && of_subject.is_some();
+            one.rows = of_template.or(of_subject).unwrap_or_default();
         }
-        let minutes = (micros(end).saturating_sub(micros(start)) as f64 / MINUTE as f64).max(1.0);
-        let known: u64 = templates.iter().map(|template| template.rows).sum();
+        let minutes = (micros(end).saturating_sub(micros(found.since)) as f64 / MINUTE as f64).max(1.0);
+        // What a component had as a whole are the lines of its templates.
+        let rows_of = |is_subject: bool| -> u64 {
+            templates.iter().filter(|one| one.is_subject == is_subject).map(|one| one.rows).sum()
+        };
+        let known = rows_of(true).max(rows_of(false));
         let (origin, first_template) = likely_origin(training, &found);
         let messages = match preset {
             Preset::Seed => first_messages(found.telling.messages, found.routine.messages),
@@ -132,6 +146,7 @@ impl Description {
             origin,
             first_template,
             events: found.events,
+            gravity: found.gravity,
             sources: found.sources.list(),
             components: found.components.list(),
             levels: found.levels.list(),
@@ -149,7 +164,7 @@ impl Description {
     }
 
     fn seed_suppression(&self) -> Option<&'static str> {
-        let (_, severity) = incident::severity(Preset::Seed, self.events, &self.levels);
+        let (_, severity) = incident::severity(Preset::Seed, self.gravity, &self.levels);
         incident::seed_suppression(severity, self.events, &self.levels, &self.components, &self.messages)
     }
 
@@ -212,7 +227,7 @@ pub fn columns(first: usize) -> (String, String, String) {
 /// Values of [`COLUMNS`], an array for each.
 pub fn values(described: &[&Description], preset: Preset, training: &Training) -> Vec<Arg> {
     let graded: Vec<_> =
-        described.iter().map(|one| incident::severity(preset, one.events, &one.levels)).collect();
+        described.iter().map(|one| incident::severity(preset, one.gravity, &one.levels)).collect();
     let levels = |one: &Description| literal(&one.levels[..one.levels.len().min(LABELS)]);
     vec![
         each(described, |one| one.start),
@@ -267,7 +282,7 @@ fn add_most_frequent(spi: &Connection, group: Groups<'_>, templates: &mut Vec<Co
                 message: rows.text(row, 7).unwrap_or_default(),
             };
             let (events, is_telling) = (rows.must(row, 2), rows.must(row, 3));
-            templates.push(Counted { template, events, is_telling, first, rows: 0 });
+            templates.push(Counted { template, events, is_telling, first, is_subject: false, rows: 0 });
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::OrRaise;
 use crate::spi::{Arg, Connection, Rows, arg};
 use crate::step::with_snapshot;
 use crate::suppression::{Anomaly, Suppressions};
-use crate::text::by_name;
+use crate::text::{Text, by_name};
 use crate::time::micros;
 
 /// Most sources, components and levels that an incident lists, each: the first by name.
@@ -78,11 +78,18 @@ impl<'a> Groups<'a> {
 #[derive(Debug)]
 pub struct Gathered {
     pub events: i64,
+    /// The same, of a burst its lines: what they weigh in the severity.
+    pub gravity: i64,
     /// Lines that they stand for.
     pub lines: i64,
-    /// Times of the first and the last, of those that are no routine if there are any.
+    /// Times of the first and the last, of those that are no routine if there are any; a burst lasts.
     pub start: TimestampWithTimeZone,
     pub end: TimestampWithTimeZone,
+    /// When the first of the lines that they stand for came.
+    pub since: TimestampWithTimeZone,
+    bursts: Vec<Burst>,
+    /// Whether there are lines that are flagged for their level alone.
+    has_routine: bool,
     pub sources: Names,
     pub components: Names,
     pub levels: Names,
@@ -100,6 +107,14 @@ pub struct Gathered {
     pub may_be_hidden: bool,
 }
 
+/// When the lines of a template, or of a component, came in a burst.
+#[derive(Debug)]
+struct Burst {
+    template: String,
+    since: TimestampWithTimeZone,
+    until: TimestampWithTimeZone,
+}
+
 /// A template.
 #[derive(Debug)]
 pub struct Counted {
@@ -108,6 +123,8 @@ pub struct Counted {
     /// Whether any of its anomalies is no routine.
     pub is_telling: bool,
     pub first: First,
+    /// Whether it stands for a component or the whole log.
+    pub is_subject: bool,
     /// Rows of training.
     pub rows: u64,
 }
@@ -194,6 +211,8 @@ const WEIGHT: i32 = 8;
 const SOURCE: i32 = 9;
 const IS_DROP: i32 = 10;
 const IS_RATE: i32 = 11;
+const BURST_START: i32 = 12;
+const BURST_END: i32 = 13;
 
 /// Reads groups; of one without anomalies nothing. What is `hiding`, if anything is, is asked of the first anomalies.
 pub fn gather(
@@ -209,7 +228,7 @@ pub fn gather(
         spi.for_each(
             &format!(
                 "SELECT ts, component, level, template, message, at, anomaly_id, weight, source, reason = 'rate_drop', \
-                        starts_with(reason, 'rate_') FROM {anomalies}"
+                        starts_with(reason, 'rate_'), burst_start, burst_end FROM {anomalies}"
             ),
             &args,
             |rows, row| {
@@ -222,16 +241,43 @@ pub fn gather(
             },
         );
     });
+    for (at, found) in gathered.iter_mut().enumerate() {
+        if let Some(found) = found.as_mut().filter(|found| found.has_routine && !found.bursts.is_empty()) {
+            found.lines -= in_bursts(spi, groups.some(at..at + 1), &found.bursts);
+        }
+    }
     gathered
+}
+
+/// How many lines of a group that are flagged for their level alone one of its bursts counts, too.
+fn in_bursts(spi: &Connection, group: Groups<'_>, bursts: &[Burst]) -> i64 {
+    let (anomalies, args) = group.sql();
+    let mut args = args.to_vec();
+    args.push(arg(bursts.iter().map(|burst| Text(burst.template.clone())).collect::<Vec<_>>()));
+    args.push(arg(bursts.iter().map(|burst| burst.since).collect::<Vec<_>>()));
+    args.push(arg(bursts.iter().map(|burst| burst.until).collect::<Vec<_>>()));
+    let rows = spi.repeat(
+        &format!(
+            "SELECT count(*) FROM {anomalies} WHERE weight = 0 AND EXISTS ( \
+                 SELECT FROM unnest($3, $4, $5) AS b (template, since, until) \
+                 WHERE b.template IN (a.template, 'burst of component ' || a.component) AND a.ts BETWEEN b.since AND b.until)"
+        ),
+        &args,
+    );
+    rows.must(0, 1)
 }
 
 impl Gathered {
     fn new(ts: TimestampWithTimeZone) -> Self {
         Gathered {
             events: 0,
+            gravity: 0,
             lines: 0,
             start: ts,
             end: ts,
+            since: ts,
+            bursts: Vec::new(),
+            has_routine: false,
             sources: Names::new(LABELS),
             components: Names::new(LABELS),
             levels: Names::new(LEVELS),
@@ -251,15 +297,27 @@ impl Gathered {
         let (id, weight): (i64, i32) = (rows.must(row, ID), rows.must(row, WEIGHT));
         let is_routine = weight == 0;
         let first_of_sort = if is_routine { self.routine.seen } else { self.telling.seen } == 0;
+        let span = rows
+            .get::<TimestampWithTimeZone>(row, BURST_START)
+            .zip(rows.get::<TimestampWithTimeZone>(row, BURST_END));
+        let (since, until) = span.map_or((ts, ts), |(since, until)| (since.min(ts), until.max(ts)));
         if !is_routine && first_of_sort {
-            self.start = ts;
-        }
-        if !is_routine || self.telling.seen == 0 {
-            self.end = ts;
+            (self.start, self.since, self.end) = (ts, since, until);
+        } else if !is_routine || self.telling.seen == 0 {
+            self.since = self.since.min(since);
+            self.end = self.end.max(until);
         }
         self.events += 1;
-        if !rows.must::<bool>(row, IS_DROP) {
+        self.has_routine |= is_routine;
+        if rows.must::<bool>(row, IS_DROP) {
+            self.gravity += 1;
+        } else {
+            self.gravity += i64::from(weight.max(1));
             self.lines += i64::from(weight.max(1));
+        }
+        if let Some((since, until)) = span.filter(|_| self.bursts.len() < FIRST_TEMPLATES) {
+            let template = rows.text(row, 4).unwrap_or_default();
+            self.bursts.push(Burst { template, since, until });
         }
         rows.with_text(row, SOURCE, |name| self.sources.add(name));
         rows.with_text(row, 2, |name| self.components.add(name));
@@ -283,6 +341,7 @@ impl Gathered {
                 events: 1,
                 is_telling: !is_routine,
                 first: said(),
+                is_subject: false,
                 rows: 0,
             });
         } else {

@@ -199,6 +199,16 @@ fn load_anchors(
         ),
         anchors,
     );
+    // A burst is wherever it lasts.
+    let bursts = spi.repeat(
+        "SELECT a.incident_id, a.component, least(at, a.burst_end), least(at, a.burst_end) \
+         FROM make_interval(secs => $4) AS step CROSS JOIN unnest($2, $3) AS s (since, until) CROSS JOIN LATERAL ( \
+             SELECT * FROM logintel.anomalies WHERE detector = $1 AND burst_end >= s.since AND ts <= s.until AND burst_end > ts \
+                 AND isfinite(ts) AND incident_id IS NOT NULL OFFSET 0) AS a \
+         CROSS JOIN LATERAL generate_series(greatest(a.ts, s.since), least(a.burst_end, s.until) + step, step) AS at",
+        &bounds,
+    );
+    add_anchors(&bursts, anchors);
     if has_stale {
         let stale = spi.repeat(
             "SELECT i.incident_id, component, least(ts, i.end_time), least(ts, i.end_time) \
