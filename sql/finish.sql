@@ -160,7 +160,7 @@ BEGIN
             ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', NULL), ('check_suppression', NULL),
             ('detectors_changed', NULL),
-            ('record_change', NULL), ('raise_alerts', NULL), ('short_payload', 'logintel_admin'),
+            ('record_change', NULL), ('forget_incidents', NULL), ('raise_alerts', NULL), ('short_payload', 'logintel_admin'),
             ('alert_payload', 'logintel_admin'), ('alert_annotations', 'logintel_admin'), ('alert_texts', 'logintel_admin'), ('alert_without_texts', 'logintel_admin'), ('rfc3339', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace

@@ -265,6 +265,25 @@ CREATE TRIGGER record_change AFTER UPDATE ON logintel.incidents REFERENCING OLD 
     FOR EACH STATEMENT EXECUTE FUNCTION logintel.record_change();
 COMMENT ON TRIGGER record_change ON logintel.incidents IS 'writes what happens to incidents, and raises alerts';
 
+-- Incidents that go leave their anomalies without one. Only maintenance says which incident an anomaly belongs to, under the detector's lock.
+CREATE FUNCTION logintel.forget_incidents() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE logintel.anomalies SET incident_id = NULL WHERE incident_id IS NOT NULL;
+    ELSE
+        UPDATE logintel.anomalies AS a SET incident_id = NULL FROM gone AS g WHERE a.incident_id = g.incident_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION logintel.forget_incidents() IS 'takes anomalies out of incidents that are gone';
+CREATE TRIGGER forget_incidents AFTER DELETE ON logintel.incidents REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION logintel.forget_incidents();
+COMMENT ON TRIGGER forget_incidents ON logintel.incidents IS 'takes anomalies out of incidents that are gone';
+CREATE TRIGGER forget_all AFTER TRUNCATE ON logintel.incidents
+    FOR EACH STATEMENT EXECUTE FUNCTION logintel.forget_incidents();
+COMMENT ON TRIGGER forget_all ON logintel.incidents IS 'takes anomalies out of incidents that are gone';
+
 CREATE VIEW logintel.incident_templates WITH (security_barrier) AS
 SELECT i.start_time AS "time", i.incident_id, i.detector, t.template, t.count AS events, t.baseline_rate
 FROM logintel.incidents AS i

@@ -9,6 +9,7 @@
 //!
 //! [`RateLog`] gathers the records in training, [`RateModel`] keeps them, [`RateWatch`] compares what comes with them.
 
+mod alarm;
 mod hours;
 mod watch;
 
@@ -20,8 +21,9 @@ use crate::error::Result;
 
 use hours::{Clock, HourRecorder};
 
+pub use alarm::{Alarm, Growth, Key, Trouble};
 pub use hours::{Timetable, Zone};
-pub use watch::{Alarm, Growth, Key, Observed, RateState, RateWatch, Trouble};
+pub use watch::{Observed, RateState, RateWatch};
 
 /// Lengths of the sliding windows in which events are counted.
 pub const WINDOWS: [Micros; 4] = [MINUTE / 6, MINUTE, 10 * MINUTE, 60 * MINUTE];
