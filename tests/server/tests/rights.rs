@@ -83,6 +83,11 @@ const MATRIX: &[(&str, char)] = &[
         "SELECT * FROM logintel.incident_summary_v, logintel.incident_timeline_v, logintel.cluster_summary_v, logintel.component_health_v",
         'r',
     ),
+    (
+        "SELECT * FROM logintel.status, logintel.live_status, logintel.anomalies_by_minute, logintel.anomalies_by_hour,
+                       logintel.incidents_by_hour, logintel.incidents_by_day, logintel.top_templates, logintel.new_templates",
+        'r',
+    ),
     ("SELECT logintel.ingest('s', 'INFO', 'c', 'm')", 'w'),
     ("SELECT logintel.ingest('{\"message\": \"m\"}')", 'w'),
     ("CREATE TEMP TABLE t (ts timestamptz, message text); SELECT logintel.create_detector('mine', 't')", 'w'),
@@ -212,7 +217,15 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) > 0 FROM logintel.worker_stats WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.incident_events WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.incident_templates WHERE detector = 'app'),
-                (SELECT count(*) FROM logintel.alerts WHERE detector = 'app')",
+                (SELECT count(*) FROM logintel.alerts WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.status WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.live_status WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.anomalies_by_minute WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.anomalies_by_hour WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.incidents_by_hour WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.incidents_by_day WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.top_templates WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.new_templates WHERE detector = 'app')",
     )
 }
 
