@@ -1,8 +1,9 @@
 -- Is all well, and what to do if not.
 
 -- What everybody may know of the background worker, and its errors for administrators.
-CREATE FUNCTION logintel.worker_here(OUT is_preloaded bool, OUT is_known bool, OUT last_end timestamptz, OUT failures bigint, OUT next_start timestamptz, OUT server_log text)
-RETURNS record LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION logintel.worker_here()
+RETURNS TABLE (is_preloaded bool, is_known bool, last_end timestamptz, failures bigint, next_start timestamptz, server_log text)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM logintel.worker_state()), w.database IS NOT NULL, w.last_end, w.failures, w.next_start, w.server_log
     FROM (SELECT) AS one LEFT JOIN logintel.worker_state() AS w ON w.database = current_database()
 $$;
