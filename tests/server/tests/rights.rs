@@ -84,8 +84,9 @@ const MATRIX: &[(&str, char)] = &[
         'r',
     ),
     (
-        "SELECT * FROM logintel.status, logintel.live_status, logintel.anomalies_by_minute, logintel.anomalies_by_hour,
-                       logintel.incidents_by_hour, logintel.incidents_by_day, logintel.top_templates, logintel.new_templates",
+        "SELECT (SELECT count(*) FROM logintel.status), (SELECT count(*) FROM logintel.live_status), (SELECT count(*) FROM logintel.anomalies_by_minute),
+                (SELECT count(*) FROM logintel.anomalies_by_hour), (SELECT count(*) FROM logintel.incidents_by_hour), (SELECT count(*) FROM logintel.incidents_by_day),
+                (SELECT count(*) FROM logintel.top_templates), (SELECT count(*) FROM logintel.new_templates)",
         'r',
     ),
     ("SELECT logintel.ingest('s', 'INFO', 'c', 'm')", 'w'),
