@@ -13,12 +13,14 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/grafana")
 }
 
-/// A database with all that the panels ask for, and a role that may read.
+/// A database with all that the panels ask for, and a role of the same name that may read.
 fn loaded(name: &str) -> Database<'static> {
     let db = Cluster::shared().database(name);
+    db.execute(&format!(
+        "DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN; GRANT logintel_reader, pg_read_all_data TO {name}"
+    ));
     db.execute(
-        "DROP ROLE IF EXISTS grafana_reader; CREATE ROLE grafana_reader LOGIN; GRANT logintel_reader, pg_read_all_data TO grafana_reader;
-         CREATE TABLE app_log (ts timestamptz, level text, component text, message text);
+        "CREATE TABLE app_log (ts timestamptz, level text, component text, message text);
          INSERT INTO app_log SELECT now() - interval '3 days' + n * interval '1 minute', 'INFO', (ARRAY['web', 'db'])[n % 2 + 1],
                 (ARRAY['user %s logged in', 'query %s took long', 'page %s was read'])[n % 3 + 1] FROM generate_series(1, 4000) AS n;
          UPDATE app_log SET message = format(message, ctid);
@@ -87,7 +89,7 @@ fn shows_something(client: &mut Client, what: &str, sql: &str) {
 fn every_panel_shows_something() {
     let db = loaded("grafana_panels");
     let incident = db.client().ask("SELECT min(incident_id) FROM logintel.incidents WHERE detector = 'app'");
-    let mut reader = db.client_as("grafana_reader");
+    let mut reader = db.client_as(db.name());
     let mut panels = 0;
     for name in ["live", "history"] {
         let document =
@@ -114,7 +116,8 @@ fn every_panel_shows_something() {
 
 #[test]
 fn links_lead_to_dashboards_that_are_there() {
-    let mut client = Cluster::shared().database("grafana_links").client();
+    let db = Cluster::shared().database("grafana_links");
+    let mut client = db.client();
     let documents: Vec<String> = ["live", "history"]
         .map(|name| {
             fs::read_to_string(folder().join(format!("dashboards/{name}.json"))).expect("a dashboard")
@@ -135,7 +138,7 @@ fn links_lead_to_dashboards_that_are_there() {
 #[test]
 fn alert_rules_ask_for_one_number_of_each_detector() {
     let db = loaded("grafana_alerts");
-    let mut reader = db.client_as("grafana_reader");
+    let mut reader = db.client_as(db.name());
     let text = fs::read_to_string(folder().join("provisioning/alerting/logintel.yaml")).expect("alert rules");
     let lines: Vec<&str> = text.lines().collect();
     let indent = |line: &str| line.len() - line.trim_start().len();
