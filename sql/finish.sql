@@ -12,10 +12,11 @@ END;
 COMMENT ON FUNCTION logintel.ingest(text, text, text, text, timestamptz) IS
     'stores one line in the table logs and says whether it is an anomaly, and why';
 
--- Times without zone are read in UTC.
-CREATE FUNCTION logintel.ingest(body jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp
+-- Times without zone are read in UTC. Without a name for its argument: so PostgREST hands the body of a request over as it is.
+CREATE FUNCTION logintel.ingest(jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    body ALIAS FOR $1;
     moment pg_catalog.timestamptz;
 BEGIN
     IF pg_catalog.jsonb_typeof(body) IS DISTINCT FROM 'object' THEN

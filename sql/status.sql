@@ -65,7 +65,7 @@ WITH worker AS (
            'It is tried again by itself; logintel.worker_stats tells more.'
     FROM logintel.worker_stats WHERE failures > 0
     UNION ALL
-    SELECT 30, 'warning', 'views', NULL, 'The materialized views are of ' || coalesce(date_trunc('second', now() - m.views_refreshed_at) || ' ago.', 'never: they are empty.'),
+    SELECT 30, 'warning', 'views', NULL, coalesce('The materialized views were refreshed ' || date_trunc('second', now() - m.views_refreshed_at) || ' ago.', 'The materialized views were never refreshed: they are empty.'),
            'CALL logintel.run_maintenance();'
     FROM logintel.maintenance AS m WHERE m.views_refreshed_at IS NULL OR m.views_refreshed_at < now() - interval '2 hours'
     UNION ALL
