@@ -124,7 +124,7 @@ COMMENT ON FUNCTION logintel.mark_normal(bigint) IS
 COMMENT ON FUNCTION logintel.mark_incident_normal(bigint) IS
     'marks the templates of an incident''s anomalies as ordinary and resolves it; returns how many templates';
 COMMENT ON FUNCTION logintel.suppression_preview(bigint, timestamptz, timestamptz) IS
-    'what a suppression would have hidden: anomalies of a range that it matches, and incidents of these as a whole; whatever its own times are';
+    'what a suppression would have hidden: anomalies that it matches, and incidents of these as a whole; at its own event times, or those that are given';
 COMMENT ON FUNCTION logintel.validate_suppression(bigint, text, text, text, text, text, text, bigint, timestamptz, timestamptz, bool, bool, timestamptz, text, bool) IS
     'refuses a suppression that cannot be right; for the trigger of the table';
 COMMENT ON FUNCTION logintel.acknowledge_incident(bigint, text) IS 'says that somebody looks after an incident; returns its status';

@@ -171,13 +171,16 @@ fn require_role(role: pg_sys::Oid) {
     }
 }
 
+/// The extension's schema.
+pub fn schema() -> pg_sys::Oid {
+    // SAFETY: catalog look-up.
+    unsafe { pg_sys::get_namespace_oid(c"logintel".as_ptr(), false) }
+}
+
 /// The table `logintel.detectors`.
 pub fn detectors_table() -> pg_sys::Oid {
-    // SAFETY: catalog look-ups.
-    unsafe {
-        let namespace = pg_sys::get_namespace_oid(c"logintel".as_ptr(), false);
-        pg_sys::get_relname_relid(c"detectors".as_ptr(), namespace)
-    }
+    // SAFETY: catalog look-up.
+    unsafe { pg_sys::get_relname_relid(c"detectors".as_ptr(), schema()) }
 }
 
 /// The role that CREATE EXTENSION was run as.

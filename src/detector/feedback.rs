@@ -135,8 +135,8 @@ fn mark_normal(anomaly_id: i64) -> Text {
 
 /// Marks the templates of all anomalies of an incident and resolves it. Returns how many templates.
 #[pg_extern(requires = ["detector"])]
-fn mark_incident_normal(incident_id: i64) -> i64 {
-    let detector = incident::owned(incident_id);
+fn mark_incident_normal(id: i64) -> i64 {
+    let detector = incident::owned(id);
     let flagged = {
         let _owner = RunAs::extension_owner();
         let spi = Connection::open();
@@ -147,12 +147,12 @@ fn mark_incident_normal(incident_id: i64) -> i64 {
                        FROM logintel.anomalies WHERE incident_id = $1) AS a \
                  GROUP BY 1, 2, starts_with(reason, 'rate_') ORDER BY template COLLATE \"C\", 2, 3 LIMIT $2"
             ),
-            &[arg(incident_id), arg(MAX_MARKS + 1)],
+            &[arg(id), arg(MAX_MARKS + 1)],
         );
         (0..rows.len()).map(|row| Flagged::read(&rows, row, 1)).collect()
     };
-    let templates = mark(&detector, flagged, &format!("incident {incident_id}"));
-    incident::resolve_as_normal(incident_id, security::current_user());
+    let templates = mark(&detector, flagged, &format!("incident {id}"));
+    incident::resolve_as_normal(id, security::current_user());
     templates.len() as i64
 }
 

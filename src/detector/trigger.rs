@@ -10,6 +10,8 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::extract::{Extractor, Line};
+use super::fill;
+use super::once::records_already;
 use super::record::{Recorder, record_failure};
 use super::resolve::{Resolved, resolve};
 use crate::call::Raw;
@@ -17,7 +19,7 @@ use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
 use crate::settings::{self, OnError};
 use crate::subtransaction::{Failure, attempt};
-use crate::text::{from_c_string, from_name};
+use crate::text::from_c_string;
 
 thread_local! {
     /// Kept for its allocations.
@@ -68,7 +70,7 @@ unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         if call.is_before() || call.is_row() || (*call.data).tg_newtable.is_null() {
             fail(PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, wrong, hint);
         }
-        if settings::enabled() {
+        if settings::enabled() && !records_already(call.data) {
             call.guarded(|| call.score_statement());
         }
     }
@@ -101,7 +103,9 @@ unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             let filled = call.guarded(|| call.fill(tuple));
             Raw(Some(pg_sys::Datum::from(filled.unwrap_or(tuple))))
         } else {
-            call.guarded(|| call.score_tuple());
+            if !records_already(call.data) {
+                call.guarded(|| call.score_tuple());
+            }
             Raw(Some(pg_sys::Datum::null()))
         }
     }
@@ -273,36 +277,7 @@ impl Call {
             let judgement = judge(&resolved, &line, Mode::Live);
             // As in `detect`, there is none before the first training.
             let score = resolved.model.is_some().then_some(judgement.score);
-            let (mut numbers, mut values, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
-            for attribute in description.iter().filter(|attribute| !attribute.is_dropped()) {
-                let value = match (&*from_name(&attribute.attname), attribute.atttypid) {
-                    ("is_anomaly", pg_sys::BOOLOID) => judgement.is_anomaly.into_datum(),
-                    ("anomaly_score", pg_sys::FLOAT8OID) => score.into_datum(),
-                    ("anomaly_score", pg_sys::FLOAT4OID) => score.map(|score| score as f32).into_datum(),
-                    ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => {
-                        judgement.reason.to_string().into_datum()
-                    }
-                    ("cluster_id", pg_sys::INT4OID) => {
-                        judgement.cluster.map(|cluster| cluster as i32).into_datum()
-                    }
-                    ("cluster_id", pg_sys::INT8OID) => judgement.cluster.map(i64::from).into_datum(),
-                    _ => continue,
-                };
-                numbers.push(i32::from(attribute.attnum));
-                values.push(value.unwrap_or(pg_sys::Datum::null()));
-                nulls.push(value.is_none());
-            }
-            if numbers.is_empty() {
-                return tuple;
-            }
-            pg_sys::heap_modify_tuple_by_cols(
-                tuple,
-                description.as_ptr(),
-                numbers.len() as i32,
-                numbers.as_mut_ptr(),
-                values.as_mut_ptr(),
-                nulls.as_mut_ptr(),
-            )
+            fill::filled(tuple, &description, &judgement, score)
         }
     }
 }

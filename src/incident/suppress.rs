@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use logintel_core::config::Preset;
 use logintel_core::control::Control;
-use logintel_core::suppression::Scratch;
+use logintel_core::suppression::{Rule, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -27,6 +27,7 @@ use crate::spi::{Connection, arg, text_arg};
 use crate::step::{Done, Step, list, with_snapshot};
 use crate::suppression::{self, Anomaly, Effect, Suppressions, message_sql};
 use crate::text::Text;
+use crate::time::timestamp;
 use crate::tuples::ResultSet;
 use crate::views::mark_views_stale;
 
@@ -173,6 +174,14 @@ unsafe fn suppression_preview(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let _progress = Progress::begin("suppression_preview");
         let (mut anomalies, mut incidents) = (0, 0);
         let (detector, rule) = suppression::find(id);
+        // A range that is given takes the place of the rule's own: one that is for later can be tried.
+        let (rule, range) = match range {
+            (None, None) => {
+                let own = (rule.since.map(timestamp), rule.until.map(timestamp));
+                (rule, own)
+            }
+            given => (Rule { since: None, until: None, ..rule }, given),
+        };
         let names = match &detector {
             Some(name) => vec![name.clone()],
             None => list("SELECT name FROM logintel.detectors ORDER BY detector_id"),

@@ -57,6 +57,11 @@ impl Ready {
         Ok(Ready { pattern: pattern.map_err(Error::SuppressionPattern)?, rule, template: None })
     }
 
+    /// Whether it has a pattern that is found in every message: then it is found in the empty one.
+    pub fn finds_everything(&self) -> bool {
+        self.pattern.as_ref().is_some_and(|pattern| pattern.is_found(""))
+    }
+
     fn holds_at(&self, ts: Option<Micros>) -> bool {
         let Rule { since, until, .. } = self.rule;
         match ts {
