@@ -12,10 +12,11 @@ END;
 COMMENT ON FUNCTION logintel.ingest(text, text, text, text, timestamptz) IS
     'stores one line in the table logs and says whether it is an anomaly, and why';
 
--- Times without zone are read in UTC.
-CREATE FUNCTION logintel.ingest(body jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp
+-- Times without zone are read in UTC. Without a name for its argument: so PostgREST hands the body of a request over as it is.
+CREATE FUNCTION logintel.ingest(jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    body ALIAS FOR $1;
     moment pg_catalog.timestamptz;
 BEGIN
     IF pg_catalog.jsonb_typeof(body) IS DISTINCT FROM 'object' THEN
@@ -158,7 +159,7 @@ BEGIN
             ('validate_suppression', 'logintel_writer'), ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
             ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
-            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', NULL), ('check_suppression', NULL),
+            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('worker_here', 'logintel_reader'), ('restore_builtin', NULL), ('check_suppression', NULL),
             ('detectors_changed', NULL),
             ('record_change', NULL), ('forget_incidents', NULL), ('raise_alerts', NULL), ('short_payload', 'logintel_admin'),
             ('alert_payload', 'logintel_admin'), ('alert_annotations', 'logintel_admin'), ('alert_texts', 'logintel_admin'), ('alert_without_texts', 'logintel_admin'), ('rfc3339', 'logintel_admin')
@@ -179,7 +180,8 @@ GRANT EXECUTE ON FUNCTION logintel.log_embed(text, text) TO logintel_reader;
 GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, logintel.anomalies, logintel.incidents,
     logintel.incident_events, logintel.incident_templates, logintel.alerts, logintel.normal_templates, logintel.logs, logintel.live_session, logintel.live_logs,
     logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.worker_stats, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
-    logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
+    logintel.cluster_summary_v, logintel.component_health_v, logintel.status, logintel.live_status, logintel.anomalies_by_minute, logintel.anomalies_by_hour,
+    logintel.incidents_by_hour, logintel.incidents_by_day, logintel.top_templates, logintel.new_templates TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
 GRANT SELECT ON logintel.server_log, logintel.server_log_files, logintel.model_versions, logintel.model_clusters, logintel.scoring_failures, logintel.maintenance, logintel.worker_steps,
     logintel.incident_summary, logintel.incident_timeline, logintel.cluster_summary, logintel.component_health
