@@ -1,5 +1,5 @@
 -- Charts: what a dashboard draws, one plain view for each, with stable names. What a column named "time" holds is event time, in
--- the UTC minute, hour or day that it begins with. They show a role what it may read.
+-- the UTC minute, hour or day that it begins with; from the year 2000 on, for from 1970 on an interval cannot hold the last years. They show a role what it may read.
 
 CREATE VIEW logintel.live_status WITH (security_barrier) AS
 SELECT d.name AS detector, coalesce(i.health, 'ok') AS health, coalesce(i.open_incidents, 0) AS open_incidents,
@@ -35,7 +35,7 @@ BEGIN
     FOREACH unit IN ARRAY ARRAY['minute', 'hour'] LOOP
         EXECUTE format($view$
             CREATE VIEW logintel.%1$I WITH (security_barrier) AS
-            SELECT date_bin(interval %2$L, ts, timestamptz 'epoch') AS "time", detector, coalesce(component, '') AS component, count(*) AS anomalies,
+            SELECT date_bin(interval %2$L, ts, timestamptz '2000-01-01 00:00:00+00') AS "time", detector, coalesce(component, '') AS component, count(*) AS anomalies,
                    count(*) FILTER (WHERE reason = 'ERROR_level') AS errors, count(DISTINCT template) AS templates, max(anomaly_score) AS highest_score
             FROM logintel.anomalies
             WHERE isfinite(ts) AND detector IN (SELECT logintel.readable_detectors(current_user))
@@ -53,7 +53,7 @@ BEGIN
     FOREACH unit IN ARRAY ARRAY['hour', 'day'] LOOP
         EXECUTE format($view$
             CREATE VIEW logintel.%1$I WITH (security_barrier) AS
-            SELECT date_bin(interval %2$L, start_time, timestamptz 'epoch') AS "time", detector, severity, count(*) AS incidents,
+            SELECT date_bin(interval %2$L, start_time, timestamptz '2000-01-01 00:00:00+00') AS "time", detector, severity, count(*) AS incidents,
                    count(*) FILTER (WHERE status <> 'resolved') AS unresolved, sum(event_count)::bigint AS events
             FROM logintel.incidents
             WHERE NOT is_suppressed AND detector IN (SELECT logintel.readable_detectors(current_user))

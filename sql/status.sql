@@ -2,9 +2,10 @@
 
 -- What everybody may know of the background worker, and its errors for administrators.
 CREATE FUNCTION logintel.worker_here()
-RETURNS TABLE (is_preloaded bool, is_known bool, last_end timestamptz, failures bigint, next_start timestamptz, server_log text)
+RETURNS TABLE (is_preloaded bool, is_known bool, last_end timestamptz, failures bigint, next_start timestamptz, is_followed bool)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM logintel.worker_state()), w.database IS NOT NULL, w.last_end, w.failures, w.next_start, w.server_log
+    SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '\mlogintel\M') OR w.database IS NOT NULL,
+           w.database IS NOT NULL, w.last_end, w.failures, w.next_start, CASE WHEN w.server_log <> '' THEN w.server_log = 'followed' END
     FROM (SELECT) AS one LEFT JOIN logintel.worker_state() AS w ON w.database = current_database()
 $$;
 COMMENT ON FUNCTION logintel.worker_here() IS 'what the background worker knows of this database; for the view status';
@@ -19,7 +20,7 @@ WITH worker AS (
            EXISTS (
                SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
                WHERE (t.tgrelid = d.relation OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(d.relation)))
-                 AND p.pronamespace = 'logintel'::regnamespace AND p.proname IN ('score_row', 'score_rows')
+                 AND t.tgenabled IN ('O', 'A') AND p.pronamespace = 'logintel'::regnamespace AND p.proname IN ('score_row', 'score_rows')
                  AND t.tgargs = convert_to(d.name, getdatabaseencoding()) || '\x00') AS is_watched
     FROM logintel.detectors AS d LEFT JOIN pg_class AS c ON c.oid = d.relation
     WHERE d.name IN (SELECT logintel.readable_detectors(current_user))
@@ -57,8 +58,8 @@ WITH worker AS (
                coalesce('The background worker was here ' || date_trunc('second', now() - w.last_end) || ' ago.', 'The background worker is about to come.'), NULL
         WHERE w.is_known AND w.failures = 0 AND NOT coalesce(w.next_start < now() - 3 * w.pause - interval '1 minute', false)
         UNION ALL
-        SELECT 'warning', 'server_log', 'server_log', 'The server''s log is not followed: ' || w.server_log, 'What it says, or set logintel.follow_server_log = off.'
-        WHERE w.server_log <> 'followed' AND pg_has_role(current_user, 'logintel_admin', 'USAGE')
+        SELECT 'warning', 'server_log', 'server_log', 'The server''s log is not followed.', 'SELECT server_log FROM logintel.worker_state() says why.'
+        WHERE NOT w.is_followed
     ) AS f
     UNION ALL
     SELECT 20, 'critical', 'step', detector, format('Step %s of maintenance failed %s times in a row: %s', step, failures, coalesce(last_error, 'see the server log')),

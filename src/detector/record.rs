@@ -29,6 +29,9 @@ pub struct Recorder<'a> {
     has_written: bool,
 }
 
+/// Bytes that a burst's message has for what the burst comes to.
+const GROWN: usize = 100;
+
 /// Columns of what has become of bursts.
 #[derive(Debug, Default)]
 struct Grown {
@@ -88,7 +91,10 @@ impl<'a> Recorder<'a> {
         };
         let (line, reason, span) = if alarm.is_spike() {
             let Some((line, _)) = noticed else { return };
-            let message = cut(line.message.as_deref().unwrap_or_default(), MAX_MESSAGE - 200);
+            let message = cut(
+                line.message.as_deref().unwrap_or_default(),
+                MAX_MESSAGE.saturating_sub(says.len() + GROWN),
+            );
             let message = Some(format!("{message} [{says}]").into());
             let line = Line { message, component: line.component.clone().or(component), ..line.clone() };
             (line, Reason::RateSpike, Some((timestamp(alarm.since), timestamp(alarm.ts))))
@@ -178,7 +184,7 @@ impl<'a> Recorder<'a> {
         Connection::open().write(
             "WITH grown AS ( \
                  UPDATE logintel.anomalies AS a SET weight = g.weight, burst_end = g.burst_end, \
-                     message = regexp_replace(a.message, '(; [0-9]+ in [^]]*)?[]]$', '; ' || g.says || ']') \
+                     message = regexp_replace(a.message, '(; [0-9]+ in [0-9a-z ]+)?[]]$', '; ' || g.says || ']') \
                  FROM unnest($2, $3, $4, $5, $6, $7) AS g (ts, template, burst_start, burst_end, weight, says) \
                  WHERE a.detector = $1 AND a.ts = g.ts AND a.template = g.template AND a.reason = 'rate_spike' \
                    AND a.burst_start = g.burst_start AND (a.weight, a.burst_end) < (g.weight, g.burst_end) \

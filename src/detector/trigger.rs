@@ -183,7 +183,12 @@ impl Call {
             );
         }
         // A standby or a read-only transaction cannot get here; if even this fails, the row must land all the same.
-        let _ = attempt(|| record_failure(&self.detector, self.rows(), failure));
+        // Of the detector of somebody else nothing is recorded: its owner could do nothing about it.
+        let _ = attempt(|| {
+            if super::Detector::find(&self.detector).is_none_or(|detector| self.feeds(&detector)) {
+                record_failure(&self.detector, self.rows(), failure);
+            }
+        });
         if is_first_of_statement(&self.detector) {
             warn(
                 format!("rows were not scored by detector \"{}\": {}", self.detector, failure.message),
@@ -264,14 +269,19 @@ impl Call {
         resolved.detector.enabled.then_some(resolved)
     }
 
-    /// Refuses a trigger by which somebody feeds the detector of somebody else.
-    fn require_feed(&self, detector: &super::Detector) {
+    /// Whether rows of the call's table may go to a detector.
+    fn feeds(&self, detector: &super::Detector) -> bool {
         // SAFETY: the relation of the running call.
         let (relation, class) = unsafe {
             let relation = (*self.data).tg_relation;
             ((*relation).rd_id, &*(*relation).rd_rel)
         };
-        if !detector.is_fed_by(relation, class.relowner, class.relispartition) {
+        detector.is_fed_by(relation, class.relowner, class.relispartition)
+    }
+
+    /// Refuses a trigger by which somebody feeds the detector of somebody else.
+    fn require_feed(&self, detector: &super::Detector) {
+        if !self.feeds(detector) {
             fail(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("the trigger is on a table that detector \"{}\" is not for", detector.name),

@@ -11,7 +11,7 @@ use crate::error::OrRaise;
 use crate::spi::{Arg, Connection, Rows, arg};
 use crate::step::with_snapshot;
 use crate::suppression::{Anomaly, Suppressions};
-use crate::text::{Text, by_name};
+use crate::text::by_name;
 use crate::time::micros;
 
 /// Most sources, components and levels that an incident lists, each: the first by name.
@@ -251,20 +251,30 @@ pub fn gather(
 
 /// How many lines of a group that are flagged for their level alone one of its bursts counts, too.
 fn in_bursts(spi: &Connection, group: Groups<'_>, bursts: &[Burst]) -> i64 {
+    let (mut of_templates, mut of_components) = (HashMap::<&str, Vec<&Burst>>::new(), HashMap::new());
+    for burst in bursts {
+        of_templates.entry(&burst.template).or_default().push(burst);
+        if let Some(component) = burst.template.strip_prefix("burst of component ") {
+            of_components.entry(component).or_insert_with(Vec::new).push(burst);
+        }
+    }
     let (anomalies, args) = group.sql();
-    let mut args = args.to_vec();
-    args.push(arg(bursts.iter().map(|burst| Text(burst.template.clone())).collect::<Vec<_>>()));
-    args.push(arg(bursts.iter().map(|burst| burst.since).collect::<Vec<_>>()));
-    args.push(arg(bursts.iter().map(|burst| burst.until).collect::<Vec<_>>()));
-    let rows = spi.repeat(
-        &format!(
-            "SELECT count(*) FROM {anomalies} WHERE weight = 0 AND EXISTS ( \
-                 SELECT FROM unnest($3, $4, $5) AS b (template, since, until) \
-                 WHERE b.template IN (a.template, 'burst of component ' || a.component) AND a.ts BETWEEN b.since AND b.until)"
-        ),
-        &args,
-    );
-    rows.must(0, 1)
+    let mut counted = 0;
+    with_snapshot(|| {
+        spi.for_each(
+            &format!("SELECT ts, template, component FROM {anomalies} WHERE weight = 0"),
+            &args,
+            |rows, row| {
+                let ts: TimestampWithTimeZone = rows.must(row, 1);
+                let is_in = |known: &HashMap<&str, Vec<&Burst>>, column| {
+                    let bursts = rows.with_text(row, column, |text| known.get(text)).flatten();
+                    bursts.is_some_and(|some| some.iter().any(|one| one.since <= ts && ts <= one.until))
+                };
+                counted += i64::from(is_in(&of_templates, 2) || is_in(&of_components, 3));
+            },
+        );
+    });
+    counted
 }
 
 impl Gathered {

@@ -112,8 +112,23 @@ fn regroup(spi: &Connection, detector: &Detector, batch: &[i64], times: &[i64]) 
         load_events(spi, &detector.name, batch, some, &mut events);
         load_anchors(spi, detector, has_stale, some, &mut anchors);
     }
+    let there = hold(spi, &anchors);
+    anchors.retain(|anchor| there.contains(&anchor.incident));
     let events: Vec<Event> = events.into_values().collect();
     incident::group(&events, &anchors, options.window, options.min_events)
+}
+
+/// Those incidents of anchors that are there, which stay to the end of the transaction: somebody may delete one by hand.
+fn hold(spi: &Connection, anchors: &[Anchor]) -> BTreeSet<i64> {
+    let named: BTreeSet<i64> = anchors.iter().map(|anchor| anchor.incident).collect();
+    if named.is_empty() {
+        return named;
+    }
+    let rows = spi.repeat(
+        "SELECT incident_id FROM logintel.incidents WHERE incident_id = ANY ($1) ORDER BY incident_id FOR KEY SHARE",
+        &[arg(named.into_iter().collect::<Vec<_>>())],
+    );
+    (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
 
 /// The stretches of time that hold all new events and, around each of them, all that it can be grouped with.
@@ -199,13 +214,14 @@ fn load_anchors(
         ),
         anchors,
     );
-    // A burst is wherever it lasts.
+    // A burst is wherever it lasts; of very many, those of the newest incidents are looked at.
     let bursts = spi.repeat(
         "SELECT a.incident_id, a.component, least(at, a.burst_end), least(at, a.burst_end) \
          FROM make_interval(secs => $4) AS step CROSS JOIN unnest($2, $3) AS s (since, until) CROSS JOIN LATERAL ( \
              SELECT * FROM logintel.anomalies WHERE detector = $1 AND burst_end >= s.since AND ts <= s.until AND burst_end > ts \
                  AND isfinite(ts) AND incident_id IS NOT NULL OFFSET 0) AS a \
-         CROSS JOIN LATERAL generate_series(greatest(a.ts, s.since), least(a.burst_end, s.until) + step, step) AS at",
+         CROSS JOIN LATERAL generate_series(greatest(a.ts, s.since), least(a.burst_end, s.until) + step, step) AS at \
+         ORDER BY a.incident_id DESC, at, a.anomaly_id LIMIT 100000",
         &bounds,
     );
     add_anchors(&bursts, anchors);
@@ -225,9 +241,11 @@ fn load_anchors(
 fn add_anchors(rows: &Rows<'_>, anchors: &mut Vec<Anchor>) {
     for row in 0..rows.len() {
         let (incident, component) = (rows.must(row, 1), rows.text(row, 2));
-        for ts in [rows.must(row, 3), rows.must(row, 4)] {
-            anchors.push(Anchor { incident, ts: micros(ts), component: component.clone() });
+        let (first, last) = (micros(rows.must(row, 3)), micros(rows.must(row, 4)));
+        if last != first {
+            anchors.push(Anchor { incident, ts: last, component: component.clone() });
         }
+        anchors.push(Anchor { incident, ts: first, component });
     }
 }
 

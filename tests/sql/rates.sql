@@ -236,16 +236,17 @@ DROP FUNCTION lines;
 DROP TABLE whole;
 
 -- Six lines a minute, and then six hundred for ten minutes: live, in steps, and in history it is one burst, as long and as large as it was.
+-- What its lines say stays, though it looks like what is told of the burst.
 CREATE TABLE burst (ts timestamptz, component text, message text);
-INSERT INTO burst SELECT '2026-01-01'::timestamptz + n * interval '10 seconds', 'web', 'request ' || n || ' took 7 ms' FROM generate_series(0, 25919) AS n;
+INSERT INTO burst SELECT '2026-01-01'::timestamptz + n * interval '10 seconds', 'web', 'work done; ' || n || ' in flight on web' FROM generate_series(0, 25919) AS n;
 SELECT logintel.create_detector('burst', 'burst') > 0 AS made;
 SELECT logintel.train('burst');
 SELECT logintel.watch('burst');
-INSERT INTO burst SELECT '2026-01-04'::timestamptz + n * interval '0.1 seconds', 'web', 'request ' || n || ' took 7 ms' FROM generate_series(0, 99) AS n;
+INSERT INTO burst SELECT '2026-01-04'::timestamptz + n * interval '0.1 seconds', 'web', 'work done; ' || n || ' in flight on web' FROM generate_series(0, 99) AS n;
 CALL logintel.run_maintenance();
 SELECT start_time, end_time, event_count, severity, rate, baseline_rate, title FROM logintel.incidents WHERE detector = 'burst';
-INSERT INTO burst SELECT '2026-01-04'::timestamptz + n * interval '0.1 seconds', 'web', 'request ' || n || ' took 7 ms' FROM generate_series(100, 5999) AS n;
-INSERT INTO burst SELECT '2026-01-04 00:10'::timestamptz + n * interval '10 seconds', 'web', 'request ' || n || ' took 7 ms' FROM generate_series(0, 999) AS n;
+INSERT INTO burst SELECT '2026-01-04'::timestamptz + n * interval '0.1 seconds', 'web', 'work done; ' || n || ' in flight on web' FROM generate_series(100, 5999) AS n;
+INSERT INTO burst SELECT '2026-01-04 00:10'::timestamptz + n * interval '10 seconds', 'web', 'work done; ' || n || ' in flight on web' FROM generate_series(0, 999) AS n;
 -- What comes elsewhere while it lasts belongs to it.
 INSERT INTO burst VALUES ('2026-01-04 00:06', 'db', 'panic: everything melts');
 UPDATE logintel.rate_states SET next_check = now() WHERE detector = 'burst';

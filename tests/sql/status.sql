@@ -41,6 +41,15 @@ SELECT (SELECT count(*) FROM logintel.anomalies_by_minute) + (SELECT count(*) FR
      + (SELECT count(*) FROM logintel.incidents_by_day) + (SELECT count(*) FROM logintel.top_templates) + (SELECT count(*) FROM logintel.new_templates) AS rows;
 RESET ROLE;
 
+-- A trigger that is switched off judges nothing. Time is no matter of who reads.
+ALTER TABLE app_log DISABLE TRIGGER ALL;
+SELECT summary FROM well WHERE summary LIKE 'New rows%';
+ALTER TABLE app_log ENABLE TRIGGER ALL;
+INSERT INTO app_log VALUES ('294276-12-31 12:34Z', 'ERROR', 'db', 'from the future');
+SELECT "time", anomalies FROM logintel.anomalies_by_minute WHERE detector = 'app' AND "time" > '2026-01-03';
+SELECT "time", anomalies FROM logintel.anomalies_by_hour WHERE detector = 'app' AND "time" > '2026-01-03';
+DELETE FROM logintel.anomalies WHERE ts > '2026-01-03';
+
 -- Rows that could not be scored, a version kept aside, waiting anomalies, drift, steps that fail.
 INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 3, '22023', 'made up');
 INSERT INTO logintel.retrainings VALUES ('app', now() + interval '1 minute', now() + interval '2 minutes', 'kept aside', 7, 'it would flag half of them');
