@@ -36,7 +36,7 @@ BLOCK = 1 << 16
 
 # Statements of pgbench, each with a line of its own, and how long one run of it takes.
 STATEMENTS = 64
-PGBENCH_SECONDS = 5
+PGBENCH_SECONDS = 3
 
 # (terms, limit in ms)
 COLD = ((10_000, 10), (100_000, 50))
