@@ -243,8 +243,20 @@ def base(title: str, uid: str, other: tuple[str, str], since: str) -> Any:
     return built
 
 
-INCIDENTS = """SELECT incident_id AS incident, start_time, end_time, severity, status, event_count AS events, detector, title, origin
-    FROM logintel.incidents WHERE detector IN ($detector)"""
+def incidents(title: str, description: str, which: str, height: int) -> Any:
+    """Incidents as a table."""
+    sql = f"""SELECT incident_id AS incident, start_time, end_time, severity, status, event_count AS events, detector, title, origin
+              FROM logintel.incidents WHERE detector IN ($detector) AND {which}"""
+    listed = wide(
+        panel(table.Panel, title, description, sql, (24, height)),
+        incident=90,
+        events=80,
+        start_time=170,
+        end_time=170,
+        detector=130,
+        origin=130,
+    )
+    return linked(worded(listed, "severity", "status"))
 
 
 def live() -> Any:
@@ -312,26 +324,11 @@ def live() -> Any:
             )
         )
         .with_panel(
-            linked(
-                worded(
-                    wide(
-                        panel(
-                            table.Panel,
-                            "Unresolved incidents",
-                            "The number leads to the lines",
-                            f"{INCIDENTS} AND status <> 'resolved' AND NOT is_suppressed ORDER BY severity_score DESC, start_time DESC LIMIT 100",
-                            (24, 8),
-                        ),
-                        incident=90,
-                        events=80,
-                        start_time=170,
-                        end_time=170,
-                        detector=130,
-                        origin=130,
-                    ),
-                    "severity",
-                    "status",
-                )
+            incidents(
+                "Unresolved incidents",
+                "The number leads to the lines",
+                "status <> 'resolved' AND NOT is_suppressed ORDER BY severity_score DESC, start_time DESC LIMIT 100",
+                8,
             )
         )
         .with_panel(
@@ -435,26 +432,11 @@ def history() -> Any:
             )
         )
         .with_panel(
-            linked(
-                worded(
-                    wide(
-                        panel(
-                            table.Panel,
-                            "Incidents",
-                            "The number leads to the lines, below",
-                            f"{INCIDENTS} AND $__timeFilter(start_time) ORDER BY start_time DESC LIMIT 500",
-                            (24, 10),
-                        ),
-                        incident=90,
-                        events=80,
-                        start_time=170,
-                        end_time=170,
-                        detector=130,
-                        origin=130,
-                    ),
-                    "severity",
-                    "status",
-                )
+            incidents(
+                "Incidents",
+                "The number leads to the lines, below",
+                "$__timeFilter(start_time) ORDER BY start_time DESC LIMIT 500",
+                10,
             )
         )
         .with_panel(
