@@ -407,7 +407,9 @@ def history() -> Any:
     incident = (
         dashboard.TextBoxVariable("incident").label("Incident").default_value("")
     )
-    chosen = "incident_id::text = '$incident'"
+    # The newest where none is chosen.
+    chosen = """CASE WHEN '$incident' <> '' THEN incident_id::text = '$incident'
+                ELSE incident_id = (SELECT max(incident_id) FROM logintel.incidents WHERE detector IN ($detector)) END"""
     return (
         base("Historical analysis", HISTORY, ("Live monitoring", LIVE), "now-30d")
         .with_variable(incident)
@@ -446,7 +448,7 @@ def history() -> Any:
                     "Lines of incident $incident",
                     "Its anomalies, in the order of time; those of the newest incident where none is chosen",
                     f"""SELECT ts, level, component, source, message, reason, anomaly_score AS score FROM logintel.anomalies
-                        WHERE CASE WHEN '$incident' <> '' THEN {chosen} ELSE incident_id = (SELECT max(incident_id) FROM logintel.incidents WHERE detector IN ($detector)) END
+                        WHERE {chosen}
                         ORDER BY ts, anomaly_id LIMIT 1000""",
                     (16, 10),
                 ),
@@ -465,7 +467,7 @@ def history() -> Any:
                     "What happened to incident $incident",
                     "Who did what, and when",
                     f"""SELECT at, actor, event, to_status AS status, note FROM logintel.incident_events
-                        WHERE CASE WHEN '$incident' <> '' THEN {chosen} ELSE incident_id = (SELECT max(incident_id) FROM logintel.incidents WHERE detector IN ($detector)) END
+                        WHERE {chosen}
                         ORDER BY event_id""",
                     (8, 10),
                 ),

@@ -3,6 +3,8 @@
 //!
 //! What is filled must be what the column could be given: a `varchar(5)` gets five characters, a domain's CHECK is asked, and a
 //! column that may not be NULL keeps what the row has where there is nothing to say.
+use std::ffi::CStr;
+
 use logintel_core::detect::Judgement;
 use pgrx::PgTupleDesc;
 use pgrx::pg_sys;
@@ -20,14 +22,17 @@ enum Part {
 }
 
 impl Part {
-    fn of_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "is_anomaly" => Part::IsAnomaly,
-            "anomaly_score" => Part::Score,
-            "anomaly_reason" => Part::Reason,
-            "cluster_id" => Part::Cluster,
-            _ => return None,
-        })
+    /// By the name of its column, which is looked at for each row: without copying it.
+    fn of_column(attribute: &pg_sys::FormData_pg_attribute) -> Option<Self> {
+        const PARTS: [(&CStr, Part); 4] = [
+            (c"is_anomaly", Part::IsAnomaly),
+            (c"anomaly_score", Part::Score),
+            (c"anomaly_reason", Part::Reason),
+            (c"cluster_id", Part::Cluster),
+        ];
+        // SAFETY: a name ends in a zero byte.
+        let name = unsafe { CStr::from_ptr(attribute.attname.data.as_ptr()) };
+        PARTS.iter().find(|(known, _)| *known == name).map(|&(_, part)| part)
     }
 
     /// Whether a type, without its domains, can hold it.
@@ -60,14 +65,13 @@ struct Column {
 fn columns(description: &PgTupleDesc<'_>) -> (Vec<Column>, Vec<String>) {
     let (mut filled, mut unfit) = (Vec::new(), Vec::new());
     for attribute in description.iter().filter(|attribute| !attribute.is_dropped()) {
-        let name = from_name(&attribute.attname);
-        let Some(part) = Part::of_name(&name) else { continue };
+        let Some(part) = Part::of_column(attribute) else { continue };
         let mut base_typmod = attribute.atttypmod;
         // SAFETY: looks a type up that a column has.
         let base = unsafe { pg_sys::getBaseTypeAndTypmod(attribute.atttypid, &raw mut base_typmod) };
         // What a generated column holds is its table's business.
         if !part.fits(base) || attribute.attgenerated != 0 {
-            unfit.push(name);
+            unfit.push(from_name(&attribute.attname));
             continue;
         }
         filled.push(Column {

@@ -44,13 +44,12 @@ impl<'a> Counting<'a> {
 
     /// Describes groups, some of which are read together.
     pub fn describe(&self, groups: Groups<'_>, sizes: &[usize]) -> Vec<Option<Description>> {
-        let mut described = Vec::with_capacity(groups.len());
-        for some in together(sizes) {
-            pgrx::check_for_interrupts!();
-            let (training, hiding) = (&self.training, self.hiding.as_ref());
-            described.extend(describe(self.spi, self.detector, training, hiding, groups.some(some)));
-        }
-        described
+        together(sizes).into_iter().flat_map(|some| self.describe_together(groups.some(some))).collect()
+    }
+
+    fn describe_together(&self, groups: Groups<'_>) -> Vec<Option<Description>> {
+        pgrx::check_for_interrupts!();
+        describe(self.spi, self.detector, &self.training, self.hiding.as_ref(), groups)
     }
 
     /// Values of the columns that descriptions fill.
@@ -97,10 +96,8 @@ impl<'a> Counting<'a> {
 
     /// Counts some of them. `opened` are the kinds of which one is open again.
     fn count(&self, known: &[Known], opened: &mut HashSet<String>) {
-        pgrx::check_for_interrupts!();
         let incidents: Vec<i64> = known.iter().map(|one| one.incident).collect();
-        let (training, hiding) = (&self.training, self.hiding.as_ref());
-        let described = describe(self.spi, self.detector, training, hiding, Groups::Of(&incidents));
+        let described = self.describe_together(Groups::Of(&incidents));
         let (mut counted, mut numbers, mut back, mut held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (one, description) in known.iter().zip(&described) {
             // One that has lost all its anomalies stays as it was.

@@ -112,15 +112,14 @@ fn regroup(spi: &Connection, detector: &Detector, batch: &[i64], times: &[i64]) 
         load_events(spi, &detector.name, batch, some, &mut events);
         load_anchors(spi, detector, has_stale, some, &mut anchors);
     }
-    let there = hold(spi, &anchors);
+    let there = hold(spi, anchors.iter().map(|anchor| anchor.incident).collect());
     anchors.retain(|anchor| there.contains(&anchor.incident));
     let events: Vec<Event> = events.into_values().collect();
     incident::group(&events, &anchors, options.window, options.min_events)
 }
 
-/// Those incidents of anchors that are there, which stay to the end of the transaction: somebody may delete one by hand.
-fn hold(spi: &Connection, anchors: &[Anchor]) -> BTreeSet<i64> {
-    let named: BTreeSet<i64> = anchors.iter().map(|anchor| anchor.incident).collect();
+/// Those of some incidents that are there, which stay to the end of the transaction: somebody may delete one by hand.
+fn hold(spi: &Connection, named: BTreeSet<i64>) -> BTreeSet<i64> {
     if named.is_empty() {
         return named;
     }
@@ -294,6 +293,13 @@ struct Settled<'a> {
     resolves: Vec<i64>,
 }
 
+impl Settled<'_> {
+    /// Stored incidents that groups join.
+    fn joined(&self) -> BTreeSet<i64> {
+        self.groups.iter().map(|&(_, incident)| incident).filter(|&incident| incident < UNWRITTEN).collect()
+    }
+}
+
 /// An incident that is yet to be written.
 #[derive(Debug)]
 struct Founded<'a> {
@@ -312,13 +318,16 @@ impl Counting<'_> {
         let described: Vec<(usize, &Description)> =
             described.iter().enumerate().filter_map(|(at, one)| Some((at, one.as_ref()?))).collect();
         let fingerprints = fingerprints(self.spi, self.detector, &described);
-        let settled = decide(
-            &described,
-            &fingerprints,
-            kinds(self.spi, self.detector, &described, &fingerprints),
-            self.detector.options.resolve_after,
-        );
-        self.write(groups, &settled)
+        loop {
+            pgrx::check_for_interrupts!();
+            let kinds = kinds(self.spi, self.detector, &described, &fingerprints);
+            let settled = decide(&described, &fingerprints, kinds, self.detector.options.resolve_after);
+            let joined = settled.joined();
+            // One that somebody has deleted meanwhile is of no kind any more.
+            if hold(self.spi, joined.clone()) == joined {
+                return self.write(groups, &settled);
+            }
+        }
     }
 
     /// Writes it; returns incidents that groups have joined.

@@ -6,9 +6,6 @@ use logintel_server_tests::{Ask, Cluster, Database};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FROM: &str = "now() - interval '30 days'";
-const TO: &str = "now() + interval '1 minute'";
-
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/grafana")
 }
@@ -48,36 +45,56 @@ fn texts(client: &mut Client, document: &str, path: &str) -> Vec<String> {
     client.query(sql, &parameters).expect("a JSON path").iter().map(|row| row.get(0)).collect()
 }
 
-/// What the data source makes of a macro, as Grafana's documentation has it; an unknown one is the panel's error.
-fn expanded(name: &str, arguments: &[&str]) -> String {
-    // 1h and the like.
-    let group = |column: &str, interval: &str| {
-        let seconds = format!("extract(epoch FROM interval '{}')", interval.trim_matches('\''));
-        format!("to_timestamp(floor(extract(epoch FROM {column}) / {seconds}) * {seconds})")
-    };
-    match (name, arguments) {
-        ("__timeFilter", [column]) => format!("{column} BETWEEN {FROM} AND {TO}"),
-        ("__timeFrom", [""]) => format!("({FROM})"),
-        ("__timeTo", [""]) => format!("({TO})"),
-        ("__timeGroup", [column, interval]) => group(column, interval),
-        ("__timeGroupAlias", [column, interval]) => format!("{} AS \"time\"", group(column, interval)),
-        _ => panic!("the data source has no macro {name} of {arguments:?}"),
-    }
+/// The time filter of a dashboard, its ends as Grafana writes them.
+struct Range {
+    from: String,
+    to: String,
 }
 
-/// A statement as PostgreSQL gets it: variables first, then macros, whose arguments end at the next parenthesis.
-fn interpolated(sql: &str, incident: &str) -> String {
-    let mut sql =
-        sql.replace("$detector", "'app','logs'").replace("$incident", incident).replace("$__interval", "5m");
-    while let Some(start) = sql.find("$__") {
-        let open = start + sql[start..].find('(').expect("a macro has arguments");
-        let close = open + sql[open..].find(')').expect("a macro ends");
-        let arguments: Vec<_> = sql[open + 1..close].split(',').map(str::trim).collect();
-        let text = expanded(&sql[start + 1..open], &arguments);
-        sql.replace_range(start..=close, &text);
+impl Range {
+    /// The last 30 days.
+    fn last_days(client: &mut Client) -> Self {
+        let mut moment = |sql: &str| {
+            client
+                .ask(&format!("SELECT to_char(({sql}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"))
+        };
+        Range { from: moment("now() - interval '30 days'"), to: moment("now() + interval '1 minute'") }
     }
-    assert!(!sql.contains('$'), "a variable is left: {sql}");
-    sql
+
+    /// What the data source makes of a macro, as its documentation has it; an unknown one is the panel's error.
+    fn expanded(&self, name: &str, arguments: &[&str]) -> String {
+        let group = |column: &str, interval: &str| {
+            let seconds = match interval {
+                "5m" => 300,
+                other => panic!("no panel asks for an interval of {other}"),
+            };
+            format!("floor(extract(epoch from {column})/{seconds})*{seconds}")
+        };
+        match (name, arguments) {
+            ("__timeFilter", [column]) => format!("{column} BETWEEN '{}' AND '{}'", self.from, self.to),
+            ("__timeFrom", [""]) => format!("'{}'", self.from),
+            ("__timeTo", [""]) => format!("'{}'", self.to),
+            ("__timeGroupAlias", [column, interval]) => format!("{} AS \"time\"", group(column, interval)),
+            _ => panic!("no macro {name} of {arguments:?}"),
+        }
+    }
+
+    /// A statement as PostgreSQL gets it: variables first, then macros, whose arguments end at the next parenthesis.
+    fn interpolated(&self, sql: &str, incident: &str) -> String {
+        let mut sql = sql
+            .replace("$detector", "'app','logs'")
+            .replace("$incident", incident)
+            .replace("$__interval", "5m");
+        while let Some(start) = sql.find("$__") {
+            let open = start + sql[start..].find('(').expect("a macro has arguments");
+            let close = open + sql[open..].find(')').expect("a macro ends");
+            let arguments: Vec<_> = sql[open + 1..close].split(',').map(str::trim).collect();
+            let text = self.expanded(&sql[start + 1..open], &arguments);
+            sql.replace_range(start..=close, &text);
+        }
+        assert!(!sql.contains('$'), "a variable is left: {sql}");
+        sql
+    }
 }
 
 fn shows_something(client: &mut Client, what: &str, sql: &str) {
@@ -90,6 +107,7 @@ fn every_panel_shows_something() {
     let db = loaded("grafana_panels");
     let incident = db.client().ask("SELECT min(incident_id) FROM logintel.incidents WHERE detector = 'app'");
     let mut reader = db.client_as(db.name());
+    let range = Range::last_days(&mut reader);
     let mut panels = 0;
     for name in ["live", "history"] {
         let document =
@@ -99,7 +117,7 @@ fn every_panel_shows_something() {
         assert_eq!(titles.len(), statements.len());
         for (title, sql) in titles.iter().zip(&statements) {
             for chosen in ["", &incident] {
-                shows_something(&mut reader, title, &interpolated(sql, chosen));
+                shows_something(&mut reader, title, &range.interpolated(sql, chosen));
             }
         }
         panels += titles.len();
@@ -108,7 +126,7 @@ fn every_panel_shows_something() {
         {
             let found = texts(&mut reader, &document, path);
             assert_eq!(found.len(), 1, "{path}");
-            shows_something(&mut reader, path, &interpolated(&found[0], ""));
+            shows_something(&mut reader, path, &range.interpolated(&found[0], ""));
         }
     }
     assert!(panels > 20, "{panels} panels");
