@@ -16,7 +16,6 @@ use crate::call::Raw;
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
 use crate::settings::{self, OnError};
-use crate::spi::Connection;
 use crate::subtransaction::{Failure, attempt};
 use crate::text::{from_c_string, from_name};
 

@@ -54,15 +54,16 @@ struct Found {
     detector: String,
 }
 
-/// The incidents that matter most: what is not resolved, then by severity.
+/// The incidents that matter most: what is not resolved first; then by severity, and of equal ones what goes on, or what is over
+/// by its score.
 pub fn details(scope: &Scope) -> Vec<Details> {
     let sql = format!(
         "SELECT {INCIDENT}, origin, rate, baseline_rate, \
                 jsonb_build_object('components', components, 'sources', sources, 'levels', levels, 'messages', messages, \
                                    'templates', templates) \
          FROM logintel.incidents WHERE detector IN {{scope}} AND NOT is_suppressed \
-         ORDER BY status = 'resolved', array_position('{{HIGH,MEDIUM,LOW}}', severity), severity_score DESC, start_time DESC, \
-                  incident_id DESC LIMIT $3"
+         ORDER BY status = 'resolved', array_position('{{HIGH,MEDIUM,LOW}}', severity), \
+                  CASE WHEN status <> 'resolved' THEN end_time END DESC, severity_score DESC, end_time DESC, incident_id DESC LIMIT $3"
     );
     let found = scope.read(&sql, &[arg(limits::DETAILS as i64)], |rows, row| {
         let lists = rows.must::<Jsonb>(row, 13).0;

@@ -164,7 +164,7 @@ pub fn components(scope: &Scope) -> Vec<Component> {
     let is_counted = !scope
         .read(
             "SELECT FROM pg_class WHERE oid = 'logintel.component_health'::regclass AND relispopulated \
-             AND ($1, $2) IS NOT NULL",
+             AND coalesce($1::text, $2::text) IS NOT NULL",
             &[],
             |_, _| (),
         )

@@ -73,16 +73,16 @@ pub fn drift(hours: &[Drift], label: &str) -> Markup {
     let hours = &hours[hours.len().saturating_sub(limits::BUCKETS)..];
     let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return html! {} };
     let range = first.time.utc()..later(first.time, last.time).utc();
-    let highest = hours.iter().map(|hour| hour.flagged.max(hour.unseen)).fold(0.0, f64::max);
+    let highest = hours.iter().map(|hour| share(hour.flagged.max(hour.unseen))).fold(0.0, f64::max);
     both(label, |area, size| {
         let mut drawn =
             axes(area, size, &range, round_up((highest * 100.0).max(1.0)).min(100.0), |percent| {
                 format!("{percent:.0}%")
             });
         let lines: [(RGBColor, fn(&Drift) -> f64); 2] =
-            [(UNSEEN, |hour| hour.unseen), (FLAGGED, |hour| hour.flagged)];
-        for (colour, share) in lines {
-            let points = hours.iter().map(|hour| (hour.time.utc(), share(hour) * 100.0));
+            [(UNSEEN, |hour| share(hour.unseen)), (FLAGGED, |hour| share(hour.flagged))];
+        for (colour, part) in lines {
+            let points = hours.iter().map(|hour| (hour.time.utc(), part(hour) * 100.0));
             drawn.draw_series(LineSeries::new(points, stroke(colour, 2))).expect(INFALLIBLE);
         }
     })
@@ -90,6 +90,11 @@ pub fn drift(hours: &[Drift], label: &str) -> Markup {
 
 /// Drawing into a string cannot fail.
 const INFALLIBLE: &str = "a string takes what is drawn";
+
+/// A number as the share that it should be.
+fn share(number: f64) -> f64 {
+    if number.is_nan() { 0.0 } else { number.clamp(0.0, 1.0) }
+}
 
 /// Draws into both sizes.
 fn both(label: &str, draw: impl Fn(&Area, Size)) -> Markup {

@@ -91,7 +91,7 @@ fn figures(model: &Model, now: Time) -> Markup {
             div { dt { "Templates" } dd { (number(model.templates)) } }
             div { dt { "Terms" } dd { (number(model.vocabulary)) } }
             div { dt { "Clusters" } dd { (number(model.clusters)) } }
-            div { dt { "In none" } dd { (percent(model.noise_rows as f64 / model.training_rows.max(1) as f64)) } }
+            div { dt { "Rows in none" } dd { (percent(model.noise_rows as f64 / model.training_rows.max(1) as f64)) } }
             div { dt { "Threshold" } dd { (format!("{:.3}", model.threshold)) } }
             div { dt { "Flags of training" } dd { (percent(model.flagged_share)) } }
         }

@@ -33,8 +33,8 @@ pub fn page(report: &Report) -> String {
                     (status(report, &headline))
                     (figures(report))
                     (anomalies(report))
-                    (incidents::timeline(report))
                     (incidents::details(report))
+                    (incidents::timeline(report))
                     (detectors::components(report))
                     (detectors::detectors(report))
                 }

@@ -111,7 +111,7 @@ pub fn details(report: &Report) -> Markup {
 fn card(details: &Details, is_open: bool, now: Time) -> Markup {
     let incident = &details.incident;
     html! {
-        details.incident id={ "incident-" (incident.id) } class=(parts::severity_class(incident.severity)) open[is_open] {
+        details id={ "incident-" (incident.id) } class={ "incident " (parts::severity_class(incident.severity)) } open[is_open] {
             summary {
                 span.marks { (parts::severity(incident.severity)) (parts::status(incident.status)) @if incident.is_held { span.status { "held" } } }
                 span.title { (incident.title) }
@@ -139,14 +139,15 @@ fn facts(details: &Details) -> Markup {
             @if let Some(origin) = &details.origin { div { dt { "Likely origin" } dd.strong { (origin) } } }
             @if !reasons.is_empty() {
                 div { dt { "Reasons" @if let Some(of) = details.reasons_of { " of the first " (number(of)) } } dd {
-                    @for (at, (reason, events)) in reasons.iter().enumerate() { @if at > 0 { ", " } code { (reason) } " \u{d7} " (number(*events)) }
+                    @for (at, (reason, events)) in reasons.iter().enumerate() { @if at > 0 { ", " } span.nowrap { code { (reason) } " \u{d7}\u{a0}" (number(*events)) } }
                 } }
             }
             @for (name, values) in [("Components", &details.components), ("Levels", &details.levels), ("Sources", &details.sources)] {
                 @if let Some(values) = parts::names(values) { div { dt { (name) } dd { (values) } } }
             }
             @if let Some(now) = details.rate {
-                div { dt { "Rate" } dd { (rate(now)) @if let Some(before) = details.baseline_rate { ", in training " (rate(before)) } } }
+                div { dt { "Rate" } dd { (rate(now))
+                    @match details.baseline_rate { Some(0.0) => { ", in training none" } Some(before) => { ", in training " (rate(before)) } None => {} } } }
             }
             div { dt { "Detector" } dd { (details.incident.detector) ", incident #" (details.incident.id) } }
         }

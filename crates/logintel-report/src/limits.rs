@@ -22,7 +22,7 @@ pub const COMPONENTS: usize = 20;
 /// Detectors.
 pub const DETECTORS: usize = 20;
 /// Clusters of a model.
-pub const CLUSTERS: usize = 20;
+pub const CLUSTERS: usize = 12;
 /// Buckets of a chart.
 pub const BUCKETS: usize = 400;
 /// Charts of anomalies.
