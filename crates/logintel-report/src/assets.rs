@@ -11,7 +11,7 @@ pub const SCRIPT: &str = include_str!("sort.js");
 /// The Content-Security-Policy.
 pub const POLICY: &str = concat!(
     "default-src 'none'; ",
-    "style-src 'sha256-25RWEm1MVxkSgjfmgXtoQoW1kopUe5Bl/aVyBD4pbC4='; ",
+    "style-src 'sha256-PWBplMhqiENbhjCZ9N94T8/USWFhklRunDRG6t/+92A='; ",
     "script-src 'sha256-yQ4eLQllgPY7XnTGa+okxt0yRK4DYtmjzqLhYo0qsO0='; ",
     "base-uri 'none'; form-action 'none'",
 );
