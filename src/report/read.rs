@@ -78,7 +78,7 @@ pub fn head(scope: &Scope) -> Report {
               (SELECT sum(last_day)::bigint AS last_day, max(newest) AS newest \
                FROM {scope} AS s (name), \
                     LATERAL (SELECT count(*) AS last_day FROM logintel.anomalies AS a \
-                             WHERE a.detector = s.name AND a.recorded_at > now() - interval '1 day') AS r, \
+                             WHERE a.detector = s.name AND a.ts > now() - interval '1 day' AND isfinite(a.ts)) AS r, \
                     LATERAL (SELECT max(a.ts) AS newest FROM logintel.anomalies AS a \
                              WHERE a.detector = s.name AND isfinite(a.ts) AND a.ts < now() + interval '1 day') AS n) AS a, \
               (SELECT count(*) AS detectors, count(active_version) AS trained FROM logintel.detectors AS d \

@@ -5,7 +5,7 @@
 //! numbers and times only, never text of a log.
 use std::ops::Range;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 use maud::{Markup, PreEscaped, html};
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::Shift;
@@ -79,12 +79,12 @@ pub fn drift(hours: &[Drift], label: &str) -> Markup {
             axes(area, size, &range, round_up((highest * 100.0).max(1.0)).min(100.0), |percent| {
                 format!("{percent:.0}%")
             });
-        let lines: [(RGBColor, fn(&Drift) -> f64); 2] =
-            [(UNSEEN, |hour| share(hour.unseen)), (FLAGGED, |hour| share(hour.flagged))];
-        for (colour, part) in lines {
-            let points = hours.iter().map(|hour| (hour.time.utc(), part(hour) * 100.0));
+        let mut line = |colour: RGBColor, part: fn(&Drift) -> f64| {
+            let points = hours.iter().map(|hour| (hour.time.utc(), share(part(hour)) * 100.0));
             drawn.draw_series(LineSeries::new(points, stroke(colour, 2))).expect(INFALLIBLE);
-        }
+        };
+        line(UNSEEN, |hour| hour.unseen);
+        line(FLAGGED, |hour| hour.flagged);
     })
 }
 
@@ -133,12 +133,13 @@ fn axes<'a, 'b>(
     let text: TextStyle = ("sans-serif", 12).into_font().color(&INK);
     let span = range.end - range.start;
     let time = move |time: &DateTime<Utc>| {
+        let is_midnight = time.time() == NaiveTime::MIN;
         let format = match span.num_microseconds().unwrap_or(i64::MAX) {
             ..=300_000_000 => "%H:%M:%S",
-            ..=DAY => "%H:%M",
-            span if span <= 4 * DAY => "%-d %b %H:%M",
-            span if span <= 300 * DAY => "%-d %b",
-            _ => "%b %Y",
+            span if span <= 2 * DAY => "%-d %b %H:%M",
+            span if span > 300 * DAY => "%b %Y",
+            _ if is_midnight => "%-d %b",
+            _ => "%H:%M",
         };
         time.format(format).to_string()
     };

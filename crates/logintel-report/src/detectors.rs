@@ -14,7 +14,7 @@ pub fn components(report: &Report) -> Markup {
         words("Component"),
         words("Detector"),
         numbers("Open incidents"),
-        numbers("Last 24 h"),
+        numbers("New in 24 h"),
         numbers("Anomalies"),
         numbers("Last"),
     ];

@@ -2,10 +2,9 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::assets::{POLICY, SCRIPT, STYLE};
-use crate::report::{AnomalyChart, Grade, Report};
+use crate::report::{Grade, Report};
 use crate::status::{Headline, headline};
-use crate::time::length;
-use crate::{chart, detectors, incidents, limits, parts, text};
+use crate::{detectors, incidents, limits, parts, text};
 
 /// The page: HTML of ASCII characters alone, so that it is the same in every encoding.
 ///
@@ -50,7 +49,7 @@ fn head(report: &Report) -> Markup {
         header {
             p.name { "logintel" }
             p.of {
-                (report.database)
+                "database " (report.database)
                 @if let Some(asked) = &report.asked { " \u{b7} detector " (asked) }
                 " \u{b7} " (report.generated_at.show()) " UTC"
             }
@@ -105,25 +104,8 @@ fn anomalies(report: &Report) -> Markup {
             @if report.charts.iter().all(|chart| chart.buckets.is_empty()) {
                 (parts::empty("No anomaly", &html! { p { "What is flagged is drawn here. A table is watched by:" } (parts::sql(&"SELECT logintel.watch('name of the detector');")) }))
             } @else {
-                ul.legend { li.high { "in an incident of severity HIGH" } li.medium { "MEDIUM" } li.low { "LOW" } li.alone { "in no incident" } }
-                @for chart in report.charts.iter().take(limits::CHARTS) { (figure(chart)) }
+                @if let Some(chart) = report.charts.first() { (parts::figure(chart)) }
             }
-        }
-    }
-}
-
-fn figure(chart: &AnomalyChart) -> Markup {
-    let total: u64 = chart.buckets.iter().flat_map(|bucket| bucket.counts).sum();
-    let label = format!(
-        "{} anomalies, {} to {}",
-        parts::number(total),
-        chart.from.utc().format("%F %T"),
-        chart.until.utc().format("%F %T")
-    );
-    html! {
-        figure {
-            figcaption { (chart.title) span.muted { ", " (parts::count(total, "anomaly", "anomalies")) ", each bar " (length(chart.bucket)) } }
-            (chart::anomalies(chart, &label))
         }
     }
 }

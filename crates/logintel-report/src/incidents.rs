@@ -43,6 +43,7 @@ pub fn timeline(report: &Report) -> Markup {
             @if shown.is_empty() {
                 (nothing(report))
             } @else {
+                @for chart in report.charts.iter().take(limits::CHARTS).skip(1) { (parts::figure(chart)) }
                 p.note { "From " (from.show()) " to " (until.show()) " UTC. Those that are not resolved come first." }
                 (parts::table("timeline", &columns, &rows))
                 (parts::more(shown.len(), report.counts.incidents, "incidents, in the view logintel.incident_timeline_v"))

@@ -1,8 +1,10 @@
 //! Small parts that the page is made of: badges, numbers, tables, bars.
 use maud::{Markup, Render, html};
 
-use crate::report::{Severity, Status};
+use crate::chart;
+use crate::report::{AnomalyChart, Severity, Status};
 use crate::text::Text;
+use crate::time::length;
 
 /// A severity: a form, a word and a colour, for not everybody tells colours apart.
 pub fn severity(severity: Severity) -> Markup {
@@ -158,6 +160,24 @@ pub fn names(names: &[Text]) -> Option<Markup> {
             @if shown.len() < names.len() { " and " (names.len() - shown.len()) " more" }
         }
     })
+}
+
+/// A chart of anomalies with its title and what its colours mean.
+pub fn figure(chart: &AnomalyChart) -> Markup {
+    let total: u64 = chart.buckets.iter().flat_map(|bucket| bucket.counts).sum();
+    let label = format!(
+        "{} anomalies, {} to {}",
+        number(total),
+        chart.from.utc().format("%F %T"),
+        chart.until.utc().format("%F %T")
+    );
+    html! {
+        figure {
+            figcaption { (chart.title) span.muted { ", " (count(total, "anomaly", "anomalies")) ", each bar " (length(chart.bucket)) } }
+            ul.legend { li.high { "in an incident of severity HIGH" } li.medium { "MEDIUM" } li.low { "LOW" } li.alone { "in no incident" } }
+            (chart::anomalies(chart, &label))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub struct Counts {
     pub incidents: u64,
     /// Those that a rule hides.
     pub suppressed: u64,
-    /// Anomalies that were recorded in the last 24 hours.
+    /// Anomalies of the last 24 hours.
     pub anomalies_last_day: u64,
     /// When the newest anomaly happened.
     pub newest_anomaly: Option<Time>,

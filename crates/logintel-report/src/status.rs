@@ -21,15 +21,12 @@ pub fn headline(report: &Report) -> Headline {
         _ => Some(Grade::Trouble),
     };
     let text = if open > 0 {
-        let mut text = format!("{open} {} open", if open == 1 { "incident is" } else { "incidents are" });
         let severities = [(high, "HIGH"), (medium, "MEDIUM"), (low, "LOW")];
         let grades: Vec<_> =
             severities.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
-        text.push_str(&format!(": {}", grades.join(", ")));
-        if unacknowledged == 0 {
-            text.push_str("; somebody looks after each");
-        }
-        text
+        let are = if open == 1 { "incident is" } else { "incidents are" };
+        let cared_for = if unacknowledged == 0 { "; somebody looks after each" } else { "" };
+        format!("{open} {are} open: {}{cared_for}", grades.join(", "))
     } else if detectors == 0 {
         "There is no detector yet".to_owned()
     } else if trained == 0 {

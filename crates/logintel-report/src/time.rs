@@ -71,9 +71,15 @@ impl Time {
         match now.0.saturating_sub(self.0) {
             ..0 => "in the future".to_owned(),
             0..MINUTE => "just now".to_owned(),
-            gone => format!("{} ago", length(gone)),
+            gone => format!("{} ago", longest(gone)),
         }
     }
+}
+
+/// A length of time in its largest unit: `2 h`.
+fn longest(micros: i64) -> String {
+    let shown = length(micros);
+    shown.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// A length of time, in its two largest units: `2 h 5 min`.
@@ -83,14 +89,13 @@ pub(crate) fn length(micros: i64) -> String {
         return "0\u{a0}s".to_owned();
     };
     let (unit, name) = units[at];
-    let mut shown = format!("{}\u{a0}{name}", micros / unit);
-    if let Some((smaller, name)) = units.get(at + 1)
-        && micros % unit >= *smaller
-        && micros / unit < 10
-    {
-        shown.push_str(&format!(" {}\u{a0}{name}", micros % unit / smaller));
+    let first = format!("{}\u{a0}{name}", micros / unit);
+    match units.get(at + 1) {
+        Some((smaller, name)) if micros % unit >= *smaller && micros / unit < 10 => {
+            format!("{first} {}\u{a0}{name}", micros % unit / smaller)
+        }
+        _ => first,
     }
-    shown
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use scraper::{Html, Selector};
 
 /// A report with `n` of everything, in which each text is made by `text` from its number.
+#[expect(clippy::too_many_lines, reason = "one value, and all of it has to be there")]
 fn report(n: usize, mut text: impl FnMut(usize) -> Text) -> Report {
     let mut number = 0;
     let mut next = || {

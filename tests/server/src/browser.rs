@@ -65,12 +65,12 @@ impl Browser {
         let from = BufReader::new(File::open(&answers).expect("a pipe"));
         let mut browser =
             Browser { child, to, from, session: None, calls: 0, events: Vec::new(), dir: dir.to_owned() };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let session =
-            browser.call("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
+            browser.call("Target.attachToTarget", &json!({"targetId": target["targetId"], "flatten": true}));
         browser.session = session["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         Some(browser)
     }
@@ -78,7 +78,7 @@ impl Browser {
     /// Opens a file and waits until it is loaded. What was said before is forgotten.
     pub fn open(&mut self, file: &Path) {
         self.events.clear();
-        self.call("Page.navigate", json!({"url": format!("file://{}", file.display())}));
+        self.call("Page.navigate", &json!({"url": format!("file://{}", file.display())}));
         while self.events("Page.loadEventFired").is_empty() {
             let event = self.read();
             self.events.push(event);
@@ -92,7 +92,7 @@ impl Browser {
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let answer = self.call(
             "Runtime.evaluate",
-            json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
+            &json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
         );
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].clone()
@@ -111,7 +111,7 @@ impl Browser {
         for kind in ["mousePressed", "mouseReleased"] {
             self.call(
                 "Input.dispatchMouseEvent",
-                json!({"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1}),
+                &json!({"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1}),
             );
         }
     }
@@ -120,11 +120,11 @@ impl Browser {
     pub fn show(&mut self, width: u32, scheme: &str) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}),
+            &json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}),
         );
         self.call(
             "Emulation.setEmulatedMedia",
-            json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+            &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
         );
     }
 
@@ -136,7 +136,7 @@ impl Browser {
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
         let answer = self.call(
             "Page.captureScreenshot",
-            json!({"format": "png", "clip": clip, "captureBeyondViewport": true}),
+            &json!({"format": "png", "clip": clip, "captureBeyondViewport": true}),
         );
         let data = answer["data"].as_str().expect("a picture");
         base64::engine::general_purpose::STANDARD.decode(data).expect("a picture")
@@ -147,7 +147,7 @@ impl Browser {
         self.events.iter().filter(|event| event["method"] == method).map(|event| &event["params"]).collect()
     }
 
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: &Value) -> Value {
         self.calls += 1;
         let mut message = json!({"id": self.calls, "method": method, "params": params});
         if let Some(session) = &self.session {
