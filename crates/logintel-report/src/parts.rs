@@ -173,7 +173,7 @@ pub fn figure(chart: &AnomalyChart) -> Markup {
     );
     html! {
         figure {
-            figcaption { (chart.title) span.muted { ", " (count(total, "anomaly", "anomalies")) ", each bar " (length(chart.bucket)) } }
+            figcaption { (chart.title) span.muted { ", each bar " (length(chart.bucket)) } }
             ul.legend { li.high { "in an incident of severity HIGH" } li.medium { "MEDIUM" } li.low { "LOW" } li.alone { "in no incident" } }
             (chart::anomalies(chart, &label))
         }
