@@ -1,9 +1,11 @@
 //! What is wrong with logintel itself, and what to do: the worst first.
-use logintel_report::limits;
 use logintel_report::report::{Finding, Grade};
 
 use super::read::{Scope, line};
 use crate::spi::arg;
+
+/// Most findings that are read; the page shows the first and says how many there are.
+const MOST: i64 = 1000;
 
 /// One SELECT for each kind: how bad (2 trouble, 1 attention), what, and what to do. `d` are the detectors in scope that have
 /// something to tell; built-in ones have it once they are trained.
@@ -57,8 +59,7 @@ ORDER BY grade DESC, kind, of, what LIMIT $3";
 
 /// What is wrong, of the detectors in scope and of the database.
 pub fn read(scope: &Scope) -> Vec<Finding> {
-    // One more than are shown, so that the page can say that there are more.
-    scope.read(FINDINGS, &[arg(limits::FINDINGS as i64 + 1)], |rows, row| Finding {
+    scope.read(FINDINGS, &[arg(MOST)], |rows, row| Finding {
         what: line(rows, row, 1),
         hint: line(rows, row, 2),
         grade: if rows.must::<i32>(row, 3) == 2 { Grade::Trouble } else { Grade::Attention },

@@ -112,7 +112,7 @@ pub fn details(report: &Report) -> Markup {
 fn card(details: &Details, is_open: bool, now: Time) -> Markup {
     let incident = &details.incident;
     html! {
-        details id={ "incident-" (incident.id) } class={ "incident " (parts::severity_class(incident.severity)) } open[is_open] {
+        details class={ "incident " (parts::severity_class(incident.severity)) } open[is_open] {
             summary {
                 span.marks { (parts::severity(incident.severity)) (parts::status(incident.status)) @if incident.is_held { span.status { "held" } } }
                 span.title { (incident.title) }
@@ -121,7 +121,8 @@ fn card(details: &Details, is_open: bool, now: Time) -> Markup {
                     " \u{b7} last event " (incident.end.before(now))
                 }
             }
-            div.body {
+            // Browsers open what holds the target of a link.
+            div.body id={ "incident-" (incident.id) } {
                 (facts(details))
                 (messages(&details.messages))
                 (templates(&details.templates))

@@ -78,7 +78,7 @@ pub fn count(n: u64, one: &str, many: &str) -> String {
 /// A column of a table that can be sorted.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// Its head.
+    /// Its head; empty where there is nothing to sort by that another column does not have.
     pub name: &'static str,
     /// Whether it holds numbers: set to the right, largest first when sorted.
     pub is_number: bool,
@@ -102,7 +102,7 @@ pub fn table(class: &str, columns: &[Column], body: &Markup) -> Markup {
                 thead { tr {
                     @for column in columns {
                         th scope="col" class=[column.is_number.then_some("number")] data-first=[column.is_number.then_some("descending")] {
-                            button type="button" { (column.name) }
+                            @if !column.name.is_empty() { button type="button" { (column.name) } }
                         }
                     }
                 } }

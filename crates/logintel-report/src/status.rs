@@ -15,9 +15,11 @@ pub fn headline(report: &Report) -> Headline {
     let Counts { open: [high, medium, low], unacknowledged, detectors, trained, .. } = report.counts;
     let open = high + medium + low;
     let worst = report.findings.iter().map(|finding| finding.grade).max();
-    let of_incidents = match (high, medium, low) {
-        (0, 0, 0) => None,
-        (0, _, _) => Some(Grade::Attention),
+    // What somebody looks after wakes nobody.
+    let of_incidents = match (open, high) {
+        (0, _) => None,
+        (_, 0) => Some(Grade::Attention),
+        _ if unacknowledged == 0 => Some(Grade::Attention),
         _ => Some(Grade::Trouble),
     };
     let text = if open > 0 {
