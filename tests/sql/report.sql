@@ -92,6 +92,9 @@ SET ROLE regress_logintel_report_owner;
 CREATE FUNCTION report_test.trap() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$;
 CREATE VIEW report_test.trapped AS SELECT now() AS ts, report_test.trap() AS message;
 SELECT create_detector('report_trap', 'report_test.trapped', message => 'message', ts => 'ts') > 0 AS made;
+-- A name is a name, on the page and in the SQL that it proposes.
+SELECT create_detector('report_it''s <b>"', 'report_test.trapped', message => 'message', ts => 'ts') > 0 AS made;
+SELECT says(report_html('report_it''s <b>"'), 'SELECT logintel.train(''report_it''''s <b>"'');') AS next;
 CREATE FUNCTION report_test.count(text) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$;
 RESET ROLE;
 SET search_path = report_test, pg_catalog, logintel, public;

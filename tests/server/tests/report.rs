@@ -61,6 +61,7 @@ fn a_browser_shows_the_report_and_nothing_else_happens() {
     browser.open(&file);
     is_quiet(&browser, &file);
     shows_what_is_hostile(&mut browser);
+    links_open(&mut browser);
     sorts(&mut browser);
     for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] {
         browser.show(width, scheme);
@@ -99,6 +100,16 @@ fn shows_what_is_hostile(browser: &mut Browser) {
     assert_eq!(browser.evaluate("document.scripts.length"), 1);
     let shown = browser.evaluate("document.querySelector('.messages').innerText");
     assert!(shown.as_str().expect("text").contains(HOSTILE), "{shown}");
+}
+
+/// A link of the timeline opens the incident that it leads to.
+fn links_open(browser: &mut Browser) {
+    let closed = browser.evaluate("document.querySelector('details.incident:not([open]) .body').id");
+    let closed = closed.as_str().expect("an incident that is closed");
+    let is_open = format!("document.getElementById('{closed}').closest('details').open");
+    assert_eq!(browser.evaluate(&is_open), false);
+    browser.click(&format!("table.timeline a[href='#{closed}']"));
+    assert_eq!(browser.evaluate(&is_open), true);
 }
 
 /// The number of events is the sixth column of the timeline: first the most, then the fewest.
