@@ -53,7 +53,7 @@ mod tests {
         let finding = |&grade: &Grade| Finding { grade, what: Text::default(), hint: Text::default() };
         let findings = findings.iter().map(finding).collect();
         let counts = Counts { open, unacknowledged, detectors: 2, trained: 1, ..Counts::default() };
-        let Headline { grade, text } = headline(&Report { counts, findings, ..Report::default() });
+        let Headline { grade, text } = headline(&Report { findings, counts, ..Report::default() });
         (grade, text)
     }
 
