@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test lint bench eval install installcheck data clean distclean
+.PHONY: help setup demo demo-stop test lint bench eval install deb installcheck data clean distclean
 
 export PG PG_CONFIG RUNAS LOGINTEL_DATA
 # A variable that was not given is not set, rather than empty.
@@ -37,6 +37,9 @@ eval: ## measures detection on labelled logs and writes docs/detection.md; TASK=
 
 install: ## builds a release and installs it: make install PG_CONFIG=/path/pg_config
 	@tools/install.sh
+
+deb: ## a Debian package postgresql-NN-logintel in target/deb; PG=NN
+	@tools/deb.sh check
 
 installcheck: ## the regression tests in the running server of PGHOST and PGPORT, where logintel is installed
 	@tools/regress.sh --installcheck

@@ -26,7 +26,7 @@ from eval.logs import Line
 TABLE = """(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ts timestamptz NOT NULL, level text, component text,
             message text)"""
 INTO = "(ts, level, component, message)"
-TABLES = ("bare", "empty", "watched", "by_row", "gin")
+TABLES = ("bare", "empty", "empty_row", "watched", "by_row", "gin")
 # Lines that the detectors are trained on, as a share of those that are copied.
 TRAINED = 0.2
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,9 +34,12 @@ STEP = timedelta(milliseconds=10)
 # Bytes that the client hands over at a time.
 BLOCK = 1 << 16
 
-# Statements of pgbench, each with a line of its own, and how long one run of it takes.
-STATEMENTS = 64
+# Statements of pgbench for each table, each with a line of its own; pgbench takes no more than 128 in all.
+STATEMENTS = 24
+# How long a run of pgbench takes that turns to all tables, and one that turns to a single one, of which there are more.
+MIXED_SECONDS = 10
 PGBENCH_SECONDS = 2
+MORE_RUNS = 3
 
 # (terms, limit in ms)
 COLD = ((10_000, 10), (100_000, 50))
@@ -79,6 +82,7 @@ def _make_tables(server: Server, history: list[Line]) -> None:
         """CREATE OR REPLACE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
            CREATE TRIGGER nothing AFTER INSERT ON empty REFERENCING NEW TABLE AS new_rows
                FOR EACH STATEMENT EXECUTE FUNCTION nothing();
+           CREATE TRIGGER nothing AFTER INSERT ON empty_row FOR EACH ROW EXECUTE FUNCTION nothing();
            CREATE INDEX ON gin USING gin (to_tsvector('english', message))"""
     )
     for table, mode in (("watched", "statement"), ("by_row", "row")):
@@ -178,6 +182,7 @@ def _pair(seconds: Seconds, ours: str, theirs: str) -> Seconds:
 
 def _inserts(server: Server, sizes: Sizes, lines: list[Line], part: Part) -> None:
     """Single-row INSERTs as prepared statements, by pgbench."""
+    # (what it is, clients, synchronous_commit, whether it has a target)
     loads = (
         ("1 client", 1, "on", True),
         ("8 clients", 8, "on", True),
@@ -188,24 +193,20 @@ def _inserts(server: Server, sizes: Sizes, lines: list[Line], part: Part) -> Non
         ("watched", "statement trigger", 85),
         ("by_row", "row trigger", 90),
         ("empty", "an empty PL/pgSQL statement trigger, for comparison", None),
+        ("empty_row", "an empty PL/pgSQL row trigger, for comparison", None),
     )
     with tempfile.TemporaryDirectory() as folder:
         # What is flagged costs a row of its own, and is rare.
         ordinary = [line for line in lines if line.level == "INFO"][:STATEMENTS]
-        scripts = {table: _scripts(Path(folder), table, ordinary) for table in TABLES}
+        scripts = {
+            table: _scripts(Path(folder), table, ordinary) for table in TABLES if table != "gin"
+        }
         for load, clients, synchronous, counts in loads:
             say(f"    INSERT, {load}")
-
-            def run(table: str, clients: int = clients, synchronous: str = synchronous) -> Run:
-                def inserted() -> float:
-                    _emptied(server, table)
-                    return _pgbench(scripts[table], clients, synchronous)
-
-                return inserted
-
-            seconds = interleave(
-                sizes.runs, {table: run(table) for table in ("bare", "watched", "by_row", "empty")}
-            )
+            # The disk's time for a flush drifts by more than scoring takes. One client turns to the tables at random, so that
+            # all meet the same moments; several wait for each other's flushes, so that each table needs runs of its own.
+            work = _mixed if clients == 1 else _apart
+            seconds = work(server, sizes, scripts, clients, synchronous)
             for table, what, share in sides:
                 gained = _added(seconds, table) * 1e6
                 part.rows.append(
@@ -220,6 +221,53 @@ def _inserts(server: Server, sizes: Sizes, lines: list[Line], part: Part) -> Non
                         f"{clients / median(seconds[table]):,.0f} a second.",
                     )
                 )
+
+
+Scripts = dict[str, list[str]]
+
+
+def _mixed(server: Server, sizes: Sizes, scripts: Scripts, clients: int, synchronous: str) -> Seconds:
+    """Mean seconds of an INSERT into each table, where each goes to one of them at random."""
+    together = [option for options in scripts.values() for option in options]
+    seconds: Seconds = {table: [] for table in scripts}
+    for number in range(1, sizes.runs + 1):
+        for table in scripts:
+            _emptied(server, table)
+        printed = _pgbench(together, clients, synchronous, MIXED_SECONDS)
+        of_tables = {table: _of_table(table, printed) for table in scripts}
+        told = sum(float(np.dot(*of_table)) for of_table in of_tables.values())
+        # Of shorter statements than these pgbench does not tell the whole time.
+        if abs(told / (clients * MIXED_SECONDS) - 1) > 0.05:
+            raise SystemExit(f"error: pgbench tells what it did in {told:.3g} s of {MIXED_SECONDS}")
+        for table, (counts, means) in of_tables.items():
+            took = float(np.average(means, weights=counts))
+            seconds[table].append(took)
+            say(f"      {number}/{sizes.runs}  {table}: {took:.6g} s")
+    return seconds
+
+
+def _of_table(table: str, printed: str) -> tuple[list[float], list[float]]:
+    """Of each script of a table what pgbench prints: transactions, and their mean seconds."""
+    of_scripts = re.findall(
+        rf"/{table}-\d+\.sql\n(?: - .*\n)*? - (\d+) transactions .*\n(?: - .*\n)*? - latency average = ([\d.]+) ms",
+        printed,
+    )
+    return [float(count) for count, _ in of_scripts], [float(mean) / 1000 for _, mean in of_scripts]
+
+
+def _apart(server: Server, sizes: Sizes, scripts: Scripts, clients: int, synchronous: str) -> Seconds:
+    """Seconds of an INSERT into each table, as its clients see them, in runs that take turns."""
+
+    def run(table: str) -> Run:
+        def inserted() -> float:
+            _emptied(server, table)
+            printed = _pgbench(scripts[table], clients, synchronous, PGBENCH_SECONDS)
+            found = re.search(r"^tps = ([\d.]+)", printed, re.MULTILINE)
+            return clients / float(found[1]) if found else float("nan")
+
+        return inserted
+
+    return interleave(MORE_RUNS * sizes.runs, {table: run(table) for table in scripts})
 
 
 def _scripts(folder: Path, table: str, lines: list[Line]) -> list[str]:
@@ -241,22 +289,21 @@ def _literal(text: str | None) -> str:
     return f"E'{quoted}'"
 
 
-def _pgbench(scripts: list[str], clients: int, synchronous: str) -> float:
-    """Seconds that an INSERT takes, as its client sees it."""
+def _pgbench(scripts: list[str], clients: int, synchronous: str, seconds: int) -> str:
+    """What pgbench prints of a run."""
     done = subprocess.run(
         [
             str(Path(os.environ["LOGINTEL_PGBIN"]) / "pgbench"),
-            *("-n", "-M", "prepared", "-T", str(PGBENCH_SECONDS)),
+            *("-n", "-M", "prepared", "-T", str(seconds)),
             *("-c", str(clients), "-j", str(min(clients, 2)), *scripts),
         ],
         env={**os.environ, "PGOPTIONS": f"-c synchronous_commit={synchronous}"},
         capture_output=True,
         text=True,
     )
-    found = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
-    if done.returncode or not found:
+    if done.returncode:
         raise SystemExit(f"error: pgbench: {done.stderr}")
-    return clients / float(found[1])
+    return done.stdout
 
 
 def _cold_start(server: Server, sizes: Sizes, terms: int, limit: int, part: Part) -> None:

@@ -26,8 +26,9 @@ HOW = """\
 - `min_points` (`min_samples`) is 5, `min_cluster_size` 5.
 - Scoring on the way in: the tables are logged, fsync and synchronous_commit are on; each has an identity primary key and an index on
   its time. Before each run the table is emptied and a checkpoint made. COPY's time is the client's, which holds the rows in memory; so is that
-  of an INSERT, by pgbench on the same machine, each client sending {statements} different prepared statements at random for {seconds} seconds
-  (its time: clients by transactions a second). The first score of a connection is the client's time of the statement, after `SELECT 1` on the same connection, for
+  of an INSERT, by pgbench on the same machine, each client sending {statements} different prepared statements at random to each table. One client
+  turns to all tables at random, {mixed} seconds a run, for the disk's time for a flush drifts by more than scoring takes; eight turn to one table
+  for {apart} seconds, {more} times as many runs as else (their time: clients by transactions a second). The first score of a connection is the client's time of the statement, after `SELECT 1` on the same connection, for
   a log of messages of {words} words each, drawn by Zipf's law.
 - Growth is the power p in time ~ sizeᵖ, fitted to the medians; up to 1.1 counts as linear. A table of n lines is embedded with
   the model that was fitted on it.
@@ -77,7 +78,9 @@ def _how(sizes: Sizes) -> str:
     return HOW.format(
         runs=sizes.runs,
         statements=live.STATEMENTS,
-        seconds=live.PGBENCH_SECONDS,
+        mixed=live.MIXED_SECONDS,
+        apart=live.PGBENCH_SECONDS,
+        more=live.MORE_RUNS,
         words=live.WORDS_OF_A_MESSAGE,
     ).strip()
 

@@ -12,10 +12,11 @@ END;
 COMMENT ON FUNCTION logintel.ingest(text, text, text, text, timestamptz) IS
     'stores one line in the table logs and says whether it is an anomaly, and why';
 
--- Times without zone are read in UTC.
-CREATE FUNCTION logintel.ingest(body jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp
+-- Times without zone are read in UTC. Without a name for its argument: so PostgREST hands the body of a request over as it is.
+CREATE FUNCTION logintel.ingest(jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    body ALIAS FOR $1;
     moment pg_catalog.timestamptz;
 BEGIN
     IF pg_catalog.jsonb_typeof(body) IS DISTINCT FROM 'object' THEN
@@ -125,7 +126,7 @@ COMMENT ON FUNCTION logintel.mark_normal(bigint) IS
 COMMENT ON FUNCTION logintel.mark_incident_normal(bigint) IS
     'marks the templates of an incident''s anomalies as ordinary and resolves it; returns how many templates';
 COMMENT ON FUNCTION logintel.suppression_preview(bigint, timestamptz, timestamptz) IS
-    'what a suppression would have hidden: anomalies of a range that it matches, and incidents of these as a whole; whatever its own times are';
+    'what a suppression would have hidden: anomalies that it matches, and incidents of these as a whole; at its own event times, or those that are given';
 COMMENT ON FUNCTION logintel.validate_suppression(bigint, text, text, text, text, text, text, bigint, timestamptz, timestamptz, bool, bool, timestamptz, text, bool) IS
     'refuses a suppression that cannot be right; for the trigger of the table';
 COMMENT ON FUNCTION logintel.acknowledge_incident(bigint, text) IS 'says that somebody looks after an incident; returns its status';
@@ -160,10 +161,10 @@ BEGIN
             ('validate_suppression', 'logintel_writer'), ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
             ('log_timeline', 'logintel_reader'), ('report_html', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
-            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('restore_builtin', NULL), ('check_suppression', NULL),
+            ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('worker_here', 'logintel_reader'), ('restore_builtin', NULL), ('check_suppression', NULL),
             ('detectors_changed', NULL),
-            ('record_change', NULL), ('raise_alert', 'logintel_admin'), ('short_payload', 'logintel_admin'),
-            ('alert_payload', 'logintel_admin'), ('rfc3339', 'logintel_admin')
+            ('record_change', NULL), ('forget_incidents', NULL), ('raise_alerts', NULL), ('short_payload', 'logintel_admin'),
+            ('alert_payload', 'logintel_admin'), ('alert_annotations', 'logintel_admin'), ('alert_texts', 'logintel_admin'), ('alert_without_texts', 'logintel_admin'), ('rfc3339', 'logintel_admin')
         ) AS r (function_name, role_name)
         JOIN pg_proc AS p ON p.proname = r.function_name AND p.pronamespace = 'logintel'::regnamespace
     LOOP
@@ -181,7 +182,8 @@ GRANT EXECUTE ON FUNCTION logintel.log_embed(text, text) TO logintel_reader;
 GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, logintel.anomalies, logintel.incidents,
     logintel.incident_events, logintel.incident_templates, logintel.alerts, logintel.normal_templates, logintel.logs, logintel.live_session, logintel.live_logs,
     logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.worker_stats, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
-    logintel.cluster_summary_v, logintel.component_health_v TO logintel_reader;
+    logintel.cluster_summary_v, logintel.component_health_v, logintel.status, logintel.live_status, logintel.anomalies_by_minute, logintel.anomalies_by_hour,
+    logintel.incidents_by_hour, logintel.incidents_by_day, logintel.top_templates, logintel.new_templates TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
 GRANT SELECT ON logintel.server_log, logintel.server_log_files, logintel.model_versions, logintel.model_clusters, logintel.scoring_failures, logintel.maintenance, logintel.worker_steps,
     logintel.incident_summary, logintel.incident_timeline, logintel.cluster_summary, logintel.component_health

@@ -51,42 +51,64 @@ COMMENT ON COLUMN logintel.alerts.is_notified IS 'Whether NOTIFY has sent it; it
 COMMENT ON SEQUENCE logintel.incident_events_event_id_seq IS 'Numbers of events';
 COMMENT ON SEQUENCE logintel.alerts_alert_id_seq IS 'Numbers of alerts';
 
--- A time as Go's time.Time reads it, which has years 1 to 9999 only. In PL/pgSQL, as the next: what has settings of its own is planned
--- at each call in SQL, and once for a session there.
-CREATE FUNCTION logintel.rfc3339(t timestamptz) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
-BEGIN
-    RETURN to_char(greatest(least(t, timestamptz '9999-12-31 23:59:59+00'), timestamptz '0001-01-01 00:00:00+00'), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
-END
-$$;
+-- A time as Go's time.Time reads it, which has years 1 to 9999 only. Without settings, so that it becomes part of what calls it; its names
+-- are those of now, whatever a session's search_path is, as those of the next two.
+CREATE FUNCTION logintel.rfc3339(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+RETURN to_char(greatest(least(t, timestamptz '9999-12-31 23:59:59+00'), timestamptz '0001-01-01 00:00:00+00') AT TIME ZONE 'UTC',
+               'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 COMMENT ON FUNCTION logintel.rfc3339(timestamptz) IS 'a time as alerts hold it';
 
--- One alert as Alertmanager sends it: with one alert, what is common to all is what it has. Values of labels and annotations are strings there.
-CREATE FUNCTION logintel.alert_payload(i logintel.incidents, annotations jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE
+-- What an alert says of its incident beside the labels; values are strings there. None of it is text of the log.
+CREATE FUNCTION logintel.alert_annotations(i logintel.incidents, alert bigint, what text) RETURNS jsonb LANGUAGE sql STABLE
+RETURN jsonb_strip_nulls(jsonb_build_object(
+    'alert_id', alert::text, 'event', what, 'status', i.status, 'event_count', i.event_count::text,
+    'severity_score', i.severity_score::text, 'last_event_at', logintel.rfc3339(i.end_time),
+    'held', CASE WHEN i.is_held THEN 'true' END));
+COMMENT ON FUNCTION logintel.alert_annotations(logintel.incidents, bigint, text) IS 'what an alert says that is no text of the log';
+
+-- The rest of it, which is.
+CREATE FUNCTION logintel.alert_texts(i logintel.incidents) RETURNS jsonb LANGUAGE sql STABLE
+RETURN jsonb_strip_nulls(jsonb_build_object(
+    'summary', i.title, 'description', array_to_string(i.messages, E'\n'), 'origin', i.origin,
+    'components', array_to_string(i.components, ', ')));
+COMMENT ON FUNCTION logintel.alert_texts(logintel.incidents) IS 'what an alert says that was copied from the log';
+
+-- What stands in its place for those who may not read the log.
+CREATE FUNCTION logintel.alert_without_texts(i logintel.incidents) RETURNS jsonb LANGUAGE sql STABLE
+RETURN jsonb_build_object(
+    'summary', format('incident %s of detector %s: %s, %s events', i.incident_id, i.detector, i.severity, i.event_count),
+    'truncated', 'true');
+COMMENT ON FUNCTION logintel.alert_without_texts(logintel.incidents) IS 'what an alert says in place of what was copied from the log';
+
+-- One alert as Alertmanager sends it: with one alert, what is common to all is what it has. As text that is put together, which
+-- takes half the time of a jsonb's.
+CREATE FUNCTION logintel.alert_payload(i logintel.incidents, annotations jsonb) RETURNS json LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    status CONSTANT text := CASE i.status WHEN 'resolved' THEN 'resolved' ELSE 'firing' END;
+    labels CONSTANT json := json_build_object('alertname', 'LogIncident', 'detector', i.detector, 'severity', i.severity,
+                                              'incident_id', i.incident_id::text);
+    said CONSTANT json := annotations;
 BEGIN
-    RETURN (SELECT jsonb_build_object(
+    RETURN json_build_object(
         'version', '4',
-        'groupKey', format('{}:{alertname="LogIncident", detector=%s}', to_jsonb(i.detector)),
+        'groupKey', format('{}:{alertname="LogIncident", detector=%s}', to_json(i.detector)),
         'truncatedAlerts', 0,
-        'status', a.status,
+        'status', status,
         'receiver', 'logintel_incident',
-        'groupLabels', jsonb_build_object('alertname', 'LogIncident', 'detector', i.detector),
-        'commonLabels', a.labels,
-        'commonAnnotations', annotations,
+        'groupLabels', json_build_object('alertname', 'LogIncident', 'detector', i.detector),
+        'commonLabels', labels,
+        'commonAnnotations', said,
         'externalURL', '',
-        'alerts', jsonb_build_array(jsonb_build_object(
-            'status', a.status,
-            'labels', a.labels,
-            'annotations', annotations,
+        'alerts', json_build_array(json_build_object(
+            'status', status,
+            'labels', labels,
+            'annotations', said,
             'startsAt', logintel.rfc3339(i.start_time),
-            'endsAt', CASE a.status WHEN 'firing' THEN '0001-01-01T00:00:00Z' ELSE logintel.rfc3339(now()) END,
+            'endsAt', CASE status WHEN 'firing' THEN '0001-01-01T00:00:00Z' ELSE logintel.rfc3339(now()) END,
             'generatorURL', '',
             -- What the incident is about must not be guessed from it.
-            'fingerprint', left(md5(current_database() || chr(31) || i.incident_id), 16))))
-    FROM (SELECT CASE i.status WHEN 'resolved' THEN 'resolved' ELSE 'firing' END AS status,
-                 jsonb_build_object('alertname', 'LogIncident', 'detector', i.detector, 'severity', i.severity,
-                                    'incident_id', i.incident_id::text) AS labels) AS a);
+            'fingerprint', left(md5(current_database() || chr(31) || i.incident_id), 16))));
 END
 $$;
 COMMENT ON FUNCTION logintel.alert_payload(logintel.incidents, jsonb) IS 'what an alert of an incident says';
@@ -99,122 +121,168 @@ DECLARE
     messages int;
     others int;
 BEGIN
+    IF octet_length(payload) < 7900 THEN
+        RETURN payload;
+    END IF;
     FOR messages, others IN
         SELECT * FROM (VALUES (2000, 2000), (1000, 2000), (500, 2000), (200, 2000), (0, 1000), (0, 300), (0, 100), (0, 0)) AS v
     LOOP
-        EXIT WHEN octet_length(payload) < 7900;
         payload := logintel.alert_payload(i, plain || jsonb_build_object('truncated', 'true') || (
             -- SQL_ASCII knows no characters: half of one would be an error of who listens.
             SELECT coalesce(jsonb_object_agg(key, CASE WHEN getdatabaseencoding() <> 'SQL_ASCII' THEN
                        left(value, CASE key WHEN 'description' THEN messages ELSE others END) ELSE '' END), '{}')
             FROM jsonb_each_text(copied)));
+        EXIT WHEN octet_length(payload) < 7900;
     END LOOP;
     RETURN payload;
 END
 $$;
 COMMENT ON FUNCTION logintel.short_payload(logintel.incidents, jsonb, jsonb) IS 'what NOTIFY sends of an alert';
 
--- Writes an alert and sends it. That it cannot be sent fails nothing: it is written.
-CREATE FUNCTION logintel.raise_alert(i logintel.incidents, what text) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
+-- Writes alerts and sends them, all in few statements. That they cannot be sent fails nothing: they are written.
+-- Without sequential scans, as record_change: plans are kept for the session, in which tables may grow from nothing.
+CREATE FUNCTION logintel.raise_alerts(incidents bigint[], events text[]) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-    alert bigint := nextval('logintel.alerts_alert_id_seq');
-    plain jsonb := jsonb_strip_nulls(jsonb_build_object(
-        'alert_id', alert::text, 'event', what, 'status', i.status, 'event_count', i.event_count::text,
-        'severity_score', i.severity_score::text, 'last_event_at', logintel.rfc3339(i.end_time),
-        'held', CASE WHEN i.is_held THEN 'true' END));
-    copied jsonb := jsonb_strip_nulls(jsonb_build_object(
-        'summary', i.title, 'description', array_to_string(i.messages, E'\n'), 'origin', i.origin,
-        'components', array_to_string(i.components, ', ')));
+    alerts CONSTANT bigint[] := ARRAY(SELECT nextval('logintel.alerts_alert_id_seq') FROM unnest(incidents));
     sent bool := false;
 BEGIN
     BEGIN
         -- Where the queue is full, it is the COMMIT that fails.
         IF pg_notification_queue_usage() < 0.9 THEN
-            IF NOT coalesce((SELECT d.options->'notify_messages' = 'true' FROM logintel.detectors AS d WHERE d.name = i.detector), false) THEN
-                PERFORM pg_notify('logintel_incident', logintel.short_payload(i, plain, '{}'));
-            ELSE
-                PERFORM pg_notify('logintel_incident', logintel.short_payload(i, plain, copied));
-            END IF;
+            PERFORM pg_notify('logintel_incident', logintel.short_payload(i, logintel.alert_annotations(i, t.alert, t.event),
+                CASE WHEN d.options->'notify_messages' = 'true' THEN logintel.alert_texts(i) ELSE logintel.alert_without_texts(i) END))
+            FROM unnest(incidents, alerts, events) WITH ORDINALITY AS t (incident_id, alert, event, n)
+            JOIN logintel.incidents AS i ON i.incident_id = t.incident_id
+            JOIN logintel.detectors AS d ON d.name = i.detector
+            ORDER BY t.n;
             sent := true;
         ELSE
-            RAISE WARNING 'alert % was not sent: the queue of notifications is nearly full', alert
-                USING HINT = 'It is in logintel.alerts. Some session listens in a transaction that does not end: see pg_notification_queue_usage().';
+            RAISE WARNING 'alerts % to % were not sent: the queue of notifications is nearly full', alerts[1], alerts[cardinality(alerts)]
+                USING HINT = 'They are in logintel.alerts. Some session listens in a transaction that does not end: see pg_notification_queue_usage().';
         END IF;
     EXCEPTION WHEN OTHERS THEN
-        RAISE WARNING 'alert % was not sent: % (SQLSTATE %)', alert, SQLERRM, SQLSTATE USING HINT = 'It is in logintel.alerts.';
+        RAISE WARNING 'alerts % to % were not sent: % (SQLSTATE %)', alerts[1], alerts[cardinality(alerts)], SQLERRM, SQLSTATE USING HINT = 'They are in logintel.alerts.';
     END;
     INSERT INTO logintel.alerts (alert_id, incident_id, detector, status, event, payload, is_notified)
-    VALUES (alert, i.incident_id, i.detector, CASE i.status WHEN 'resolved' THEN 'resolved' ELSE 'firing' END, what,
-            logintel.alert_payload(i, plain || copied), sent);
-    DELETE FROM logintel.alerts WHERE incident_id = i.incident_id AND alert_id <= (
-        SELECT a.alert_id FROM logintel.alerts AS a WHERE a.incident_id = i.incident_id ORDER BY a.alert_id DESC OFFSET 200 LIMIT 1);
+    SELECT t.alert, i.incident_id, i.detector, CASE i.status WHEN 'resolved' THEN 'resolved' ELSE 'firing' END, t.event,
+           logintel.alert_payload(i, logintel.alert_annotations(i, t.alert, t.event) || logintel.alert_texts(i))::jsonb, sent
+    FROM unnest(incidents, alerts, events) WITH ORDINALITY AS t (incident_id, alert, event, n)
+    JOIN logintel.incidents AS i ON i.incident_id = t.incident_id
+    ORDER BY t.n;
+    DELETE FROM logintel.alerts AS a
+    USING unnest(incidents) AS t (incident_id) CROSS JOIN LATERAL (
+        SELECT o.alert_id FROM logintel.alerts AS o WHERE o.incident_id = t.incident_id ORDER BY o.alert_id DESC OFFSET 200 LIMIT 1) AS last
+    WHERE a.incident_id = t.incident_id AND a.alert_id <= last.alert_id;
 END
 $$;
-COMMENT ON FUNCTION logintel.raise_alert(logintel.incidents, text) IS 'writes an alert and sends it';
+COMMENT ON FUNCTION logintel.raise_alerts(bigint[], text[]) IS 'writes alerts of incidents and sends them';
 
--- The one place where events are written and alerts raised, whoever changes an incident. Who and why come from the
--- functions and the worker as settings of the transaction; else somebody wrote by hand.
-CREATE FUNCTION logintel.record_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- The one place where events are written and alerts raised, whoever changes incidents. Who and why come from the
+-- functions and the worker as settings of the transaction; else somebody wrote by hand. Of all rows of a statement at once: many
+-- incidents may be founded together.
+CREATE FUNCTION logintel.record_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     grades CONSTANT text[] := '{LOW,MEDIUM,HIGH}';
-    before logintel.incidents;
-    who text := coalesce(nullif(current_setting('logintel_change.actor', true), ''), nullif(current_setting('role'), 'none'), session_user::text);
-    why text := nullif(current_setting('logintel_change.note', true), '');
-    moved text;
-    told text;
-    last_status text;
+    who CONSTANT text := coalesce(nullif(current_setting('logintel_change.actor', true), ''), nullif(current_setting('role'), 'none'), session_user::text);
+    why CONSTANT text := nullif(current_setting('logintel_change.note', true), '');
+    changed bigint[];
+    -- What they were before; nothing where they were not.
+    statuses text[];
+    severities text[];
+    held bool[];
+    suppressed bool[];
+    rules text[];
+    told bigint[];
+    events text[];
 BEGIN
     IF TG_RELID <> 'logintel.incidents'::regclass THEN
         RAISE EXCEPTION 'record_change is for the table logintel.incidents' USING ERRCODE = 'trigger_protocol_violated',
             HINT = 'It belongs to the extension.';
     END IF;
-    IF TG_OP = 'UPDATE' THEN
-        before := OLD;
+    IF TG_OP = 'INSERT' THEN
+        -- Rows that a dump brings have their events, and were told of; theirs is another transaction's time.
+        SELECT array_agg(n.incident_id) INTO changed FROM after AS n WHERE n.recorded_at = now();
+    ELSE
+        -- Most changes are none here: an incident that grows. No join, which may be planned for few rows and run for many.
+        SELECT array_agg(b.incident_id), array_agg(b.status), array_agg(b.severity), array_agg(b.is_held), array_agg(b.is_suppressed), array_agg(b.suppressed_by)
+        INTO changed, statuses, severities, held, suppressed, rules
+        FROM (SELECT incident_id, status, severity, is_held, is_suppressed, suppressed_by FROM before
+              EXCEPT SELECT incident_id, status, severity, is_held, is_suppressed, suppressed_by FROM after) AS b;
     END IF;
-    moved := CASE WHEN before.incident_id IS NULL THEN 'opened' WHEN NEW.status = before.status THEN NULL
-                  WHEN NEW.status = 'open' THEN 'reopened' ELSE NEW.status END;
-    INSERT INTO logintel.incident_events (incident_id, detector, actor, event, from_status, to_status, note)
-    SELECT NEW.incident_id, NEW.detector, CASE WHEN e.is_move THEN who ELSE 'logintel' END, e.event, before.status, NEW.status, e.note
-    FROM (VALUES
-        (moved, moved IS NOT NULL, true, why),
-        ('held', NEW.is_held AND NEW.status <> 'resolved' AND before.is_held IS NOT TRUE, false, NULL),
-        ('severity_raised', array_position(grades, NEW.severity) > array_position(grades, before.severity), false,
-         before.severity || ' to ' || NEW.severity),
-        ('suppressed', NEW.is_suppressed AND before.is_suppressed IS NOT TRUE, false, NEW.suppressed_by),
-        ('unsuppressed', before.is_suppressed AND NOT NEW.is_suppressed, false, before.suppressed_by)) AS e (event, holds, is_move, note)
-    WHERE e.holds;
-    DELETE FROM logintel.incident_events WHERE incident_id = NEW.incident_id AND event_id <= (
-        SELECT e.event_id FROM logintel.incident_events AS e WHERE e.incident_id = NEW.incident_id ORDER BY e.event_id DESC OFFSET 200 LIMIT 1);
+    IF changed IS NULL THEN
+        RETURN NULL;
+    END IF;
 
-    IF NEW.status = 'resolved' THEN
-        -- Who was told that it is there is told that it is over, suppressed or not.
-        IF moved = 'resolved' THEN
-            SELECT a.status INTO last_status FROM logintel.alerts AS a WHERE a.incident_id = NEW.incident_id ORDER BY a.alert_id DESC LIMIT 1;
-            told := CASE last_status WHEN 'firing' THEN moved END;
-        END IF;
-    ELSIF NOT NEW.is_suppressed THEN
-        told := CASE
-            WHEN NEW.is_held AND before.is_held IS NOT TRUE THEN 'held'
-            WHEN moved IS NOT NULL THEN moved
-            WHEN before.is_suppressed THEN 'unsuppressed'
-            WHEN array_position(grades, NEW.severity) > array_position(grades, before.severity) THEN 'severity_raised' END;
-    END IF;
+    WITH changes AS MATERIALIZED (
+        SELECT i.incident_id, i.detector, i.status, b.status AS status_before,
+               CASE WHEN TG_OP = 'INSERT' THEN 'opened' WHEN i.status = b.status THEN NULL WHEN i.status = 'open' THEN 'reopened' ELSE i.status END AS moved,
+               i.is_held AND b.is_held IS NOT TRUE AS is_held_now, i.is_suppressed, b.is_suppressed AS was_suppressed,
+               i.suppressed_by, b.suppressed_by AS suppressed_by_before,
+               array_position(grades, i.severity) > array_position(grades, b.severity) AS is_graver, b.severity || ' to ' || i.severity AS severity_change
+        FROM unnest(changed, statuses, severities, held, suppressed, rules) AS b (incident_id, status, severity, is_held, is_suppressed, suppressed_by)
+        JOIN logintel.incidents AS i ON i.incident_id = b.incident_id
+    ), written AS (
+        INSERT INTO logintel.incident_events (incident_id, detector, actor, event, from_status, to_status, note)
+        SELECT c.incident_id, c.detector, CASE WHEN e.is_move THEN who ELSE 'logintel' END, e.event, c.status_before, c.status, e.note
+        FROM changes AS c CROSS JOIN LATERAL (VALUES
+            (1, c.moved, c.moved IS NOT NULL, true, why),
+            (2, 'held', c.is_held_now AND c.status <> 'resolved', false, NULL),
+            (3, 'severity_raised', c.is_graver, false, c.severity_change),
+            (4, 'suppressed', c.is_suppressed AND c.was_suppressed IS NOT TRUE, false, c.suppressed_by),
+            (5, 'unsuppressed', c.was_suppressed AND NOT c.is_suppressed, false, c.suppressed_by_before)) AS e (n, event, holds, is_move, note)
+        WHERE e.holds
+        ORDER BY c.incident_id, e.n
+    )
+    SELECT array_agg(t.incident_id ORDER BY t.incident_id), array_agg(t.event ORDER BY t.incident_id) INTO told, events
+    FROM (SELECT c.incident_id, CASE
+              -- Who was told that it is there is told that it is over, suppressed or not.
+              WHEN c.status = 'resolved' THEN CASE WHEN c.moved = 'resolved' AND 'firing' = (
+                  SELECT a.status FROM logintel.alerts AS a WHERE a.incident_id = c.incident_id ORDER BY a.alert_id DESC LIMIT 1) THEN c.moved END
+              WHEN c.is_suppressed THEN NULL
+              WHEN c.is_held_now THEN 'held'
+              WHEN c.moved IS NOT NULL THEN c.moved
+              WHEN c.was_suppressed THEN 'unsuppressed'
+              WHEN c.is_graver THEN 'severity_raised' END AS event
+          FROM changes AS c) AS t
+    WHERE t.event IS NOT NULL;
+    DELETE FROM logintel.incident_events AS e
+    USING unnest(changed) AS c (incident_id) CROSS JOIN LATERAL (
+        SELECT o.event_id FROM logintel.incident_events AS o WHERE o.incident_id = c.incident_id ORDER BY o.event_id DESC OFFSET 200 LIMIT 1) AS last
+    WHERE e.incident_id = c.incident_id AND e.event_id <= last.event_id;
     IF told IS NOT NULL THEN
-        PERFORM logintel.raise_alert(NEW, told);
+        PERFORM logintel.raise_alerts(told, events);
     END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION logintel.record_change() IS 'writes what happens to incidents, and raises alerts';
--- Rows that a dump brings have their events, and were told of; theirs is another transaction's time.
-CREATE TRIGGER record_opening AFTER INSERT ON logintel.incidents
-    FOR EACH ROW WHEN (NEW.recorded_at = now()) EXECUTE FUNCTION logintel.record_change();
-COMMENT ON TRIGGER record_opening ON logintel.incidents IS 'writes that an incident was opened, and raises an alert';
-CREATE TRIGGER record_change AFTER UPDATE ON logintel.incidents
-    FOR EACH ROW WHEN ((OLD.status, OLD.severity, OLD.is_held, OLD.is_suppressed) IS DISTINCT FROM (NEW.status, NEW.severity, NEW.is_held, NEW.is_suppressed))
-    EXECUTE FUNCTION logintel.record_change();
-COMMENT ON TRIGGER record_change ON logintel.incidents IS 'writes what happens to an incident, and raises alerts';
+CREATE TRIGGER record_opening AFTER INSERT ON logintel.incidents REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION logintel.record_change();
+COMMENT ON TRIGGER record_opening ON logintel.incidents IS 'writes that incidents were opened, and raises alerts';
+CREATE TRIGGER record_change AFTER UPDATE ON logintel.incidents REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION logintel.record_change();
+COMMENT ON TRIGGER record_change ON logintel.incidents IS 'writes what happens to incidents, and raises alerts';
+
+-- Incidents that go leave their anomalies without one. Only maintenance says which incident an anomaly belongs to, under the detector's lock.
+CREATE FUNCTION logintel.forget_incidents() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE logintel.anomalies SET incident_id = NULL WHERE incident_id IS NOT NULL;
+    ELSE
+        UPDATE logintel.anomalies AS a SET incident_id = NULL FROM gone AS g WHERE a.incident_id = g.incident_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION logintel.forget_incidents() IS 'takes anomalies out of incidents that are gone';
+CREATE TRIGGER forget_incidents AFTER DELETE ON logintel.incidents REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION logintel.forget_incidents();
+COMMENT ON TRIGGER forget_incidents ON logintel.incidents IS 'takes anomalies out of incidents that are gone';
+CREATE TRIGGER forget_all AFTER TRUNCATE ON logintel.incidents
+    FOR EACH STATEMENT EXECUTE FUNCTION logintel.forget_incidents();
+COMMENT ON TRIGGER forget_all ON logintel.incidents IS 'takes anomalies out of incidents that are gone';
 
 CREATE VIEW logintel.incident_templates WITH (security_barrier) AS
 SELECT i.start_time AS "time", i.incident_id, i.detector, t.template, t.count AS events, t.baseline_rate

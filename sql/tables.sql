@@ -214,9 +214,9 @@ COMMENT ON COLUMN logintel.incidents.fingerprint IS 'What it began with, as a ha
 COMMENT ON COLUMN logintel.incidents.title IS 'One line for people';
 COMMENT ON COLUMN logintel.incidents.status IS 'open, acknowledged or resolved';
 COMMENT ON COLUMN logintel.incidents.severity IS 'LOW, MEDIUM (score from 5) or HIGH (from 10)';
-COMMENT ON COLUMN logintel.incidents.severity_score IS 'Events, plus 5 if any level is an error, else plus 3 if any is a warning';
+COMMENT ON COLUMN logintel.incidents.severity_score IS 'Events, of a burst its lines, plus 5 if any level is an error, else plus 3 if any is a warning';
 COMMENT ON COLUMN logintel.incidents.start_time IS 'Time of its first event that is no routine';
-COMMENT ON COLUMN logintel.incidents.end_time IS 'Time of its last event that is no routine';
+COMMENT ON COLUMN logintel.incidents.end_time IS 'Time of its last event that is no routine, of a burst its last line so far';
 COMMENT ON COLUMN logintel.incidents.event_count IS 'Number of its anomalies';
 COMMENT ON COLUMN logintel.incidents.sources IS 'Sources of its anomalies, the first 100 by name';
 COMMENT ON COLUMN logintel.incidents.components IS 'Components of its anomalies, the first 100 by name';
@@ -224,8 +224,8 @@ COMMENT ON COLUMN logintel.incidents.levels IS 'Levels of its anomalies, the fir
 COMMENT ON COLUMN logintel.incidents.messages IS 'Up to five messages that differ, in time order: the first of each of the templates that are rarest in training, then others; those of routine lines come last. In the seed''s preset the first five';
 COMMENT ON COLUMN logintel.incidents.origin IS 'The component where it most likely began: the rarest in training of those that came in the first five seconds';
 COMMENT ON COLUMN logintel.incidents.templates IS 'The 20 most frequent templates of its anomalies: template, count, and baseline_rate, its lines each minute in training';
-COMMENT ON COLUMN logintel.incidents.rate IS 'Lines that its anomalies stand for, each minute from start to end, or in one minute where it is shorter';
-COMMENT ON COLUMN logintel.incidents.baseline_rate IS 'Lines of the same templates each minute in training; NULL where there was none, or it had no times';
+COMMENT ON COLUMN logintel.incidents.rate IS 'Lines that its anomalies stand for, each minute from the first to the last, or in one minute where that is shorter';
+COMMENT ON COLUMN logintel.incidents.baseline_rate IS 'Lines of the same templates, or components where these have bursts or silences, each minute in training; NULL where there was none, or it had no times';
 COMMENT ON COLUMN logintel.incidents.is_held IS 'Whether it came back so often that it stays open for longer';
 COMMENT ON COLUMN logintel.incidents.is_suppressed IS 'Whether a rule says that it is not worth a look';
 COMMENT ON COLUMN logintel.incidents.suppressed_by IS 'The rule';
@@ -249,7 +249,11 @@ CREATE TABLE logintel.anomalies (
     anomaly_score float8 NOT NULL,
     reason        text NOT NULL,
     weight        int NOT NULL DEFAULT 1 CHECK (weight >= 0),
-    incident_id   bigint REFERENCES logintel.incidents ON DELETE SET NULL,
+    burst_start   timestamptz,
+    burst_end     timestamptz CHECK (burst_end >= burst_start),
+    -- Of logintel.incidents, which is kept so by forget_incidents: a foreign key would be asked for each of many at once, a sixth of the
+    -- time that grouping takes.
+    incident_id   bigint,
     -- Whether the worker has looked at it: new work is found by the partial index on what is not done.
     is_grouped    bool NOT NULL DEFAULT false
 );
@@ -257,6 +261,7 @@ CREATE INDEX anomalies_new ON logintel.anomalies (detector, anomaly_id) WHERE NO
 CREATE INDEX anomalies_single ON logintel.anomalies (detector, ts) WHERE incident_id IS NULL;
 CREATE INDEX anomalies_time ON logintel.anomalies (detector, ts);
 CREATE INDEX anomalies_incident ON logintel.anomalies (incident_id, ts, anomaly_id) WHERE incident_id IS NOT NULL;
+CREATE INDEX anomalies_burst ON logintel.anomalies (detector, burst_end) WHERE burst_end IS NOT NULL;
 CREATE INDEX anomalies_recorded ON logintel.anomalies (detector, recorded_at);
 COMMENT ON TABLE logintel.anomalies IS 'Flagged rows, one for each';
 COMMENT ON COLUMN logintel.anomalies.anomaly_id IS 'Number';
@@ -272,7 +277,9 @@ COMMENT ON COLUMN logintel.anomalies.template IS 'The message without what varie
 COMMENT ON COLUMN logintel.anomalies.cluster_id IS 'Cluster of ordinary rows that it belongs to, if any';
 COMMENT ON COLUMN logintel.anomalies.anomaly_score IS '0 = ordinary, 1 = never seen';
 COMMENT ON COLUMN logintel.anomalies.reason IS 'The strongest reason';
-COMMENT ON COLUMN logintel.anomalies.weight IS 'Events that it stands for where min_events are needed: 0 for a line that is ordinary but for its level, the lines of a burst';
+COMMENT ON COLUMN logintel.anomalies.weight IS 'Events that it stands for where min_events are needed: 0 for a line that is ordinary but for its level, the lines of a burst so far that are not flagged themselves';
+COMMENT ON COLUMN logintel.anomalies.burst_start IS 'Of a burst, when its lines began to come; ts is when it broke the record';
+COMMENT ON COLUMN logintel.anomalies.burst_end IS 'Of a burst, when the last of them came, so far';
 COMMENT ON COLUMN logintel.anomalies.incident_id IS 'The incident that it belongs to, if any';
 COMMENT ON COLUMN logintel.anomalies.is_grouped IS 'Whether the worker has looked at it';
 

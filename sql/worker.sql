@@ -20,10 +20,10 @@ CREATE TABLE logintel.worker_steps (
 COMMENT ON TABLE logintel.worker_steps IS 'What became of each step of maintenance; the view worker_stats shows it';
 COMMENT ON COLUMN logintel.worker_steps.detector IS 'Detector; NULL for a step of the whole database';
 COMMENT ON COLUMN logintel.worker_steps.step IS 'Step';
-COMMENT ON COLUMN logintel.worker_steps.last_run IS 'When it last ended; where it found nothing to do, up to a minute earlier';
+COMMENT ON COLUMN logintel.worker_steps.last_run IS 'When it last ended; where the worker found nothing to do, up to a minute earlier';
 COMMENT ON COLUMN logintel.worker_steps.last_duration IS 'How long it took';
 COMMENT ON COLUMN logintel.worker_steps.last_rows IS 'Rows that it worked on';
-COMMENT ON COLUMN logintel.worker_steps.runs IS 'How often it ran; where it found nothing to do, each minute counts once';
+COMMENT ON COLUMN logintel.worker_steps.runs IS 'How often it ran; where the worker found nothing to do, each minute counts once';
 COMMENT ON COLUMN logintel.worker_steps.rows IS 'Rows that it worked on in all';
 COMMENT ON COLUMN logintel.worker_steps.errors IS 'How often it failed';
 COMMENT ON COLUMN logintel.worker_steps.failures IS 'How often it failed in a row; 0 after a success';

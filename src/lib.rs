@@ -53,6 +53,12 @@ pgrx::extension_sql_file!("../sql/suppressions.sql", name = "suppressions", requ
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["incident"]);
 pgrx::extension_sql_file!("../sql/live.sql", name = "live", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/worker.sql", name = "worker", requires = ["detector"]);
+pgrx::extension_sql_file!("../sql/charts.sql", name = "charts", requires = ["views"]);
+pgrx::extension_sql_file!(
+    "../sql/status.sql",
+    name = "status",
+    requires = ["views", "worker", "worker_state_privileges"]
+);
 pgrx::extension_sql_file!("../sql/finish.sql", name = "finish", finalize);
 
 mod backoff;

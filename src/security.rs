@@ -69,20 +69,22 @@ impl RunAs {
     }
 }
 
-/// A setting that holds until it is dropped.
+/// Settings that hold until they are dropped.
 #[derive(Debug)]
-struct LocalSetting(i32);
+struct LocalSettings(i32);
 
-impl LocalSetting {
-    fn set(name: &std::ffi::CStr, value: &std::ffi::CStr) -> Self {
+impl LocalSettings {
+    fn set(settings: &[(&std::ffi::CStr, &std::ffi::CStr)]) -> Self {
         // SAFETY: ended in drop, or by the abort.
         let level = unsafe { pg_sys::NewGUCNestLevel() };
-        set_local(name, value);
-        LocalSetting(level)
+        for (name, value) in settings {
+            set_local(name, value);
+        }
+        LocalSettings(level)
     }
 }
 
-impl Drop for LocalSetting {
+impl Drop for LocalSettings {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: opened in `set`.
@@ -94,32 +96,37 @@ impl Drop for LocalSetting {
 /// Reads times without zone in a zone of its own until dropped.
 #[derive(Debug)]
 pub struct LocalTimezone {
-    _setting: LocalSetting,
+    _settings: LocalSettings,
 }
 
 impl LocalTimezone {
     /// Sets it.
     pub fn set(timezone: &str) -> Self {
         let timezone = std::ffi::CString::new(timezone).unwrap_or_default();
-        LocalTimezone { _setting: LocalSetting::set(c"TimeZone", &timezone) }
+        LocalTimezone { _settings: LocalSettings::set(&[(c"TimeZone", &timezone)]) }
     }
 }
 
-/// Plans what touches little of a large table by its indexes until dropped: where the table has never been analysed, the
-/// planner takes what is rare for half of it, and would read it whole. Without compiling: where there is no index the plan
-/// seems to cost so much that it would.
+/// Plans what touches little of a large table by its indexes until dropped, row by row and in their order: where the table has
+/// never been analysed, the planner takes what is rare for half of it, and would read it whole, and what is much for little, and
+/// would sort it. Without compiling: where there is no index the plan seems to cost so much that it would.
 #[derive(Debug)]
 pub struct ByIndex {
-    // Dropped in this order: the one that was set last comes first.
-    _jit: LocalSetting,
-    _seqscan: LocalSetting,
+    _settings: LocalSettings,
 }
 
 impl ByIndex {
     /// Sets it.
     pub fn set() -> Self {
-        let seqscan = LocalSetting::set(c"enable_seqscan", c"off");
-        ByIndex { _jit: LocalSetting::set(c"jit", c"off"), _seqscan: seqscan }
+        let off = [
+            c"jit",
+            c"enable_seqscan",
+            c"enable_bitmapscan",
+            c"enable_hashjoin",
+            c"enable_mergejoin",
+            c"enable_sort",
+        ];
+        ByIndex { _settings: LocalSettings::set(&off.map(|name| (name, c"off"))) }
     }
 }
 
@@ -171,13 +178,16 @@ fn require_role(role: pg_sys::Oid) {
     }
 }
 
+/// The extension's schema.
+pub fn schema() -> pg_sys::Oid {
+    // SAFETY: catalog look-up.
+    unsafe { pg_sys::get_namespace_oid(c"logintel".as_ptr(), false) }
+}
+
 /// The table `logintel.detectors`.
 pub fn detectors_table() -> pg_sys::Oid {
-    // SAFETY: catalog look-ups.
-    unsafe {
-        let namespace = pg_sys::get_namespace_oid(c"logintel".as_ptr(), false);
-        pg_sys::get_relname_relid(c"detectors".as_ptr(), namespace)
-    }
+    // SAFETY: catalog look-up.
+    unsafe { pg_sys::get_relname_relid(c"detectors".as_ptr(), schema()) }
 }
 
 /// The role that CREATE EXTENSION was run as.

@@ -195,6 +195,13 @@ impl Rows<'_> {
         }
     }
 
+    /// Lends a text, whatever the server's encoding, without the copy that an owned value is.
+    pub fn with_text<T>(&self, row: u64, column: i32, use_it: impl FnOnce(&str) -> T) -> Option<T> {
+        let datum = self.get::<pg_sys::Datum>(row, column)?;
+        // SAFETY: the column is a text.
+        Some(unsafe { crate::text::with_text(datum, use_it) })
+    }
+
     /// A text, whatever the server's encoding.
     pub fn text(&self, row: u64, column: i32) -> Option<String> {
         self.get::<Text>(row, column).map(|text| text.0)

@@ -177,11 +177,11 @@ impl<'a> Step<'a> {
         attempt(read).unwrap_or_default()
     }
 
-    /// Writes down what was done; of what found nothing to do, once a minute that it looked.
+    /// Writes down what was done; of what found nothing to do the worker, once a minute, that it looked.
     fn succeeded(&self, before: &State, done: &Done, rows: u64, is_first: bool) {
         let is_idle = done.rows == 0 && done.rest == 0.0 && done.error.is_none();
         let is_news = before.failures > 0 || before.rests;
-        if is_idle && !is_news && (before.is_fresh || done.is_preparation || !is_first) {
+        if is_idle && !is_news && (before.is_fresh && is_worker() || done.is_preparation || !is_first) {
             return;
         }
         let failed = i64::from(done.error.is_some());

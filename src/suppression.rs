@@ -60,9 +60,12 @@ fn validate_suppression(
     ]);
     check_length("name", name.as_deref(), MAX_NAME);
     check_length("comment", comment.as_deref(), MAX_MESSAGE);
-    check_words(name.as_deref(), message_pattern.as_deref());
-    if min_count.is_some_and(|count| count < 1) {
-        refuse("min_count must be above zero", "Leave it NULL to hide incidents of any size.");
+    check_words(name.as_deref(), component.as_deref(), level.as_deref(), template.as_deref());
+    if min_count.is_some_and(|count| count < 2) {
+        refuse(
+            "min_count of a suppression must be at least 2",
+            "An incident with so many matching events is shown all the same; NULL hides incidents of any size.",
+        );
     }
     if hide == Some(false) && exclude_from_training == Some(false) {
         refuse(
@@ -71,7 +74,14 @@ fn validate_suppression(
         );
     }
     check_times(since, until, expires_at, is_new);
-    Ready::new(Rule { message_pattern: message_pattern.map(|text| text.0), ..Rule::default() }).or_raise();
+    let ready = Ready::new(Rule { message_pattern: message_pattern.map(|text| text.0), ..Rule::default() })
+        .or_raise();
+    if ready.finds_everything() {
+        refuse(
+            "message_pattern of a suppression must not match every message",
+            "Leave it NULL to match any.",
+        );
+    }
     let is_in_force =
         expires_at.is_some_and(|end| end > pgrx::datum::datetime_support::transaction_timestamp());
     check_number(suppression_id, detector.as_deref(), is_in_force);
@@ -116,12 +126,21 @@ fn check_length(name: &str, value: Option<&str>, most: usize) {
     }
 }
 
-fn check_words(name: Option<&str>, message_pattern: Option<&str>) {
+/// Refuses texts that say nothing.
+fn check_words(name: Option<&str>, component: Option<&str>, level: Option<&str>, template: Option<&str>) {
     if name.is_some_and(|name| name.trim().is_empty()) {
         refuse("name of a suppression must not be empty", "Leave it NULL to have incidents show its number.");
     }
-    if message_pattern == Some("") {
-        refuse("message_pattern must not be empty", "Leave it NULL to match every message.");
+    for (field, value) in [("component", component), ("level", level)] {
+        if value == Some("") {
+            refuse(&format!("{field} of a suppression must not be empty"), "Leave it NULL to match any.");
+        }
+    }
+    if template.is_some_and(|template| template.replace("<*>", "").trim().is_empty()) {
+        refuse(
+            "template of a suppression must hold a word",
+            "Leave it NULL to match any; the column template of logintel.anomalies shows what there is.",
+        );
     }
 }
 
@@ -254,9 +273,9 @@ impl Suppressions {
         (!rules.is_empty()).then_some(Suppressions { rules, names })
     }
 
-    /// One rule as if it were in force for a detector, at any time.
+    /// One rule as if it were in force for a detector.
     pub fn of_rule(rule: Rule, detector: &Detector) -> Self {
-        let ready = Ready::new(Rule { since: None, until: None, ..rule }).or_raise();
+        let ready = Ready::new(rule).or_raise();
         let rules = Rules::new(vec![ready], &detector.options, Session::watch()).or_raise();
         Suppressions { rules, names: vec![String::new()] }
     }

@@ -2,6 +2,7 @@
 //!
 //! Log lines come as they are: bytes that are no text in the server's encoding become U+FFFD instead of an error.
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ffi::{CStr, CString};
 
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
@@ -74,6 +75,12 @@ unsafe impl SqlTranslatable for Text {
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("text")));
 }
 
+impl From<Cow<'_, str>> for Text {
+    fn from(text: Cow<'_, str>) -> Self {
+        Text(text.into_owned())
+    }
+}
+
 impl std::ops::Deref for Text {
     type Target = str;
 
@@ -89,14 +96,35 @@ impl std::ops::Deref for Text {
 pub unsafe fn with_text<T>(datum: pg_sys::Datum, use_it: impl FnOnce(&str) -> T) -> T {
     // SAFETY: detoasting gives a varlena whose bytes live until it is freed below.
     unsafe {
-        let stored: *mut pg_sys::varlena = datum.cast_mut_ptr();
-        let plain = pg_sys::pg_detoast_datum_packed(stored);
-        let bytes = pgrx::varlena_to_byte_slice(plain);
-        let result = use_it(&to_utf8(bytes));
-        if plain != stored {
-            pg_sys::pfree(plain.cast());
+        if let Some(bytes) = plain_bytes(datum) {
+            return use_it(&to_utf8(bytes));
         }
+        let plain = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+        let result = use_it(&to_utf8(pgrx::varlena_to_byte_slice(plain)));
+        pg_sys::pfree(plain.cast());
         result
+    }
+}
+
+/// The text of a datum, lent where it is stored as UTF-8 and neither compressed nor elsewhere.
+///
+/// # Safety
+/// As [`with_text`], and what the datum points to lives and stays as it is for `'a`.
+pub unsafe fn lend_text<'a>(datum: pg_sys::Datum) -> Cow<'a, str> {
+    // SAFETY: the caller's.
+    unsafe { plain_bytes(datum).map_or_else(|| Cow::Owned(with_text(datum, str::to_owned)), to_utf8) }
+}
+
+/// The bytes of a varlena that needs no detoasting, which most are in no need of: nothing of PostgreSQL's is called.
+///
+/// # Safety
+/// The datum is a varlena that lives for `'a`.
+pub unsafe fn plain_bytes<'a>(datum: pg_sys::Datum) -> Option<&'a [u8]> {
+    // SAFETY: the header says which kind it is.
+    unsafe {
+        let stored: *const pg_sys::varlena = datum.cast_mut_ptr();
+        let is_short = pgrx::varatt_is_1b(stored) && !pgrx::varatt_is_1b_e(stored);
+        (is_short || pgrx::varatt_is_4b_u(stored)).then(|| pgrx::varlena_to_byte_slice(stored))
     }
 }
 
@@ -105,16 +133,25 @@ fn encoding() -> i32 {
     unsafe { pg_sys::GetDatabaseEncoding() }
 }
 
+/// Whether the server's text is in another encoding than UTF-8; where nobody says which it is, it is taken for that.
+pub fn is_converted() -> bool {
+    let same = [pg_sys::pg_enc::PG_UTF8, pg_sys::pg_enc::PG_SQL_ASCII];
+    !same.contains(&(encoding() as pg_sys::pg_enc::Type))
+}
+
 /// Text of the server as UTF-8.
 pub fn to_utf8(bytes: &[u8]) -> Cow<'_, str> {
-    let (utf8, ascii) = (pg_sys::pg_enc::PG_UTF8 as i32, pg_sys::pg_enc::PG_SQL_ASCII as i32);
-    if bytes.is_ascii() || encoding() == utf8 || encoding() == ascii {
+    if bytes.is_ascii() {
+        // SAFETY: ASCII is UTF-8.
+        return Cow::Borrowed(unsafe { std::str::from_utf8_unchecked(bytes) });
+    }
+    if !is_converted() {
         // The check alone takes many bytes at a time; what replaces characters goes one by one.
         return std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     }
     let plain = || bytes.iter().map(|&b| if b.is_ascii() { char::from(b) } else { '\u{fffd}' }).collect();
     Cow::Owned(
-        convert(bytes, encoding(), utf8)
+        convert(bytes, encoding(), pg_sys::pg_enc::PG_UTF8 as i32)
             .map_or_else(plain, |bytes| String::from_utf8_lossy(&bytes).into_owned()),
     )
 }
@@ -151,10 +188,10 @@ fn convert(bytes: &[u8], from: i32, to: i32) -> Option<Vec<u8>> {
 
 /// UTF-8 in the server's encoding; characters that it lacks become question marks.
 pub fn to_server(text: &str) -> Cow<'_, [u8]> {
-    let (utf8, ascii) = (pg_sys::pg_enc::PG_UTF8 as i32, pg_sys::pg_enc::PG_SQL_ASCII as i32);
-    if text.is_ascii() || encoding() == utf8 || encoding() == ascii {
+    if text.is_ascii() || !is_converted() {
         return Cow::Borrowed(text.as_bytes());
     }
+    let utf8 = pg_sys::pg_enc::PG_UTF8 as i32;
     let each = || {
         let one = |c: char| convert(c.encode_utf8(&mut [0; 4]).as_bytes(), utf8, encoding());
         text.chars().flat_map(|c| one(c).unwrap_or_else(|| vec![b'?'])).collect()
@@ -167,6 +204,23 @@ pub fn to_datum(text: &str) -> pg_sys::Datum {
     let bytes = to_server(text);
     // SAFETY: copies as many bytes as there are.
     unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32).into() }
+}
+
+/// The order of texts in the database's collation, as `ORDER BY` has it.
+pub fn by_name(a: &str, b: &str) -> Ordering {
+    let (a, b) = (to_server(a), to_server(b));
+    let length = |text: &[u8]| i32::try_from(text.len()).unwrap_or(i32::MAX);
+    // SAFETY: both are as long as is said.
+    let order = unsafe {
+        pg_sys::varstr_cmp(
+            a.as_ptr().cast(),
+            length(&a),
+            b.as_ptr().cast(),
+            length(&b),
+            pg_sys::DEFAULT_COLLATION_OID,
+        )
+    };
+    order.cmp(&0)
 }
 
 /// UTF-8 as a C string of the server; `None` where it holds a zero byte.

@@ -1,4 +1,5 @@
 //! What would change: `compare_models`.
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use logintel_core::detect::{Judgement, Mode};
@@ -55,7 +56,7 @@ struct Differences {
 }
 
 impl Differences {
-    fn add(&mut self, line: Line, a: Judgement, b: Judgement) {
+    fn add(&mut self, line: Line<'_>, a: Judgement, b: Judgement) {
         if a.is_anomaly == b.is_anomaly {
             return;
         }
@@ -64,8 +65,8 @@ impl Differences {
         let scores = (a.score, b.score);
         let kind = Kind {
             templates: (a.template, b.template),
-            level: line.level,
-            component: line.component,
+            level: line.level.map(Cow::into_owned),
+            component: line.component.map(Cow::into_owned),
             is_anomaly: a.is_anomaly,
         };
         if let Some(group) = self.groups.get_mut(&kind) {

@@ -52,7 +52,7 @@ pub(super) fn for_each_sampled(
     detector: &Detector,
     (since, until): (Time, Time),
     bucket: Option<Interval>,
-    mut each: impl FnMut(Time, i64, &Line),
+    mut each: impl FnMut(Time, i64, &Line<'_>),
 ) {
     let lines = lines_sql(detector);
     let sql = format!(

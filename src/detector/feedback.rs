@@ -55,14 +55,14 @@ impl Resolved {
 
     /// The judgement of a flagged line after what people have said. Who flags a line for something else than its text,
     /// such as how often its template occurs, asks the same.
-    pub(super) fn after_feedback(&self, judgement: Judgement, line: &Line) -> Judgement {
+    pub(super) fn after_feedback(&self, judgement: Judgement, line: &Line<'_>) -> Judgement {
         let Some(feedback) = self.feedback() else { return judgement };
         let (model, message) = (self.model.as_deref(), line.judged().unwrap_or_default());
         with_scratch(|scratch| feedback.apply(judgement, model, message, scratch)).or_raise()
     }
 
     /// The marked template that a line is of, if it is of one.
-    pub(super) fn mark_of(&self, line: &Line) -> Option<&str> {
+    pub(super) fn mark_of(&self, line: &Line<'_>) -> Option<&str> {
         let (model, message) = (self.model.as_deref(), line.judged().unwrap_or_default());
         let feedback = self.feedback()?;
         with_scratch(|scratch| feedback.mark_of(model, message, scratch)).or_raise()
@@ -135,8 +135,8 @@ fn mark_normal(anomaly_id: i64) -> Text {
 
 /// Marks the templates of all anomalies of an incident and resolves it. Returns how many templates.
 #[pg_extern(requires = ["detector"])]
-fn mark_incident_normal(incident_id: i64) -> i64 {
-    let detector = incident::owned(incident_id);
+fn mark_incident_normal(id: i64) -> i64 {
+    let detector = incident::owned(id);
     let flagged = {
         let _owner = RunAs::extension_owner();
         let spi = Connection::open();
@@ -147,12 +147,12 @@ fn mark_incident_normal(incident_id: i64) -> i64 {
                        FROM logintel.anomalies WHERE incident_id = $1) AS a \
                  GROUP BY 1, 2, starts_with(reason, 'rate_') ORDER BY template COLLATE \"C\", 2, 3 LIMIT $2"
             ),
-            &[arg(incident_id), arg(MAX_MARKS + 1)],
+            &[arg(id), arg(MAX_MARKS + 1)],
         );
         (0..rows.len()).map(|row| Flagged::read(&rows, row, 1)).collect()
     };
-    let templates = mark(&detector, flagged, &format!("incident {incident_id}"));
-    incident::resolve_as_normal(incident_id, security::current_user());
+    let templates = mark(&detector, flagged, &format!("incident {id}"));
+    incident::resolve_as_normal(id, security::current_user());
     templates.len() as i64
 }
 

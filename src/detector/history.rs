@@ -49,6 +49,7 @@ fn score_history(
             recorder.add(&line, judgement);
         }
     });
+    rates.pause(&mut recorder);
     recorder.write();
     drop(snapshot);
     scored
@@ -112,10 +113,10 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             set.push(|| {
                 vec![
                     line.ts.into_datum(),
-                    line.source.map(Text).into_datum(),
-                    line.level.map(Text).into_datum(),
-                    line.component.map(Text).into_datum(),
-                    line.message.map(Text).into_datum(),
+                    line.source.map(Text::from).into_datum(),
+                    line.level.map(Text::from).into_datum(),
+                    line.component.map(Text::from).into_datum(),
+                    line.message.map(Text::from).into_datum(),
                     Text(judgement.template).into_datum(),
                     judgement.cluster.map(|cluster| cluster as i32).into_datum(),
                     judgement.score.into_datum(),

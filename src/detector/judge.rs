@@ -19,7 +19,7 @@ fn resolve_for_caller(detector: &str) -> std::rc::Rc<Resolved> {
 }
 
 /// The line that message, level, component and source make.
-fn asked(resolved: &Resolved, arguments: [Option<Text>; 4]) -> Line {
+fn asked(resolved: &Resolved, arguments: [Option<Text>; 4]) -> Line<'static> {
     Line::asked(&resolved.detector, arguments.map(|text| text.map(|text| text.0)))
 }
 

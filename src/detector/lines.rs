@@ -1,4 +1,6 @@
 //! The lines of a detector's relation, read by SQL with the rights of who reads it.
+use std::borrow::Cow;
+
 use logintel_core::control::Control;
 use pgrx::prelude::*;
 
@@ -26,14 +28,15 @@ pub(super) fn lines_sql(detector: &Detector) -> String {
 }
 
 /// The line of a row whose first columns are those of [`lines_sql`].
-pub(super) fn line_of(detector: &Detector, rows: &Rows<'_>, row: u64) -> Line {
+pub(super) fn line_of(detector: &Detector, rows: &Rows<'_>, row: u64) -> Line<'static> {
+    let text = |column| rows.text(row, column).map(Cow::Owned);
     Line {
-        template: if detector.judged() == Part::Template { rows.text(row, 1) } else { None },
-        message: rows.text(row, 2),
+        template: if detector.judged() == Part::Template { text(1) } else { None },
+        message: text(2),
         ts: rows.get(row, 3),
         level: detector.readings.level(rows.text(row, 4)),
         component: detector.readings.component(rows.text(row, 5)),
-        source: rows.text(row, 6),
+        source: text(6),
     }
 }
 
@@ -44,7 +47,7 @@ pub(super) fn for_each_line(
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
     limit: Option<u32>,
-    mut each: impl FnMut(Line),
+    mut each: impl FnMut(Line<'static>),
 ) {
     let sql = format!(
         "SELECT * FROM ({}) AS r WHERE {} ORDER BY t {}",

@@ -56,28 +56,40 @@ impl<'a> Rates<'a> {
     }
 
     /// Takes in a row and records what it breaks.
-    pub fn add(&mut self, line: &Line, judgement: &Judgement, recorder: &mut Recorder<'_>) {
+    pub fn add(&mut self, line: &Line<'_>, judgement: &Judgement, recorder: &mut Recorder<'_>) {
         let Some((model, watch)) = &mut self.watch else { return };
         let Some(ts) = line.ts.and_then(finite_micros) else { return };
         // Training counts no rows without message either.
         if line.judged().is_none() {
             return;
         }
+        // A line that is flagged for itself needs no second anomaly to found an incident.
+        let is_told = judgement.is_anomaly && !judgement.is_routine;
         let row = Observed {
             ts,
             seen: judgement.seen,
             template: &judgement.template,
             component: line.component.as_deref(),
+            is_told,
         };
         watch.add(&row);
-        // A line that is flagged for itself needs no second anomaly to found an incident.
-        let is_told = judgement.is_anomaly && !judgement.is_routine;
         for alarm in watch.take_alarms() {
             let is_marked = || alarm.is_of_template() && self.resolved.mark_of(line).is_some();
             // What is missing is not of this line.
             if !(alarm.is_spike() && (is_told || is_marked())) {
                 recorder.add_alarm(model, &alarm, Some((line, judgement)));
             }
+        }
+        for growth in watch.take_grown() {
+            recorder.add_growth(model, &growth);
+        }
+    }
+
+    /// All rows have been taken in for now: records how far bursts have come that go on.
+    pub fn pause(&mut self, recorder: &mut Recorder<'_>) {
+        let Some((model, watch)) = &mut self.watch else { return };
+        for growth in watch.take_growing() {
+            recorder.add_growth(model, &growth);
         }
     }
 
@@ -215,6 +227,7 @@ fn check(name: &str) -> Option<u64> {
     if rows < MAX_ROWS && now.saturating_sub(last) < ALIVE {
         watch.nothing_until(until, &mut recorder);
     }
+    watch.pause(&mut recorder);
     recorder.write();
     let slow = rest_after(started.elapsed());
     if rows == 0 && progress.model == Some(active.model_id) && !recorder.has_written() {

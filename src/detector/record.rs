@@ -1,6 +1,8 @@
 //! Writing anomalies.
+use std::borrow::Cow;
+
 use logintel_core::detect::{Detector as Model, Judgement, Reason};
-use logintel_core::rates::{Alarm, Key};
+use logintel_core::rates::{Alarm, Growth, Key};
 use pgrx::prelude::*;
 
 use super::Detector;
@@ -23,7 +25,22 @@ const BATCH: usize = 1000;
 pub struct Recorder<'a> {
     detector: &'a Detector,
     batch: Batch,
+    grown: Grown,
     has_written: bool,
+}
+
+/// Bytes that a burst's message has for what the burst comes to.
+const GROWN: usize = 100;
+
+/// Columns of what has become of bursts.
+#[derive(Debug, Default)]
+struct Grown {
+    ts: Vec<TimestampWithTimeZone>,
+    template: Vec<Text>,
+    since: Vec<TimestampWithTimeZone>,
+    until: Vec<TimestampWithTimeZone>,
+    weight: Vec<i32>,
+    says: Vec<String>,
 }
 
 /// Columns of the anomalies that wait.
@@ -39,6 +56,9 @@ struct Batch {
     score: Vec<f64>,
     reason: Vec<String>,
     weight: Vec<i32>,
+    /// Of bursts.
+    since: Vec<Option<TimestampWithTimeZone>>,
+    until: Vec<Option<TimestampWithTimeZone>>,
     /// Whether some are of rates.
     has_rates: bool,
 }
@@ -46,39 +66,42 @@ struct Batch {
 impl<'a> Recorder<'a> {
     /// For a detector's anomalies.
     pub fn new(detector: &'a Detector) -> Self {
-        Recorder { detector, batch: Batch::default(), has_written: false }
+        Recorder { detector, batch: Batch::default(), grown: Grown::default(), has_written: false }
     }
 
     /// Takes in a flagged line.
-    pub fn add(&mut self, line: &Line, judgement: Judgement) {
+    pub fn add(&mut self, line: &Line<'_>, judgement: Judgement) {
         // A routine line at a level that is flagged founds no incident.
         let weight = i32::from(!judgement.is_routine);
-        self.push(line, judgement, weight);
+        self.push(line, judgement, weight, None);
     }
 
     /// Takes in a rate that broke its record, and the row at which that was noticed.
-    pub fn add_alarm(&mut self, model: &Model, alarm: &Alarm, noticed: Option<(&Line, &Judgement)>) {
+    pub fn add_alarm(&mut self, model: &Model, alarm: &Alarm, noticed: Option<(&Line<'_>, &Judgement)>) {
         let Some(rates) = model.rates() else { return };
         let says = alarm.describe(rates);
-        let template = match alarm.key {
-            Key::Template(at) => model.template(at).unwrap_or_default().to_owned(),
-            Key::Unseen(_) => noticed.map_or_else(String::new, |(_, judgement)| judgement.template.clone()),
-            Key::Log | Key::Component(_) => alarm.subject(rates).unwrap_or_default(),
-        };
+        let unseen = noticed.map(|(_, judgement)| judgement.template.clone());
+        let template =
+            alarm.subject(rates).or_else(|| template_of(model, alarm.key, unseen)).unwrap_or_default();
         let component = match alarm.key {
-            Key::Component(at) => rates.components.get(at as usize).map(|(name, _)| name.clone()),
+            Key::Component(at) => {
+                rates.components.get(at as usize).map(|(name, _)| Cow::Borrowed(name.as_str()))
+            }
             _ => None,
         };
-        let (line, reason) = if alarm.is_spike() {
+        let (line, reason, span) = if alarm.is_spike() {
             let Some((line, _)) = noticed else { return };
-            let message = cut(line.message.as_deref().unwrap_or_default(), MAX_MESSAGE - 200);
-            let message = Some(format!("{message} [{says}]"));
+            let message = cut(
+                line.message.as_deref().unwrap_or_default(),
+                MAX_MESSAGE.saturating_sub(says.len() + GROWN),
+            );
+            let message = Some(format!("{message} [{says}]").into());
             let line = Line { message, component: line.component.clone().or(component), ..line.clone() };
-            (line, Reason::RateSpike)
+            (line, Reason::RateSpike, Some((timestamp(alarm.since), timestamp(alarm.ts))))
         } else {
             let ts = timestamp(alarm.ts);
-            let line = Line { message: Some(says), ts: Some(ts), component, ..Line::default() };
-            (line, Reason::RateDrop)
+            let line = Line { message: Some(says.into()), ts: Some(ts), component, ..Line::default() };
+            (line, Reason::RateDrop, None)
         };
         let judgement = Judgement {
             is_anomaly: true,
@@ -92,11 +115,35 @@ impl<'a> Recorder<'a> {
             is_routine: false,
         };
         self.batch.has_rates = true;
-        self.push(&line, judgement, i32::try_from(alarm.events()).unwrap_or(i32::MAX));
+        self.push(&line, judgement, i32::try_from(alarm.events()).unwrap_or(i32::MAX), span);
     }
 
-    fn push(&mut self, line: &Line, judgement: Judgement, weight: i32) {
-        let label = |text: &Option<String>| text.as_deref().map(|text| Text(label(text).to_owned()));
+    /// Takes in what has become of a burst, whose alarm may be one that was not recorded.
+    pub fn add_growth(&mut self, model: &Model, growth: &Growth) {
+        let Some(rates) = model.rates() else { return };
+        let subject = growth.subject(rates);
+        let template =
+            subject.or_else(|| template_of(model, growth.key, growth.template.clone())).unwrap_or_default();
+        let grown = &mut self.grown;
+        grown.ts.push(timestamp(growth.ts));
+        grown.template.push(Text(copied(&template)));
+        grown.since.push(timestamp(growth.since));
+        grown.until.push(timestamp(growth.until));
+        grown.weight.push(i32::try_from(growth.events).unwrap_or(i32::MAX));
+        grown.says.push(growth.describe());
+        if grown.ts.len() >= BATCH {
+            self.write();
+        }
+    }
+
+    fn push(
+        &mut self,
+        line: &Line<'_>,
+        judgement: Judgement,
+        weight: i32,
+        span: Option<(TimestampWithTimeZone, TimestampWithTimeZone)>,
+    ) {
+        let label = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Text(label(text).to_owned()));
         let batch = &mut self.batch;
         batch.ts.push(line.ts);
         batch.source.push(label(&line.source));
@@ -108,6 +155,8 @@ impl<'a> Recorder<'a> {
         batch.score.push(judgement.score);
         batch.reason.push(judgement.reason.to_string());
         batch.weight.push(weight);
+        batch.since.push(span.map(|(since, _)| since));
+        batch.until.push(span.map(|(_, until)| until));
         if batch.ts.len() >= BATCH {
             self.write();
         }
@@ -120,6 +169,41 @@ impl<'a> Recorder<'a> {
 
     /// Writes what waits, with the rights of the extension's owner.
     pub fn write(&mut self) {
+        self.write_batch();
+        self.write_grown();
+    }
+
+    /// A burst's anomaly tells what it has come to, and its incident is counted anew, unless somebody has resolved it.
+    fn write_grown(&mut self) {
+        let grown = std::mem::take(&mut self.grown);
+        if grown.ts.is_empty() {
+            return;
+        }
+        self.has_written = true;
+        let _owner = RunAs::extension_owner();
+        Connection::open().write(
+            "WITH grown AS ( \
+                 UPDATE logintel.anomalies AS a SET weight = g.weight, burst_end = g.burst_end, \
+                     message = regexp_replace(a.message, '(; [0-9]+ in [0-9a-z ]+)?[]]$', '; ' || g.says || ']') \
+                 FROM unnest($2, $3, $4, $5, $6, $7) AS g (ts, template, burst_start, burst_end, weight, says) \
+                 WHERE a.detector = $1 AND a.ts = g.ts AND a.template = g.template AND a.reason = 'rate_spike' \
+                   AND a.burst_start = g.burst_start AND (a.weight, a.burst_end) < (g.weight, g.burst_end) \
+                 RETURNING a.incident_id) \
+             UPDATE logintel.incidents SET uncounted = greatest(uncounted, least(event_count, 9999) / 10 + 1) \
+             WHERE status <> 'resolved' AND incident_id IN (SELECT incident_id FROM grown WHERE incident_id IS NOT NULL)",
+            &[
+                text_arg(&self.detector.name),
+                arg(grown.ts),
+                arg(grown.template),
+                arg(grown.since),
+                arg(grown.until),
+                arg(grown.weight),
+                arg(grown.says),
+            ],
+        );
+    }
+
+    fn write_batch(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         if batch.ts.is_empty() {
             return;
@@ -135,12 +219,14 @@ impl<'a> Recorder<'a> {
         let sql = format!(
             "INSERT INTO logintel.anomalies \
                  (detector, version, ts, source, component, level, message, template, cluster_id, anomaly_score, \
-                  reason, weight) \
-             SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-                 AS a (ts, source, component, level, message, template, cluster_id, anomaly_score, reason, weight){is_news}"
+                  reason, weight, burst_start, burst_end) \
+             SELECT $1, $2, * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+                 AS a (ts, source, component, level, message, template, cluster_id, anomaly_score, reason, weight, burst_start, \
+                       burst_end){is_news}"
         );
         let _owner = RunAs::extension_owner();
-        Connection::open().write(
+        // Planning it takes ten times as long as writing one row, and a flagged row may be a statement of its own.
+        Connection::open().repeat(
             &sql,
             &[
                 text_arg(&self.detector.name),
@@ -155,8 +241,19 @@ impl<'a> Recorder<'a> {
                 arg(batch.score),
                 arg(batch.reason),
                 arg(batch.weight),
+                arg(batch.since),
+                arg(batch.until),
             ],
         );
+    }
+}
+
+/// The template that broke its record; one that training never saw is `unseen`.
+fn template_of(model: &Model, key: Key, unseen: Option<String>) -> Option<String> {
+    match key {
+        Key::Template(at) => model.template(at).map(str::to_owned),
+        Key::Unseen(_) => unseen,
+        Key::Log | Key::Component(_) => None,
     }
 }
 

@@ -63,34 +63,48 @@ const KEPT: usize = 8;
 /// use it for what the call does.
 pub fn resolve(name: &str, check: impl FnOnce(&Detector)) -> Rc<Resolved> {
     let sight = Sight::now();
-    let kept = LAST.with_borrow(|last| {
-        let found = last
-            .iter()
-            .find(|(seen, resolved)| resolved.detector.name == name && Some(seen) == sight.as_ref());
-        found.map(|(_, resolved)| Rc::clone(resolved))
-    });
-    if let Some(kept) = kept {
-        check(&kept.detector);
-        return kept;
+    if let Some(known) = known_by(name, sight.as_ref()) {
+        check(&known.detector);
+        return known;
     }
-    forget_at_the_end();
-    let detector = sight.as_ref().and_then(|sight| kept::find(name, &sight.snapshot));
-    let detector = detector.unwrap_or_else(|| {
-        let detector = Rc::new(Detector::get(name));
-        if let Some(sight) = &sight {
-            kept::keep(&detector, &sight.snapshot);
-        }
-        detector
-    });
+    let detector = Rc::new(Detector::get(name));
+    if let Some(sight) = &sight {
+        kept::keep(&detector, &sight.snapshot);
+    }
     check(&detector);
     let resolved = Rc::new(Resolved::new(detector));
+    remember(&resolved, sight);
+    resolved
+}
+
+/// The detector of that name, if nothing need be read for it. Whoever asks checks for himself who may use it.
+pub(super) fn known(name: &str) -> Option<Rc<Resolved>> {
+    known_by(name, Sight::now().as_ref())
+}
+
+fn known_by(name: &str, sight: Option<&Sight>) -> Option<Rc<Resolved>> {
+    let sight = sight?;
+    let last = LAST.with_borrow(|last| {
+        let found = last.iter().find(|(seen, resolved)| resolved.detector.name == name && seen == sight);
+        found.map(|(_, resolved)| Rc::clone(resolved))
+    });
+    last.or_else(|| {
+        let resolved = Rc::new(Resolved::new(kept::find(name, &sight.snapshot)?));
+        remember(&resolved, Some(sight.clone()));
+        Some(resolved)
+    })
+}
+
+/// Keeps a detector for as long as the transaction shows the same.
+fn remember(resolved: &Rc<Resolved>, sight: Option<Sight>) {
+    forget_at_the_end();
+    let name = &resolved.detector.name;
     LAST.with_borrow_mut(|last| {
-        last.retain(|(seen, resolved)| Some(seen) == sight.as_ref() && resolved.detector.name != name);
+        last.retain(|(seen, resolved)| Some(seen) == sight.as_ref() && resolved.detector.name != *name);
         if let Some(sight) = sight.filter(|_| last.len() < KEPT) {
-            last.push((sight, Rc::clone(&resolved)));
+            last.push((sight, Rc::clone(resolved)));
         }
     });
-    resolved
 }
 
 /// Lets no model that was resolved outlive its transaction, or a subtransaction that is rolled back: both may have

@@ -154,7 +154,8 @@ pub(super) fn learn(
             }
         });
     }
-    if let Some(excluded) = exclusions.map(|rules| rules.excluded()).filter(|&rows| rows > 0) {
+    let excluded = exclusions.map_or(0, |rules| rules.excluded());
+    if excluded > 0 {
         notice(format!(
             "detector \"{}\" did not learn from {excluded} of {read} rows, which suppressions exclude from training",
             detector.name
@@ -164,7 +165,11 @@ pub(super) fn learn(
         fail(
             PgSqlErrorCode::ERRCODE_NO_DATA_FOUND,
             format!("detector \"{}\" found no rows to learn from", detector.name),
-            "Is its relation empty, or the range of time the wrong one? Rows whose message is NULL do not count.",
+            if excluded > 0 {
+                "Suppressions exclude all of them: see exclude_from_training in logintel.suppressions."
+            } else {
+                "Is its relation empty, or the range of time the wrong one? Rows whose message is NULL do not count."
+            },
         );
     }
     trainer.finish(&Session).or_raise()

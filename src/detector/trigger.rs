@@ -3,6 +3,7 @@
 //! A failure to score never fails the user's statement: everything runs in a subtransaction; if that fails, the rows
 //! land, the failure is recorded and one warning is given. `logintel.on_error = error` makes it an error.
 use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
 
 use logintel_core::detect::{Judgement, Mode, Scratch};
 use pgrx::PgRelation;
@@ -10,14 +11,16 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::extract::{Extractor, Line};
+use super::fill;
+use super::once::records_already;
 use super::record::{Recorder, record_failure};
-use super::resolve::{Resolved, resolve};
+use super::resolve::{self, Resolved, resolve};
 use crate::call::Raw;
 use crate::control::Session;
 use crate::error::{OrRaise, fail, warn};
 use crate::settings::{self, OnError};
 use crate::subtransaction::{Failure, attempt};
-use crate::text::{from_c_string, from_name};
+use crate::text::from_c_string;
 
 thread_local! {
     /// Kept for its allocations.
@@ -25,13 +28,13 @@ thread_local! {
 }
 
 /// Judges a line, by the model and what people have said; a NULL message is judged by its level alone.
-pub(super) fn judge(resolved: &Resolved, line: &Line, mode: Mode) -> Judgement {
+pub(super) fn judge(resolved: &Resolved, line: &Line<'_>, mode: Mode) -> Judgement {
     let judgement = judge_by_model(resolved, line, mode);
     if judgement.is_anomaly { resolved.after_feedback(judgement, line) } else { judgement }
 }
 
 /// What the model says, before what people have said.
-pub(super) fn judge_by_model(resolved: &Resolved, line: &Line, mode: Mode) -> Judgement {
+pub(super) fn judge_by_model(resolved: &Resolved, line: &Line<'_>, mode: Mode) -> Judgement {
     let options = &resolved.detector.options;
     let (message, level) = (line.judged(), line.level.as_deref());
     match (&resolved.model, line.as_judged()) {
@@ -68,7 +71,7 @@ unsafe fn score_rows(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         if call.is_before() || call.is_row() || (*call.data).tg_newtable.is_null() {
             fail(PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, wrong, hint);
         }
-        if settings::enabled() {
+        if settings::enabled() && !records_already(call.data) && !call.is_ordinary() {
             call.guarded(|| call.score_statement());
         }
     }
@@ -101,7 +104,9 @@ unsafe fn score_row(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
             let filled = call.guarded(|| call.fill(tuple));
             Raw(Some(pg_sys::Datum::from(filled.unwrap_or(tuple))))
         } else {
-            call.guarded(|| call.score_tuple());
+            if !records_already(call.data) && !call.is_ordinary() {
+                call.guarded(|| call.score_tuple());
+            }
             Raw(Some(pg_sys::Datum::null()))
         }
     }
@@ -178,7 +183,12 @@ impl Call {
             );
         }
         // A standby or a read-only transaction cannot get here; if even this fails, the row must land all the same.
-        let _ = attempt(|| record_failure(&self.detector, self.rows(), failure));
+        // Of the detector of somebody else nothing is recorded: its owner could do nothing about it.
+        let _ = attempt(|| {
+            if super::Detector::find(&self.detector).is_none_or(|detector| self.feeds(&detector)) {
+                record_failure(&self.detector, self.rows(), failure);
+            }
+        });
         if is_first_of_statement(&self.detector) {
             warn(
                 format!("rows were not scored by detector \"{}\": {}", self.detector, failure.message),
@@ -196,20 +206,82 @@ impl Call {
         }
     }
 
+    /// Whether the call is about one row, which is ordinary, as far as that can be told by what cannot fail: for want of memory
+    /// or by a cancel alone, which end the statement in any case. So nothing needs to be guarded, and a subtransaction takes a
+    /// third of all the time that scoring one row takes. What would have to be read, converted or recorded is left to the way
+    /// that is guarded.
+    ///
+    /// # Safety
+    /// The call is AFTER INSERT.
+    unsafe fn is_ordinary(&self) -> bool {
+        // SAFETY: relation, slot and transition table live as long as the call.
+        unsafe {
+            let store = (*self.data).tg_newtable;
+            let is_one = self.is_row()
+                || pg_sys::tuplestore_tuple_count(store) == 1 && pg_sys::tuplestore_in_memory(store);
+            let Some(resolved) = is_one.then(|| resolve::known(&self.detector)).flatten() else {
+                return false;
+            };
+            let detector = &resolved.detector;
+            let relation = &*(*self.data).tg_relation;
+            if relation.rd_id != detector.relation && (*relation.rd_rel).relowner != detector.owner {
+                return false;
+            }
+            if !detector.enabled {
+                return true;
+            }
+            let relation = PgRelation::from_pg((*self.data).tg_relation);
+            let Some(extractor) = Extractor::known(detector, &relation) else { return false };
+            let judge = |slot| extractor.is_plain(slot) && is_ordinary(&resolved, &extractor.untimed(slot));
+            if self.is_row() {
+                return judge((*self.data).tg_trigslot);
+            }
+            let mut ordinary = false;
+            self.for_each_row(&relation, |slot| ordinary = judge(slot));
+            ordinary
+        }
+    }
+
+    /// Calls `each` with every row of the statement.
+    ///
+    /// # Safety
+    /// The call has a transition table.
+    unsafe fn for_each_row(&self, relation: &PgRelation, mut each: impl FnMut(*mut pg_sys::TupleTableSlot)) {
+        // SAFETY: the relation and the transition table live as long as the call; a read pointer of our own leaves the
+        // readers of other triggers where they are.
+        unsafe {
+            let store = (*self.data).tg_newtable;
+            let description = (*relation.as_ptr()).rd_att;
+            let slot = pg_sys::MakeSingleTupleTableSlot(description, &raw const pg_sys::TTSOpsMinimalTuple);
+            pg_sys::tuplestore_select_read_pointer(store, 0);
+            pg_sys::tuplestore_rescan(store);
+            while pg_sys::tuplestore_gettupleslot(store, true, false, slot) {
+                pgrx::check_for_interrupts!();
+                each(slot);
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+    }
+
     /// The detector, unless it is switched off or gone.
     fn resolved(&self) -> Option<std::rc::Rc<Resolved>> {
         let resolved = resolve(&self.detector, |detector| self.require_feed(detector));
         resolved.detector.enabled.then_some(resolved)
     }
 
-    /// Refuses a trigger by which somebody feeds the detector of somebody else.
-    fn require_feed(&self, detector: &super::Detector) {
+    /// Whether rows of the call's table may go to a detector.
+    fn feeds(&self, detector: &super::Detector) -> bool {
         // SAFETY: the relation of the running call.
         let (relation, class) = unsafe {
             let relation = (*self.data).tg_relation;
             ((*relation).rd_id, &*(*relation).rd_rel)
         };
-        if !detector.is_fed_by(relation, class.relowner, class.relispartition) {
+        detector.is_fed_by(relation, class.relowner, class.relispartition)
+    }
+
+    /// Refuses a trigger by which somebody feeds the detector of somebody else.
+    fn require_feed(&self, detector: &super::Detector) {
+        if !self.feeds(detector) {
             fail(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("the trigger is on a table that detector \"{}\" is not for", detector.name),
@@ -222,24 +294,12 @@ impl Call {
     /// The call has a transition table.
     unsafe fn score_statement(&self) {
         let Some(resolved) = self.resolved() else { return };
-        // SAFETY: the relation and the transition table live as long as the call; a read pointer of our own leaves the
-        // readers of other triggers where they are.
+        // SAFETY: the relation lives as long as the call, a row as long as it is lent.
         unsafe {
             let relation = PgRelation::from_pg((*self.data).tg_relation);
             let extractor = Extractor::of(&resolved.detector, &relation);
             let mut recorder = Recorder::new(&resolved.detector);
-            let store = (*self.data).tg_newtable;
-            let slot = pg_sys::MakeSingleTupleTableSlot(
-                relation.tuple_desc().as_ptr(),
-                &raw const pg_sys::TTSOpsMinimalTuple,
-            );
-            pg_sys::tuplestore_select_read_pointer(store, 0);
-            pg_sys::tuplestore_rescan(store);
-            while pg_sys::tuplestore_gettupleslot(store, true, false, slot) {
-                pgrx::check_for_interrupts!();
-                judge_into(&resolved, &mut recorder, &extractor.line(slot));
-            }
-            pg_sys::ExecDropSingleTupleTableSlot(slot);
+            self.for_each_row(&relation, |slot| judge_into(&resolved, &mut recorder, &extractor, slot));
             recorder.write();
         }
     }
@@ -253,7 +313,7 @@ impl Call {
             let relation = PgRelation::from_pg((*self.data).tg_relation);
             let extractor = Extractor::of(&resolved.detector, &relation);
             let mut recorder = Recorder::new(&resolved.detector);
-            judge_into(&resolved, &mut recorder, &extractor.line((*self.data).tg_trigslot));
+            judge_into(&resolved, &mut recorder, &extractor, (*self.data).tg_trigslot);
             recorder.write();
         }
     }
@@ -273,36 +333,7 @@ impl Call {
             let judgement = judge(&resolved, &line, Mode::Live);
             // As in `detect`, there is none before the first training.
             let score = resolved.model.is_some().then_some(judgement.score);
-            let (mut numbers, mut values, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
-            for attribute in description.iter().filter(|attribute| !attribute.is_dropped()) {
-                let value = match (&*from_name(&attribute.attname), attribute.atttypid) {
-                    ("is_anomaly", pg_sys::BOOLOID) => judgement.is_anomaly.into_datum(),
-                    ("anomaly_score", pg_sys::FLOAT8OID) => score.into_datum(),
-                    ("anomaly_score", pg_sys::FLOAT4OID) => score.map(|score| score as f32).into_datum(),
-                    ("anomaly_reason", pg_sys::TEXTOID | pg_sys::VARCHAROID) => {
-                        judgement.reason.to_string().into_datum()
-                    }
-                    ("cluster_id", pg_sys::INT4OID) => {
-                        judgement.cluster.map(|cluster| cluster as i32).into_datum()
-                    }
-                    ("cluster_id", pg_sys::INT8OID) => judgement.cluster.map(i64::from).into_datum(),
-                    _ => continue,
-                };
-                numbers.push(i32::from(attribute.attnum));
-                values.push(value.unwrap_or(pg_sys::Datum::null()));
-                nulls.push(value.is_none());
-            }
-            if numbers.is_empty() {
-                return tuple;
-            }
-            pg_sys::heap_modify_tuple_by_cols(
-                tuple,
-                description.as_ptr(),
-                numbers.len() as i32,
-                numbers.as_mut_ptr(),
-                values.as_mut_ptr(),
-                nulls.as_mut_ptr(),
-            )
+            fill::filled(tuple, &description, &judgement, score)
         }
     }
 }
@@ -327,16 +358,36 @@ fn is_first_of_statement(detector: &str) -> bool {
     })
 }
 
-fn judge_into(resolved: &Resolved, recorder: &mut Recorder<'_>, line: &Line) {
+/// Whether a line is ordinary by the model; not where the engine fails.
+fn is_ordinary(resolved: &Resolved, line: &Line<'_>) -> bool {
+    let (Some(model), Some(line)) = (&resolved.model, line.as_judged()) else { return false };
+    let judged = || with_scratch(|scratch| matches!(model.anomaly(&line, Mode::Live, scratch), Ok(None)));
+    PgTryBuilder::new(AssertUnwindSafe(judged)).catch_rust_panic(|_| false).execute()
+}
+
+/// Judges a row and takes it in where it is flagged.
+///
+/// # Safety
+/// As [`Extractor::line`].
+unsafe fn judge_into(
+    resolved: &Resolved,
+    recorder: &mut Recorder<'_>,
+    extractor: &Extractor,
+    slot: *mut pg_sys::TupleTableSlot,
+) {
+    // SAFETY: the caller's; the line is gone before the slot's next row comes.
+    let line = unsafe { extractor.line(slot) };
     let judgement = match (&resolved.model, line.as_judged()) {
         // Most are ordinary, and nobody asks what else is to be said of them.
         (Some(model), Some(line)) => {
             with_scratch(|scratch| model.anomaly(&line, Mode::Live, scratch)).or_raise()
         }
-        _ => Some(judge_by_model(resolved, line, Mode::Live)).filter(|judgement| judgement.is_anomaly),
+        _ => Some(judge_by_model(resolved, &line, Mode::Live)).filter(|judgement| judgement.is_anomaly),
     };
-    let Some(judgement) = judgement.map(|judgement| resolved.after_feedback(judgement, line)) else { return };
+    let Some(judgement) = judgement.map(|judgement| resolved.after_feedback(judgement, &line)) else {
+        return;
+    };
     if judgement.is_anomaly {
-        recorder.add(line, judgement);
+        recorder.add(&line, judgement);
     }
 }

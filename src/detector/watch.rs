@@ -5,11 +5,12 @@ use pgrx::prelude::*;
 
 use super::Detector;
 use super::columns::{quote_identifier, quote_literal};
+use super::fill;
 use super::train::qualified;
 use crate::error::{fail, warn};
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
-use crate::text::{Text, from_name, relation_name};
+use crate::text::{Text, relation_name};
 
 /// Scores every row that is inserted from now on.
 #[pg_extern(requires = ["detector"])]
@@ -35,7 +36,14 @@ fn watch(detector: Text, mode: default!(Text, "'statement'")) {
     let spi = Connection::open();
     let mut triggers = Vec::new();
     if row {
-        if has_score_columns(&relation) {
+        let (has_columns, unfit) = fill::look_at(&relation.tuple_desc());
+        if !unfit.is_empty() {
+            warn(
+                format!("columns of {table} are not filled: {}", unfit.join(", ")),
+                "is_anomaly must be bool, anomaly_score real, double precision or numeric, anomaly_reason text, cluster_id int or bigint.",
+            );
+        }
+        if has_columns {
             let name = name("fill");
             spi.write(&format!("CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION logintel.score_row({argument})"), &[]);
             triggers.push(name);
@@ -86,15 +94,6 @@ fn unwatch(detector: Text) {
     let detector = Detector::get(&detector);
     security::require_owner(&detector.name, detector.owner);
     detector.drop_triggers();
-}
-
-/// Whether a table has a column that scoring fills.
-fn has_score_columns(relation: &PgRelation) -> bool {
-    let names = ["is_anomaly", "anomaly_score", "anomaly_reason", "cluster_id"];
-    let description = relation.tuple_desc();
-    description
-        .iter()
-        .any(|attribute| !attribute.is_dropped() && names.contains(&&*from_name(&attribute.attname)))
 }
 
 fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {

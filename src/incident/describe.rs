@@ -1,26 +1,25 @@
-//! What an incident says of itself, counted from its anomalies.
+//! What incidents say of themselves, counted from their anomalies.
 use std::rc::Rc;
 
-use logintel_core::config::{MINUTE, Micros, Preset};
+use logintel_core::config::{MINUTE, Preset};
 use logintel_core::detect::Detector as Model;
 use logintel_core::incident;
-use logintel_core::origin::{self, Suspect};
+use logintel_core::origin;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+use super::gather::{Counted, First, Gathered, Groups, LABELS, MESSAGES, gather};
+use super::hiding::tally;
 use crate::detector::Detector;
-use crate::spi::{Arg, Connection, Rows, arg, text_arg};
+use crate::spi::{Arg, Connection, arg};
+use crate::step::with_snapshot;
 use crate::subtransaction::attempt;
-use crate::text::{Jsonb, Text};
+use crate::suppression::Suppressions;
+use crate::text::Text;
 use crate::time::micros;
 
-/// Most templates that an incident lists, most messages that it shows.
-const TEMPLATES: i64 = 20;
-const MESSAGES: usize = 5;
-/// Most sources, components and levels that it lists, each: the first by name.
-const LABELS: i64 = 100;
-/// Most levels that its severity is told from.
-const LEVELS: i64 = 10_000;
+/// Most templates that an incident lists.
+const TEMPLATES: usize = 20;
 
 /// What training knows of components and templates. Without a model nothing is rarer than anything else.
 pub struct Training(Option<Rc<Model>>);
@@ -40,29 +39,15 @@ impl Training {
         self.0.as_ref().map(|model| model.template_rows(text)).filter(|&rows| rows > 0)
     }
 
+    /// Of what a burst or silence is of that is no template's.
+    fn subject_rows(&self, subject: &str) -> Option<u64> {
+        self.0.as_ref()?.rates()?.subject_rows(subject)
+    }
+
     /// Its length, minutes; `None` where it had no times.
     fn minutes(&self) -> Option<f64> {
         let history = self.0.as_ref()?.rates()?.history;
         (history > 0).then(|| history as f64 / MINUTE as f64)
-    }
-}
-
-/// Some anomalies.
-#[derive(Debug, Clone, Copy)]
-pub enum Anomalies<'a> {
-    /// Those of an incident.
-    Of(i64),
-    /// Those of these numbers.
-    These(&'a [i64]),
-}
-
-impl Anomalies<'_> {
-    /// SQL for the condition that they meet, and its parameter, the first.
-    pub fn condition(self) -> (&'static str, Arg) {
-        match self {
-            Anomalies::Of(incident) => ("incident_id = $1", arg(incident)),
-            Anomalies::These(ids) => ("anomaly_id = ANY ($1)", arg(ids.to_vec())),
-        }
     }
 }
 
@@ -77,121 +62,114 @@ pub struct Description {
     pub origin: Option<String>,
     pub first_template: String,
     events: i64,
+    /// The same, of a burst its lines.
+    gravity: i64,
     sources: Vec<String>,
     components: Vec<String>,
     levels: Vec<String>,
     messages: Vec<String>,
+    /// The most frequent.
     templates: Vec<Counted>,
     rate: f64,
     baseline_rate: Option<f64>,
+    /// The rules that hide it.
+    suppressed_by: Option<String>,
 }
 
-/// A template of an incident.
-#[derive(Debug)]
-struct Counted {
-    template: String,
-    events: i64,
-    is_telling: bool,
-    /// Time and number of its first anomaly.
-    first: (Micros, i64),
-    /// Rows of training.
-    rows: u64,
+/// Describes groups; of one without anomalies nothing.
+pub fn describe(
+    spi: &Connection,
+    detector: &Detector,
+    training: &Training,
+    hiding: Option<&Suppressions>,
+    groups: Groups<'_>,
+) -> Vec<Option<Description>> {
+    let preset = detector.options.preset;
+    let gathered = gather(spi, preset, hiding, groups);
+    let asked: Vec<usize> = match hiding {
+        Some(_) => (0..groups.len())
+            .filter(|&at| gathered[at].as_ref().is_some_and(|found| found.may_be_hidden))
+            .collect(),
+        None => Vec::new(),
+    };
+    let mut described: Vec<Option<Description>> = Vec::with_capacity(groups.len());
+    for (at, found) in gathered.into_iter().enumerate() {
+        pgrx::check_for_interrupts!();
+        let group = groups.some(at..at + 1);
+        described.push(found.map(|found| Description::of(spi, preset, training, found, group)));
+    }
+    for at in asked {
+        pgrx::check_for_interrupts!();
+        if let (Some(one), Some(hiding)) = (&mut described[at], hiding) {
+            let by_rule = || with_snapshot(|| tally(spi, hiding, groups.some(at..at + 1)));
+            one.suppressed_by = one.suppressed_by.take().or_else(by_rule);
+        }
+    }
+    described
 }
-
-/// Columns of the table `incidents` that a description fills, as [`Description::values`] gives them.
-pub const COLUMNS: [&str; 16] = [
-    "start_time",
-    "end_time",
-    "event_count",
-    "sources",
-    "components",
-    "levels",
-    "messages",
-    "severity",
-    "severity_score",
-    "is_suppressed",
-    "suppressed_by",
-    "title",
-    "origin",
-    "templates",
-    "rate",
-    "baseline_rate",
-];
 
 impl Description {
-    /// Counts it.
-    pub fn of(spi: &Connection, detector: &Detector, training: &Training, anomalies: Anomalies<'_>) -> Self {
-        let (condition, which) = anomalies.condition();
-        // One row for each element of each list: texts are converted from the server's encoding one by one.
-        let rows = spi.repeat(
-            &format!(
-                "WITH i AS ( \
-                     SELECT count(*) AS events, \
-                            coalesce(min(ts) FILTER (WHERE weight > 0), min(ts)) AS start, \
-                            coalesce(max(ts) FILTER (WHERE weight > 0), max(ts)) AS end, \
-                            sum(CASE WHEN reason = 'rate_drop' THEN 0 ELSE greatest(weight, 1) END) AS lines, \
-                            (array_agg(DISTINCT source ORDER BY source) FILTER (WHERE source IS NOT NULL))[1:{LABELS}] AS sources, \
-                            (array_agg(DISTINCT component ORDER BY component) FILTER (WHERE component IS NOT NULL))[1:{LABELS}] AS components, \
-                            (array_agg(DISTINCT level ORDER BY level) FILTER (WHERE level IS NOT NULL))[1:{LEVELS}] AS levels \
-                     FROM logintel.anomalies WHERE {condition}) \
-                 SELECT i.events, i.start, i.end, i.lines::float8, l.list, l.element \
-                 FROM i LEFT JOIN LATERAL ( \
-                     SELECT 0, u.* FROM unnest(i.sources) WITH ORDINALITY AS u \
-                     UNION ALL SELECT 1, u.* FROM unnest(i.components) WITH ORDINALITY AS u \
-                     UNION ALL SELECT 2, u.* FROM unnest(i.levels) WITH ORDINALITY AS u \
-                 ) AS l (list, element, at) ON true ORDER BY l.list, l.at"
-            ),
-            &[which],
-        );
-        let list = |number: i32| -> Vec<String> {
-            let elements = (0..rows.len()).filter(|&row| rows.get(row, 5) == Some(number));
-            elements.filter_map(|row| rows.text(row, 6)).collect()
+    fn of(
+        spi: &Connection,
+        preset: Preset,
+        training: &Training,
+        mut found: Gathered,
+        group: Groups<'_>,
+    ) -> Self {
+        let (start, end) = (found.start, found.end);
+        let mut templates = std::mem::take(&mut found.templates);
+        if found.has_more_templates {
+            add_most_frequent(spi, group, &mut templates);
+        }
+        for one in &mut templates {
+            let (of_template, of_subject) =
+                (training.template_rows(&one.template), training.subject_rows(&one.template));
+            one.is_subject = of_template.is_none() && of_subject.is_some();
+            one.rows = of_template.or(of_subject).unwrap_or_default();
+        }
+        let minutes = (micros(end).saturating_sub(micros(found.since)) as f64 / MINUTE as f64).max(1.0);
+        // What a component had as a whole are the lines of its templates.
+        let rows_of = |is_subject: bool| -> u64 {
+            templates.iter().filter(|one| one.is_subject == is_subject).map(|one| one.rows).sum()
         };
-        let (start, end): (TimestampWithTimeZone, TimestampWithTimeZone) = (rows.must(0, 2), rows.must(0, 3));
-        let templates = templates(spi, training, anomalies);
-        let minutes = (micros(end).saturating_sub(micros(start)) as f64 / MINUTE as f64).max(1.0);
-        let known: u64 = templates.iter().map(|template| template.rows).sum();
-        let (origin, first_template) = likely_origin(spi, training, anomalies, start);
-        Description {
+        let known = rows_of(true).max(rows_of(false));
+        let (origin, first_template) = likely_origin(training, &found);
+        let messages = match preset {
+            Preset::Seed => first_messages(found.telling.messages, found.routine.messages),
+            Preset::Default => telling_messages(found.telling.messages, found.routine.messages, &templates),
+        };
+        templates.sort_by_key(|one| (std::cmp::Reverse(one.events), one.first.ts, one.first.id));
+        templates.truncate(TEMPLATES);
+        let mut one = Description {
             start,
             end,
             origin,
             first_template,
-            events: rows.must(0, 1),
-            sources: list(0),
-            components: list(1),
-            levels: list(2),
-            messages: match detector.options.preset {
-                Preset::Seed => first_messages(spi, anomalies),
-                Preset::Default => telling_messages(spi, anomalies, &templates),
-            },
+            events: found.events,
+            gravity: found.gravity,
+            sources: found.sources.list(),
+            components: found.components.list(),
+            levels: found.levels.list(),
+            messages,
             templates,
-            rate: rows.must::<f64>(0, 4) / minutes,
+            rate: found.lines as f64 / minutes,
             baseline_rate: training.minutes().map(|minutes| known as f64 / minutes),
-        }
-    }
-
-    /// Values for [`COLUMNS`].
-    pub fn values(
-        &self,
-        detector: &Detector,
-        training: &Training,
-        hidden_by_rule: impl FnOnce() -> Option<String>,
-    ) -> Vec<Arg> {
-        let preset = detector.options.preset;
-        let (score, severity) = incident::severity(preset, self.events, &self.levels);
-        let suppressed = match preset {
-            Preset::Seed => incident::seed_suppression(
-                severity,
-                self.events,
-                &self.levels,
-                &self.components,
-                &self.messages,
-            ),
+            suppressed_by: None,
+        };
+        one.suppressed_by = match preset {
+            Preset::Seed => one.seed_suppression().map(str::to_owned),
             Preset::Default => None,
         };
-        let suppressed = suppressed.map(str::to_owned).or_else(hidden_by_rule).map(Text);
-        let title = match preset {
+        one
+    }
+
+    fn seed_suppression(&self) -> Option<&'static str> {
+        let (_, severity) = incident::severity(Preset::Seed, self.gravity, &self.levels);
+        incident::seed_suppression(severity, self.events, &self.levels, &self.components, &self.messages)
+    }
+
+    fn title(&self, preset: Preset) -> String {
+        match preset {
             Preset::Seed => {
                 let most = self.templates.first().map_or("", |most| most.template.as_str());
                 incident::seed_title(self.events, &self.components, most)
@@ -199,101 +177,131 @@ impl Description {
             Preset::Default => {
                 incident::title(self.events, self.origin.as_deref(), &self.components, &self.first_template)
             }
-        };
+        }
+    }
+
+    fn template_list(&self, training: &Training) -> Value {
         let minutes = training.minutes();
-        let shown = self.templates.iter().take(TEMPLATES as usize);
-        let templates: Value = shown
+        let shown = self.templates.iter();
+        shown
             .map(|one| {
                 let baseline = minutes.map(|minutes| one.rows as f64 / minutes);
                 json!({"template": one.template, "count": one.events, "baseline_rate": baseline})
             })
-            .collect();
-        vec![
-            arg(self.start),
-            arg(self.end),
-            arg(self.events),
-            arg(texts(&self.sources)),
-            arg(texts(&self.components)),
-            arg(texts(&self.levels[..self.levels.len().min(LABELS as usize)])),
-            arg(texts(&self.messages)),
-            arg(severity.as_str()),
-            arg(score),
-            arg(suppressed.is_some()),
-            arg(suppressed),
-            text_arg(&title),
-            arg(self.origin.clone().map(Text)),
-            arg(Jsonb(templates)),
-            arg(self.rate),
-            arg(self.baseline_rate),
-        ]
+            .collect()
     }
 }
 
-/// The templates of anomalies, most frequent first: the most frequent, and the first in time.
-fn templates(spi: &Connection, training: &Training, anomalies: Anomalies<'_>) -> Vec<Counted> {
-    /// Most that are looked at for messages that tell.
-    const FIRST: i64 = 500;
-    let (condition, which) = anomalies.condition();
+/// Columns of the table `incidents` that a description fills, and what each is cast to: an array of arrays has one length for
+/// all, and no array holds a jsonb that is made here.
+const COLUMNS: [(&str, &str); 16] = [
+    ("start_time", ""),
+    ("end_time", ""),
+    ("event_count", ""),
+    ("sources", "::text[]"),
+    ("components", "::text[]"),
+    ("levels", "::text[]"),
+    ("messages", "::text[]"),
+    ("severity", ""),
+    ("severity_score", ""),
+    ("is_suppressed", ""),
+    ("suppressed_by", ""),
+    ("title", ""),
+    ("origin", ""),
+    ("templates", "::jsonb"),
+    ("rate", ""),
+    ("baseline_rate", ""),
+];
+
+/// SQL of [`COLUMNS`]: their names; their values in a table `u` of which they are columns; and parameters for `unnest`, the
+/// first of this number.
+pub fn columns(first: usize) -> (String, String, String) {
+    let list = |one: &dyn Fn(usize) -> String| (0..COLUMNS.len()).map(one).collect::<Vec<_>>().join(", ");
+    (
+        list(&|at| COLUMNS[at].0.to_owned()),
+        list(&|at| format!("u.{}{}", COLUMNS[at].0, COLUMNS[at].1)),
+        list(&|at| format!("${}", first + at)),
+    )
+}
+
+/// Values of [`COLUMNS`], an array for each.
+pub fn values(described: &[&Description], preset: Preset, training: &Training) -> Vec<Arg> {
+    let graded: Vec<_> =
+        described.iter().map(|one| incident::severity(preset, one.gravity, &one.levels)).collect();
+    let levels = |one: &Description| literal(&one.levels[..one.levels.len().min(LABELS)]);
+    vec![
+        each(described, |one| one.start),
+        each(described, |one| one.end),
+        each(described, |one| one.events),
+        each(described, |one| literal(&one.sources)),
+        each(described, |one| literal(&one.components)),
+        each(described, levels),
+        each(described, |one| literal(&one.messages)),
+        arg(graded.iter().map(|(_, severity)| Text(severity.as_str().to_owned())).collect::<Vec<_>>()),
+        arg(graded.iter().map(|&(score, _)| score).collect::<Vec<_>>()),
+        each(described, |one| one.suppressed_by.is_some()),
+        each(described, |one| one.suppressed_by.clone().map(Text)),
+        each(described, |one| Text(one.title(preset))),
+        each(described, |one| one.origin.clone().map(Text)),
+        each(described, |one| Text(one.template_list(training).to_string())),
+        each(described, |one| one.rate),
+        each(described, |one| one.baseline_rate),
+    ]
+}
+
+fn each<T: IntoDatum>(described: &[&Description], value: impl Fn(&Description) -> T) -> Arg {
+    arg(described.iter().map(|&one| value(one)).collect::<Vec<T>>())
+}
+
+/// An array of texts as PostgreSQL reads it.
+fn literal(list: &[String]) -> Text {
+    let quoted = |one: &String| format!("\"{}\"", one.replace('\\', "\\\\").replace('"', "\\\""));
+    Text(format!("{{{}}}", list.iter().map(quoted).collect::<Vec<_>>().join(",")))
+}
+
+/// The most frequent templates of a group that has more than are looked at one by one, added where they are missing.
+fn add_most_frequent(spi: &Connection, group: Groups<'_>, templates: &mut Vec<Counted>) {
+    let (anomalies, [first, second]) = group.sql();
     let rows = spi.repeat(
         &format!(
-            "SELECT template, events, is_telling, first[1], first[2] FROM ( \
-                 SELECT t.*, row_number() OVER (ORDER BY events DESC, first) AS by_count, row_number() OVER (ORDER BY first) AS by_time \
-                 FROM (SELECT template, count(*) AS events, bool_or(weight > 0) AS is_telling, \
-                              min(ARRAY[(extract(epoch FROM ts) * 1000000)::bigint, anomaly_id]) AS first \
-                       FROM logintel.anomalies WHERE {condition} GROUP BY template) AS t) AS t \
-             WHERE by_count <= $2 OR by_time <= $3 ORDER BY by_count"
+            "SELECT t.template, t.events, t.is_telling, t.first[1], a.anomaly_id, a.weight = 0, coalesce(a.message, '') FROM ( \
+                 SELECT template, count(*) AS events, bool_or(weight > 0) AS is_telling, \
+                        min(ARRAY[(extract(epoch FROM ts) * 1000000)::bigint, anomaly_id]) AS first \
+                 FROM {anomalies} GROUP BY template ORDER BY events DESC, first LIMIT $3) AS t \
+             JOIN logintel.anomalies AS a ON a.anomaly_id = t.first[2]"
         ),
-        &[which, arg(TEMPLATES), arg(FIRST)],
+        &[first, second, arg(TEMPLATES as i64)],
     );
-    let mut templates: Vec<Counted> = (0..rows.len())
-        .map(|row| Counted {
-            template: rows.text(row, 1).unwrap_or_default(),
-            events: rows.must(row, 2),
-            is_telling: rows.must(row, 3),
-            first: (rows.must(row, 4), rows.must(row, 5)),
-            rows: 0,
-        })
-        .collect();
-    for one in &mut templates {
-        one.rows = training.template_rows(&one.template).unwrap_or_default();
+    for row in 0..rows.len() {
+        let template = rows.text(row, 1).unwrap_or_default();
+        if templates.iter().all(|known| known.template != template) {
+            let first = First {
+                ts: rows.must(row, 4),
+                id: rows.must(row, 5),
+                is_routine: rows.must(row, 6),
+                message: rows.text(row, 7).unwrap_or_default(),
+            };
+            let (events, is_telling) = (rows.must(row, 2), rows.must(row, 3));
+            templates.push(Counted { template, events, is_telling, first, is_subject: false, rows: 0 });
+        }
     }
-    templates
 }
 
 /// Where an incident most likely began, and with what template.
-fn likely_origin(
-    spi: &Connection,
-    training: &Training,
-    anomalies: Anomalies<'_>,
-    start: TimestampWithTimeZone,
-) -> (Option<String>, String) {
-    let (condition, which) = anomalies.condition();
-    let rows = spi.repeat(
-        &format!(
-            "SELECT DISTINCT ON (component, template) component, template, ts, anomaly_id, is_rate FROM ( \
-                 SELECT component, template, ts, anomaly_id, starts_with(reason, 'rate_') AS is_rate FROM logintel.anomalies \
-                 WHERE {condition} AND weight > 0 AND ts BETWEEN $2 AND $2 + make_interval(secs => $3) \
-                 ORDER BY ts, anomaly_id LIMIT 1000) AS first \
-             ORDER BY component, template, ts, anomaly_id"
-        ),
-        &[which, arg(start), arg(origin::FIRST as f64 / 1e6)],
-    );
-    let found: Vec<(Option<String>, String)> =
-        (0..rows.len()).map(|row| (rows.text(row, 1), rows.text(row, 2).unwrap_or_default())).collect();
-    let suspects: Vec<Suspect<'_>> = found
+fn likely_origin(training: &Training, found: &Gathered) -> (Option<String>, String) {
+    let suspects: Vec<origin::Suspect<'_>> = found
+        .suspects
         .iter()
-        .zip(0..)
-        .map(|((component, template), row)| {
-            let component_rows = training.component_rows(component.as_deref());
+        .map(|one| {
             // What a component does as a whole is no rare template.
-            let unknown = if rows.must(row, 5) { u64::MAX } else { 0 };
-            Suspect {
-                component: component.as_deref(),
-                template,
-                ts: micros(rows.must(row, 3)),
-                id: rows.must(row, 4),
-                component_rows,
-                template_rows: training.template_rows(template).unwrap_or(unknown),
+            let unknown = if one.is_rate { u64::MAX } else { 0 };
+            origin::Suspect {
+                component: one.component.as_deref(),
+                template: &one.template,
+                ts: one.ts,
+                id: one.id,
+                component_rows: training.component_rows(one.component.as_deref()),
+                template_rows: training.template_rows(&one.template).unwrap_or(unknown),
             }
         })
         .collect();
@@ -302,53 +310,29 @@ fn likely_origin(
     })
 }
 
+/// In which messages are shown.
+fn by_time(one: &First) -> (bool, i64, i64) {
+    (one.is_routine, one.ts, one.id)
+}
+
 /// The first five messages.
-fn first_messages(spi: &Connection, anomalies: Anomalies<'_>) -> Vec<String> {
-    let (condition, which) = anomalies.condition();
-    let rows = spi.repeat(
-        &format!(
-            "SELECT coalesce(message, '') FROM logintel.anomalies WHERE {condition} \
-             ORDER BY weight = 0, ts, anomaly_id LIMIT $2"
-        ),
-        &[which, arg(MESSAGES as i64)],
-    );
-    column(&rows)
+fn first_messages(telling: Vec<First>, routine: Vec<First>) -> Vec<String> {
+    telling.into_iter().chain(routine).take(MESSAGES).map(|one| one.message).collect()
 }
 
 /// Five messages that differ, in time order: the first of each of the templates that tell most, those that were rarest in
 /// training; where there are fewer, others of the first anomalies.
-fn telling_messages(spi: &Connection, anomalies: Anomalies<'_>, templates: &[Counted]) -> Vec<String> {
-    let mut telling: Vec<&Counted> = templates.iter().collect();
-    telling.sort_by_key(|one| (!one.is_telling, one.rows, one.first));
-    let chosen: Vec<i64> = telling.iter().take(MESSAGES).map(|one| one.first.1).collect();
-    let (condition, which) = anomalies.condition();
-    let rows = spi.repeat(
-        &format!(
-            "SELECT message FROM ( \
-                 SELECT * FROM ( \
-                     SELECT DISTINCT ON (message) message, anomaly_id = ANY ($2) AS is_chosen, is_routine, ts, anomaly_id FROM ( \
-                         SELECT coalesce(message, '') AS message, weight = 0 AS is_routine, ts, anomaly_id \
-                         FROM logintel.anomalies WHERE anomaly_id = ANY ($2) \
-                         UNION ALL \
-                         (SELECT coalesce(message, ''), false, ts, anomaly_id FROM logintel.anomalies WHERE {condition} AND weight > 0 \
-                          ORDER BY ts, anomaly_id LIMIT 100) \
-                         UNION ALL \
-                         (SELECT coalesce(message, ''), true, ts, anomaly_id FROM logintel.anomalies WHERE {condition} AND weight = 0 \
-                          ORDER BY ts, anomaly_id LIMIT 100)) AS a \
-                     ORDER BY message, is_chosen DESC, is_routine, ts, anomaly_id) AS differing \
-                 ORDER BY is_chosen DESC, is_routine, ts, anomaly_id LIMIT $3) AS five \
-             ORDER BY is_routine, ts, anomaly_id"
-        ),
-        &[which, arg(chosen), arg(MESSAGES as i64)],
-    );
-    column(&rows)
-}
-
-fn column(rows: &Rows<'_>) -> Vec<String> {
-    (0..rows.len()).filter_map(|row| rows.text(row, 1)).collect()
-}
-
-/// As values of the server.
-fn texts(list: &[String]) -> Vec<Text> {
-    list.iter().cloned().map(Text).collect()
+fn telling_messages(telling: Vec<First>, routine: Vec<First>, templates: &[Counted]) -> Vec<String> {
+    let mut most_telling: Vec<&Counted> = templates.iter().collect();
+    most_telling.sort_by_key(|one| (!one.is_telling, one.rows, one.first.ts, one.first.id));
+    let mut chosen: Vec<First> = most_telling.iter().take(MESSAGES).map(|one| one.first.clone()).collect();
+    chosen.sort_by_key(by_time);
+    let mut messages: Vec<First> = Vec::with_capacity(MESSAGES);
+    for one in chosen.into_iter().chain(telling).chain(routine) {
+        if messages.len() < MESSAGES && messages.iter().all(|other| other.message != one.message) {
+            messages.push(one);
+        }
+    }
+    messages.sort_by_key(by_time);
+    messages.into_iter().map(|one| one.message).collect()
 }

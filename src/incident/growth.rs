@@ -9,6 +9,9 @@ const LARGE: i64 = 10_000;
 /// It is when it has grown by one in so many.
 const PART: i64 = 10;
 
+/// SQL for the events that an anomaly adds to the severity: a burst its lines, a silence one.
+const GRAVITY: &str = "CASE WHEN reason = 'rate_drop' THEN 1 ELSE greatest(weight, 1) END";
+
 /// Adds anomalies that have joined incidents to the figures of large ones; returns those that need not be counted whole
 /// now. Where there is more to come none need.
 pub fn add_to_large(spi: &Connection, detector: &str, events: &[i64], more: bool) -> Vec<i64> {
@@ -18,18 +21,18 @@ pub fn add_to_large(spi: &Connection, detector: &str, events: &[i64], more: bool
     if events.is_empty() || spi.write(&large, &[text_arg(detector)]).len() == 0 {
         return Vec::new();
     }
-    let rows = spi.write(
-        "UPDATE logintel.incidents AS i SET event_count = i.event_count + j.events, severity_score = i.severity_score + j.events, \
+    let sql = format!(
+        "UPDATE logintel.incidents AS i SET event_count = i.event_count + j.events, severity_score = i.severity_score + j.gravity, \
              start_time = least(i.start_time, j.first_time), end_time = greatest(i.end_time, j.last_time), \
              uncounted = i.uncounted + j.events, updated_at = now() \
-         FROM (SELECT incident_id, count(*) AS events, min(ts) FILTER (WHERE weight > 0) AS first_time, \
-                      max(ts) FILTER (WHERE weight > 0) AS last_time \
+         FROM (SELECT incident_id, count(*) AS events, sum({GRAVITY})::bigint AS gravity, min(ts) FILTER (WHERE weight > 0) AS first_time, \
+                      max(greatest(ts, burst_end)) FILTER (WHERE weight > 0) AS last_time \
                FROM logintel.anomalies WHERE anomaly_id = ANY ($1) GROUP BY incident_id) AS j \
          WHERE i.incident_id = j.incident_id AND i.event_count >= $2 AND ($4 OR (i.uncounted + j.events) * $3 < i.event_count) \
            AND i.status <> 'resolved' AND NOT i.is_stale AND NOT i.is_suppressed \
-         RETURNING i.incident_id",
-        &[arg(events.to_vec()), arg(LARGE), arg(PART), arg(more)],
+         RETURNING i.incident_id"
     );
+    let rows = spi.write(&sql, &[arg(events.to_vec()), arg(LARGE), arg(PART), arg(more)]);
     (0..rows.len()).map(|row| rows.must(row, 1)).collect()
 }
 

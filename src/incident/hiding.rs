@@ -1,25 +1,25 @@
 //! Which rules hide an incident: those that all of its anomalies are silenced by.
 use logintel_core::suppression::{Scratch, Tally};
 
-use super::describe::Anomalies;
+use super::gather::Groups;
 use crate::error::OrRaise;
 use crate::spi::{Connection, arg};
 use crate::suppression::{Anomaly, Suppressions, message_sql, times};
 
 /// Anomalies that are looked at one by one, to find that an incident is shown, before all are.
-const FEW: i64 = 100;
+pub const FEW: usize = 100;
 
-/// The names of the rules that hide the incident of these anomalies, as the active snapshot shows them; `None` where it is shown.
-pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, anomalies: Anomalies<'_>) -> Option<String> {
-    let (condition, which) = anomalies.condition();
+/// The names of the rules that hide an incident, as the active snapshot shows it; `None` where it is shown.
+pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, incident: i64) -> Option<String> {
     let rules = &suppressions.rules;
-    let (message, mut scratch) = (message_sql(rules), Scratch::default());
+    let mut scratch = Scratch::default();
     let few = spi.read(
         &format!(
-            "SELECT ts, component, level, template, {message} FROM logintel.anomalies \
-             WHERE {condition} AND weight > 0 ORDER BY ts, anomaly_id LIMIT $2"
+            "SELECT ts, component, level, template, {} FROM logintel.anomalies \
+             WHERE incident_id = $1 AND weight > 0 ORDER BY ts, anomaly_id LIMIT $2",
+            message_sql(rules)
         ),
-        &[which, arg(FEW)],
+        &[arg(incident), arg(FEW as i64)],
     );
     for row in 0..few.len() {
         let anomaly = Anomaly::read(&few, row);
@@ -27,16 +27,23 @@ pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, anomalies: Anoma
             return None;
         }
     }
+    tally(spi, suppressions, Groups::Of(&[incident]))
+}
+
+/// The same of one group whose first anomalies they match.
+pub fn tally(spi: &Connection, suppressions: &Suppressions, group: Groups<'_>) -> Option<String> {
+    let rules = &suppressions.rules;
+    let (message, mut scratch) = (message_sql(rules), Scratch::default());
+    let (anomalies, [first, second]) = group.sql();
     let mut tally = Tally::new(rules);
     let mut may_be = true;
     // Anomalies that no rule can tell apart are matched at once: between two bounds a rule holds all the time or never.
     spi.for_each(
         &format!(
             "SELECT min(ts), component, level, template, {message}, sum(greatest(weight, 1))::bigint, bool_and(weight = 0) \
-             FROM logintel.anomalies WHERE {condition} \
-             GROUP BY component, level, template, {message}, width_bucket(ts, $2)"
+             FROM {anomalies} GROUP BY component, level, template, {message}, width_bucket(ts, $3)"
         ),
-        &[which, times(rules.bounds())],
+        &[first, second, times(rules.bounds())],
         |rows, row| {
             if may_be {
                 let anomaly = Anomaly::read(rows, row);

@@ -98,11 +98,11 @@ impl Move {
 }
 
 /// Makes a move for an owner of the detector; returns the status that it leads to.
-fn make(incident_id: Option<i64>, note: Option<Text>, what: Move) -> &'static str {
-    let incident = incident_id.unwrap_or_else(|| {
+fn make(id: Option<i64>, note: Option<Text>, what: Move) -> &'static str {
+    let incident = id.unwrap_or_else(|| {
         fail(
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
-            "incident_id must not be NULL",
+            "id must not be NULL",
             "SELECT incident_id, title FROM logintel.incidents lists what there is.",
         )
     });
@@ -157,20 +157,20 @@ fn make(incident_id: Option<i64>, note: Option<Text>, what: Move) -> &'static st
 
 /// Says that somebody looks after an incident. Returns its status.
 #[pg_extern(requires = ["incident"])]
-fn acknowledge_incident(incident_id: Option<i64>, note: default!(Option<Text>, "NULL")) -> &'static str {
-    make(incident_id, note, Move::Acknowledge)
+fn acknowledge_incident(id: Option<i64>, note: default!(Option<Text>, "NULL")) -> &'static str {
+    make(id, note, Move::Acknowledge)
 }
 
 /// Says that an incident is over. Returns its status.
 #[pg_extern(requires = ["incident"])]
-fn resolve_incident(incident_id: Option<i64>, note: default!(Option<Text>, "NULL")) -> &'static str {
-    make(incident_id, note, Move::Resolve)
+fn resolve_incident(id: Option<i64>, note: default!(Option<Text>, "NULL")) -> &'static str {
+    make(id, note, Move::Resolve)
 }
 
 /// Says that an incident is not over, or that nobody looks after it. Returns its status.
 #[pg_extern(requires = ["incident"])]
-fn reopen_incident(incident_id: Option<i64>, note: default!(Option<Text>, "NULL")) -> &'static str {
-    make(incident_id, note, Move::Reopen)
+fn reopen_incident(id: Option<i64>, note: default!(Option<Text>, "NULL")) -> &'static str {
+    make(id, note, Move::Reopen)
 }
 
 /// Writes that the templates of an incident were marked as ordinary, by that role, and resolves it.

@@ -7,12 +7,11 @@ use std::collections::BTreeSet;
 
 use logintel_core::config::Preset;
 use logintel_core::control::Control;
-use logintel_core::suppression::Scratch;
+use logintel_core::suppression::{Rule, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::count::Counting;
-use super::describe::Anomalies;
 use super::hiding::hidden_by;
 use super::life;
 use crate::call::{Raw, argument, time_argument};
@@ -22,11 +21,12 @@ use crate::detector::train::{range_args, range_sql};
 use crate::error::OrRaise;
 use crate::lock::lock_detector;
 use crate::progress::Progress;
-use crate::security::{self, RunAs};
+use crate::security::{self, ByIndex, RunAs};
 use crate::spi::{Connection, arg, text_arg};
 use crate::step::{Done, Step, list, with_snapshot};
 use crate::suppression::{self, Anomaly, Effect, Suppressions, message_sql};
 use crate::text::Text;
+use crate::time::timestamp;
 use crate::tuples::ResultSet;
 use crate::views::mark_views_stale;
 
@@ -101,6 +101,7 @@ fn rejudge(name: &str, incidents: &[i64]) {
     lock_detector(name);
     let Some(detector) = Detector::find(name) else { return };
     let _author = life::author(life::MAINTENANCE, "");
+    let _plans = ByIndex::set();
     let spi = Connection::open();
     // Those whose anomalies are away for a moment are counted when they have come, and judged then.
     let here = spi.write(
@@ -113,9 +114,7 @@ fn rejudge(name: &str, incidents: &[i64]) {
     if detector.options.preset == Preset::Seed {
         // The preset's own rules come first, and ask for what is counted.
         let counting = Counting::of(&spi, &detector);
-        for incident in incidents {
-            counting.recount(incident);
-        }
+        counting.recount(&incidents);
         mark_views_stale(&spi);
         return;
     }
@@ -123,9 +122,8 @@ fn rejudge(name: &str, incidents: &[i64]) {
     let mut changed = 0;
     for incident in incidents {
         pgrx::check_for_interrupts!();
-        let hidden_by = suppressions
-            .as_ref()
-            .and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, Anomalies::Of(incident))));
+        let hidden_by =
+            suppressions.as_ref().and_then(|rules| with_snapshot(|| hidden_by(&spi, rules, incident)));
         changed += spi
             .repeat(
                 "UPDATE logintel.incidents SET is_suppressed = $2 IS NOT NULL, suppressed_by = $2, updated_at = now() \
@@ -173,6 +171,14 @@ unsafe fn suppression_preview(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let _progress = Progress::begin("suppression_preview");
         let (mut anomalies, mut incidents) = (0, 0);
         let (detector, rule) = suppression::find(id);
+        // A range that is given takes the place of the rule's own: one that is for later can be tried.
+        let (rule, range) = match range {
+            (None, None) => {
+                let own = (rule.since.map(timestamp), rule.until.map(timestamp));
+                (rule, own)
+            }
+            given => (Rule { since: None, until: None, ..rule }, given),
+        };
         let names = match &detector {
             Some(name) => vec![name.clone()],
             None => list("SELECT name FROM logintel.detectors ORDER BY detector_id"),
@@ -225,7 +231,6 @@ fn preview(detector: &Detector, rule: &Suppressions, component: Option<&str>, ra
             }
         },
     );
-    let hidden =
-        touched.into_iter().filter(|&incident| hidden_by(&spi, rule, Anomalies::Of(incident)).is_some());
+    let hidden = touched.into_iter().filter(|&incident| hidden_by(&spi, rule, incident).is_some());
     (anomalies, hidden.count() as i64)
 }

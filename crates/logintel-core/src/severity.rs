@@ -3,6 +3,20 @@
 /// Whether a level is ERROR or above, in the usual spellings: words of syslog, log4j, Java, Python, Windows,
 /// Android and PostgreSQL; syslog's numbers 0 to 3; OpenTelemetry's severity numbers from 17.
 pub fn is_error(level: &str) -> bool {
+    // Each line is asked for its level, and nearly every level is a plain word: neither a number nor anything to take off.
+    if level.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return is_error_word(level);
+    }
+    let level = bare(level);
+    match level.parse::<i64>() {
+        // OpenTelemetry begins at 1 with TRACE, syslog ends at 7 with debug: 1 to 3 are taken for syslog's alert,
+        // critical and error, which tables hold far more often than the finest grades of TRACE.
+        Ok(number) => (0..=3).contains(&number) || (17..=24).contains(&number),
+        Err(_) => is_error_word(level) || is_otel_name(level),
+    }
+}
+
+fn is_error_word(word: &str) -> bool {
     const WORDS: [&str; 19] = [
         "E",
         "ERR",
@@ -24,13 +38,7 @@ pub fn is_error(level: &str) -> bool {
         "ASSERT",
         "EXCEPTION",
     ];
-    let level = bare(level);
-    match level.parse::<i64>() {
-        // OpenTelemetry begins at 1 with TRACE, syslog ends at 7 with debug: 1 to 3 are taken for syslog's alert,
-        // critical and error, which tables hold far more often than the finest grades of TRACE.
-        Ok(number) => (0..=3).contains(&number) || (17..=24).contains(&number),
-        Err(_) => WORDS.iter().any(|word| level.eq_ignore_ascii_case(word)) || is_otel_name(level),
-    }
+    WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// Whether two levels are one, written with other capitals, or with brackets or blanks around them. `ERR` and `ERROR` are

@@ -5,6 +5,11 @@
 
 use std::cmp::Ordering;
 
+use bincode::Decode;
+use bincode::de::Decoder;
+use bincode::error::DecodeError;
+
+use crate::artifact;
 use crate::error::{Error, Result};
 use crate::limits::{MAX_DIM, MAX_NNZ};
 
@@ -195,7 +200,7 @@ impl SparseRef<'_> {
 }
 
 /// Sparse vectors as the rows of one matrix, in compressed sparse row form.
-#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode)]
 pub struct CsrMatrix {
     /// Dimensions of every row.
     pub dim: u32,
@@ -206,6 +211,19 @@ pub struct CsrMatrix {
     /// Value of each entry.
     pub values: Vec<f32>,
 }
+
+impl<Context> Decode<Context> for CsrMatrix {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> std::result::Result<Self, DecodeError> {
+        Ok(CsrMatrix {
+            dim: Decode::decode(decoder)?,
+            indptr: Decode::decode(decoder)?,
+            indices: artifact::numbers(decoder)?,
+            values: artifact::numbers(decoder)?,
+        })
+    }
+}
+
+bincode::impl_borrow_decode!(CsrMatrix);
 
 impl CsrMatrix {
     /// A matrix of `dim` columns without rows.

@@ -57,6 +57,12 @@ impl Ready {
         Ok(Ready { pattern: pattern.map_err(Error::SuppressionPattern)?, rule, template: None })
     }
 
+    /// Whether it has a pattern that is found in every message, as far as some that have nothing in common tell.
+    pub fn finds_everything(&self) -> bool {
+        const PROBES: [&str; 4] = ["", "a", "0 ;", "\u{fffd}"];
+        self.pattern.as_ref().is_some_and(|pattern| PROBES.iter().all(|text| pattern.is_found(text)))
+    }
+
     fn holds_at(&self, ts: Option<Micros>) -> bool {
         let Rule { since, until, .. } = self.rule;
         match ts {

@@ -3,14 +3,19 @@
 //! [`crate::counts`] makes it, [`crate::vectorizer`] uses it. A weight is `tf · (ln((1 + n) / (1 + df)) + 1)` with
 //! `smooth_idf`, `tf · (ln(n / df) + 1)` without, then normalised.
 
-use crate::artifact::{Artifact, corrupt};
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{Decode, Encode};
+
+use crate::artifact::{self, Artifact, corrupt};
 use crate::control::Control;
 use crate::error::Result;
 use crate::options::TfidfOptions;
 use crate::vocabulary::{Place, Vocabulary};
 
 /// A fitted vectoriser as a value.
-#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TfidfModel {
     /// How it was fitted.
     pub options: TfidfOptions,
@@ -36,22 +41,33 @@ struct Order {
     classes: Vec<u32>,
 }
 
-impl bincode::Encode for Order {
-    fn encode<E: bincode::enc::Encoder>(
-        &self,
-        _: &mut E,
-    ) -> std::result::Result<(), bincode::error::EncodeError> {
-        Ok(())
+impl Encode for TfidfModel {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> std::result::Result<(), EncodeError> {
+        let TfidfModel { options, documents, pruned, vocabulary, frequencies, classes, order: _ } = self;
+        options.encode(encoder)?;
+        documents.encode(encoder)?;
+        pruned.encode(encoder)?;
+        vocabulary.encode(encoder)?;
+        frequencies.encode(encoder)?;
+        classes.encode(encoder)
     }
 }
 
-impl<Context> bincode::Decode<Context> for Order {
-    fn decode<D: bincode::de::Decoder>(_: &mut D) -> std::result::Result<Self, bincode::error::DecodeError> {
-        Ok(Order::default())
+impl<Context> Decode<Context> for TfidfModel {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> std::result::Result<Self, DecodeError> {
+        Ok(TfidfModel {
+            options: Decode::decode(decoder)?,
+            documents: Decode::decode(decoder)?,
+            pruned: Decode::decode(decoder)?,
+            vocabulary: Decode::decode(decoder)?,
+            frequencies: Decode::decode(decoder)?,
+            classes: artifact::levels(decoder)?,
+            order: Order::default(),
+        })
     }
 }
 
-bincode::impl_borrow_decode!(Order);
+bincode::impl_borrow_decode!(TfidfModel);
 
 impl Artifact for TfidfModel {
     const WHAT: &'static str = "tfidf_model";

@@ -6,6 +6,11 @@
 //! along both, a model of a million n-grams is as many pairs of numbers, and no n-gram's text is made unless somebody
 //! asks for it.
 
+use bincode::Decode;
+use bincode::de::Decoder;
+use bincode::error::DecodeError;
+
+use crate::artifact;
 use crate::control::{Control, Steps};
 use crate::error::{Error, Result};
 
@@ -13,7 +18,7 @@ use crate::error::{Error, Result};
 pub type Place = (usize, usize);
 
 /// Words and n-grams in code point order of their texts, level by level: words first, then n-grams of two, of three…
-#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode)]
 pub struct Vocabulary {
     /// All words, one after the other.
     text: String,
@@ -22,6 +27,18 @@ pub struct Vocabulary {
     /// For n-grams of two words and more: the place in the level before, and the place of the last word.
     levels: Vec<Vec<[u32; 2]>>,
 }
+
+impl<Context> Decode<Context> for Vocabulary {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> std::result::Result<Self, DecodeError> {
+        Ok(Vocabulary {
+            text: Decode::decode(decoder)?,
+            ends: artifact::numbers(decoder)?,
+            levels: artifact::levels(decoder)?,
+        })
+    }
+}
+
+bincode::impl_borrow_decode!(Vocabulary);
 
 impl Vocabulary {
     /// Adds a word that is greater than all before.

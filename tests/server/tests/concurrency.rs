@@ -80,7 +80,7 @@ fn check(db: &Database, faults: i64) {
     let wrong = session.ask(
         "SELECT incident_id, event_count, counted FROM logintel.incidents AS i
          FULL JOIN (SELECT incident_id, count(*) AS counted, min(ts) FILTER (WHERE weight > 0) AS first,
-                            max(ts) FILTER (WHERE weight > 0) AS last FROM logintel.anomalies
+                            max(greatest(ts, burst_end)) FILTER (WHERE weight > 0) AS last FROM logintel.anomalies
                     WHERE incident_id IS NOT NULL GROUP BY 1) AS a USING (incident_id)
          WHERE (i.event_count, i.start_time, i.end_time) IS DISTINCT FROM (a.counted, a.first, a.last)",
     );

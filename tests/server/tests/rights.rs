@@ -84,6 +84,12 @@ const MATRIX: &[(&str, char)] = &[
         "SELECT * FROM logintel.incident_summary_v, logintel.incident_timeline_v, logintel.cluster_summary_v, logintel.component_health_v",
         'r',
     ),
+    (
+        "SELECT (SELECT count(*) FROM logintel.status), (SELECT count(*) FROM logintel.live_status), (SELECT count(*) FROM logintel.anomalies_by_minute),
+                (SELECT count(*) FROM logintel.anomalies_by_hour), (SELECT count(*) FROM logintel.incidents_by_hour), (SELECT count(*) FROM logintel.incidents_by_day),
+                (SELECT count(*) FROM logintel.top_templates), (SELECT count(*) FROM logintel.new_templates)",
+        'r',
+    ),
     ("SELECT logintel.ingest('s', 'INFO', 'c', 'm')", 'w'),
     ("SELECT logintel.ingest('{\"message\": \"m\"}')", 'w'),
     ("CREATE TEMP TABLE t (ts timestamptz, message text); SELECT logintel.create_detector('mine', 't')", 'w'),
@@ -110,7 +116,7 @@ const MATRIX: &[(&str, char)] = &[
     ("SELECT logintel.mark_normal(4)", 'a'),
     ("SELECT logintel.mark_incident_normal(1)", 'a'),
     ("SELECT logintel.resolve_incident(1)", 'a'),
-    ("SELECT logintel.raise_alert(i, 'opened') FROM logintel.incidents AS i WHERE false", 'a'),
+    ("SELECT logintel.raise_alerts('{}', '{}')", 's'),
     ("INSERT INTO logintel.suppressions (detector, level) VALUES ('logs', 'x')", 'a'),
     ("INSERT INTO logintel.suppressions (level) VALUES ('x')", 'a'),
     ("SELECT * FROM logintel.applied_suppressions", 'a'),
@@ -213,20 +219,30 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) > 0 FROM logintel.worker_stats WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.incident_events WHERE detector = 'app'),
                 (SELECT count(*) FROM logintel.incident_templates WHERE detector = 'app'),
-                (SELECT count(*) FROM logintel.alerts WHERE detector = 'app')",
+                (SELECT count(*) FROM logintel.alerts WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.status WHERE detector = 'app'),
+                (SELECT count(*) FROM logintel.live_status WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.anomalies_by_minute WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.anomalies_by_hour WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.incidents_by_hour WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.incidents_by_day WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.top_templates WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.new_templates WHERE detector = 'app')",
     )
 }
 
 #[test]
 fn copies_are_shown_to_those_who_may_read_the_log() {
     let db = database("rights_copies");
-    db.execute("INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 1, '22007', 'a secret')");
+    db.execute("INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 1, '22007', 'a secret');
+                UPDATE logintel.anomalies SET reason = 'unseen_template' WHERE detector = 'app'");
     db.client_as("r_owner").ask("SELECT logintel.mark_normal(1)");
     assert_eq!(
         db.client().ask("SELECT detector, template, marked_by FROM logintel.normal_templates"),
         "app|secret <*>|r_owner"
     );
-    let (nothing, all) = ("0|0|0|0|f|0|0|0|0|f|0|0|0", "3|1|1|1|t|1|1|1|1|t|1|1|1");
+    let (nothing, all) =
+        ("0|0|0|0|f|0|0|0|0|f|0|0|0|f|0|f|f|f|f|f|f", "3|1|1|1|t|1|1|1|1|t|1|1|1|t|1|t|t|t|t|t|t");
     let is_seen = |expected: [&str; 4]| {
         let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
         for (role, expected) in roles.iter().zip(expected) {

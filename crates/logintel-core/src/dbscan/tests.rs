@@ -2,6 +2,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::artifact;
 use crate::control::Unattended;
 use crate::distinct::Distinct;
 use crate::neighbors::tests::{log_like, matrix, vectors};
@@ -105,8 +106,8 @@ proptest! {
         let fit = Dbscan { eps, min_points };
         let labels = fit.fit(&rows, &vec![1; rows.rows()], &Unattended).unwrap();
         let core = CoreRows::new(&fit, &rows, &labels, &Unattended).unwrap();
-        let bytes = bincode::encode_to_vec(&core, bincode::config::standard()).unwrap();
-        let (read, _): (CoreRows, _) = bincode::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
+        let bytes = bincode::encode_to_vec(&core, artifact::config()).unwrap();
+        let (read, _): (CoreRows, _) = bincode::decode_from_slice(&bytes, artifact::config()).unwrap();
         prop_assert_eq!(&read, &core);
         let index = CoreIndex::new(read, &Unattended).unwrap();
         prop_assert_eq!(index.clusters(), labels.clusters);

@@ -22,7 +22,7 @@ const MIN_HOURS: u64 = 14 * 24;
 /// Half of so many is five standard deviations below them: chance does not explain that less came.
 pub(super) const MIN_LEAST: u32 = 100;
 /// Hours without any event that are gone through one by one: then all hours of the day have had none three times.
-const MAX_EMPTY: usize = 75;
+pub(super) const MAX_EMPTY: usize = 75;
 /// Most hours of history that are gone through, eleven years; of a longer one nothing is told of hours.
 const MAX_HOURS: u64 = 100_000;
 /// Most changes of a zone's offset that are kept.
@@ -51,6 +51,11 @@ impl Hour {
     pub fn holds(&self, ts: Micros) -> bool {
         (self.start..self.end).contains(&ts)
     }
+
+    /// Where it ends, or the offset changes.
+    pub fn end(&self) -> Micros {
+        self.end
+    }
 }
 
 impl Zone {
@@ -74,6 +79,11 @@ impl Zone {
             start,
             end: start.saturating_add(HOUR).min(change),
         }
+    }
+
+    /// The hour after another, where none is repeated.
+    pub(super) fn after(&self, hour: Hour) -> Hour {
+        self.hour(hour.start.saturating_add(HOUR))
     }
 
     pub(super) fn is_in_order(&self) -> bool {
@@ -260,27 +270,39 @@ pub(super) struct HourCount {
     hour: i64,
     of_day: u8,
     count: u32,
+    /// Those of them that are of another's burst.
+    of_others: u32,
     /// Whether there were too many in it, or since the hours before.
     is_busy: bool,
 }
 
 impl Default for HourCount {
     fn default() -> Self {
-        HourCount { hour: i64::MIN, of_day: 0, count: 0, is_busy: false }
+        HourCount { hour: i64::MIN, of_day: 0, count: 0, of_others: 0, is_busy: false }
     }
 }
 
 impl HourCount {
-    /// Adds an event and returns how many the hour has. What was too much is over after an hour with no more than the most.
-    pub fn add(&mut self, hour: Hour, table: &Timetable) -> u32 {
+    /// Adds an event and returns how many the hour has that are of no other's burst. What was too much is over after an hour with
+    /// no more than the most.
+    pub fn add(&mut self, hour: Hour, table: &Timetable, is_of_other: bool) -> u32 {
         if hour.number > self.hour {
             let goes_on = hour.number == self.hour.saturating_add(1)
-                && table.most.get(usize::from(self.of_day)).is_some_and(|&most| self.count > most);
+                && table.most.get(usize::from(self.of_day)).is_some_and(|&most| self.own() > most);
             let is_busy = self.is_busy && goes_on;
-            *self = HourCount { hour: hour.number, of_day: hour.of_day, count: 0, is_busy };
+            *self = HourCount { hour: hour.number, of_day: hour.of_day, count: 0, of_others: 0, is_busy };
         }
         self.count = self.count.saturating_add(1);
-        self.count
+        self.of_others = self.of_others.saturating_add(u32::from(is_of_other));
+        self.own()
+    }
+
+    fn own(&self) -> u32 {
+        self.count.saturating_sub(self.of_others)
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
     /// How many an hour had that is over.

@@ -9,6 +9,7 @@
 //!
 //! [`RateLog`] gathers the records in training, [`RateModel`] keeps them, [`RateWatch`] compares what comes with them.
 
+mod alarm;
 mod hours;
 mod watch;
 
@@ -20,8 +21,9 @@ use crate::error::Result;
 
 use hours::{Clock, HourRecorder};
 
+pub use alarm::{Alarm, Growth, Key, Trouble};
 pub use hours::{Timetable, Zone};
-pub use watch::{Alarm, Key, Observed, RateState, RateWatch, Trouble};
+pub use watch::{Observed, RateState, RateWatch};
 
 /// Lengths of the sliding windows in which events are counted.
 pub const WINDOWS: [Micros; 4] = [MINUTE / 6, MINUTE, 10 * MINUTE, 60 * MINUTE];
@@ -78,6 +80,13 @@ impl Counter {
         let count = &mut self.counts[place(part)];
         *count = count.saturating_add(events);
         self.counts.iter().fold(0, |sum, &count| sum.saturating_add(count))
+    }
+
+    /// When the oldest part began that has any.
+    fn since(&self, window: Micros) -> Micros {
+        let parts = (0..PARTS as i64).rev().map(|before| self.newest.saturating_sub(before));
+        let oldest = parts.into_iter().find(|&part| self.counts[place(part)] > 0).unwrap_or(self.newest);
+        oldest.saturating_mul(window / PARTS as i64)
     }
 }
 

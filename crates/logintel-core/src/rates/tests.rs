@@ -21,7 +21,7 @@ fn history(hours: i64, pace: i64) -> RateModel {
 }
 
 fn row(ts: Micros, template: u32, component: &str) -> Observed<'_> {
-    Observed { ts, seen: Some(template), template: "", component: Some(component) }
+    Observed { ts, seen: Some(template), template: "", component: Some(component), is_told: false }
 }
 
 /// The most events within a window, counted by looking at all of them.
@@ -71,7 +71,13 @@ fn what_is_as_history_was_is_no_news() {
         if splitmix(second as u64 + 7).is_multiple_of(1800) {
             watch.add(&row(ts, 1, "mail"));
         }
-        watch.add(&Observed { ts, seen: None, template: &second.to_string(), component: Some("web") });
+        watch.add(&Observed {
+            ts,
+            seen: None,
+            template: &second.to_string(),
+            component: Some("web"),
+            is_told: false,
+        });
     }
     assert_eq!(watch.take_alarms(), []);
 }
@@ -92,7 +98,7 @@ fn a_short_history_is_no_record_for_long_windows() {
         assert_eq!(watch.take_alarms(), [], "{minutes} minutes of history");
         let burst = (4 * 3600 + minutes * 60) * SECOND;
         (0..20).for_each(|i| watch.add(&row(burst + i * SECOND / 4, 0, "shop")));
-        let seen = if minutes < 17 { 0 } else { 2 };
+        let seen = usize::from(minutes >= 17);
         assert_eq!(watch.take_alarms().len(), seen, "a burst of seconds, after {minutes} minutes of history");
     }
 }
@@ -109,6 +115,7 @@ fn unseen_templates_without_end_are_not_all_kept() {
             seen: None,
             template: &name(i),
             component: None,
+            is_told: false,
         });
     }
     assert!(!watch.take_alarms().iter().any(Alarm::is_spike));
@@ -118,6 +125,7 @@ fn unseen_templates_without_end_are_not_all_kept() {
             seen: None,
             template: "kernel panic",
             component: None,
+            is_told: false,
         });
     }
     let alarms = watch.take_alarms();
@@ -134,7 +142,7 @@ fn a_burst_is_told_of_once() {
     }
     let alarms = watch.take_alarms();
     let keys: Vec<Key> = alarms.iter().filter(|alarm| alarm.is_spike()).map(|alarm| alarm.key).collect();
-    assert_eq!(keys, [Key::Template(1), Key::Component(1)], "{alarms:?}");
+    assert_eq!(keys, [Key::Template(1)], "not its component, which has nothing else: {alarms:?}");
     assert!(alarms[0].ts <= 5 * SECOND, "before the tenth line");
     for i in 0..60 {
         watch.add(&row(7200 * SECOND + i * SECOND / 2, 1, "mail"));
@@ -154,7 +162,13 @@ fn three_where_one_was_is_no_news_and_a_foreign_burst_is() {
     }
     assert_eq!(watch.take_alarms(), []);
     for i in 0..8 {
-        watch.add(&Observed { ts: i * SECOND, seen: None, template: "kernel panic", component: None });
+        watch.add(&Observed {
+            ts: i * SECOND,
+            seen: None,
+            template: "kernel panic",
+            component: None,
+            is_told: false,
+        });
     }
     assert!(matches!(watch.take_alarms()[..], [Alarm { key: Key::Unseen(_), .. }]));
 }
@@ -168,7 +182,13 @@ fn silence_is_told_of_once_and_when_it_began() {
         if second % 30 == 0 && !(600..1800).contains(&second) {
             watch.add(&row(ts, 0, "disk"));
         }
-        watch.add(&Observed { ts, seen: None, template: &second.to_string(), component: Some("web") });
+        watch.add(&Observed {
+            ts,
+            seen: None,
+            template: &second.to_string(),
+            component: Some("web"),
+            is_told: false,
+        });
     }
     let alarms = watch.take_alarms();
     let drops: Vec<(Key, Micros)> = alarms.iter().map(|alarm| (alarm.key, alarm.ts)).collect();
@@ -180,7 +200,7 @@ fn silence_is_told_of_once_and_when_it_began() {
 fn where_nothing_speaks_that_alone_is_told() {
     let model = history(20, 30);
     let mut watch = RateWatch::new(&model, None);
-    let web = |ts| Observed { ts, seen: None, template: "x", component: Some("web") };
+    let web = |ts| Observed { ts, seen: None, template: "x", component: Some("web"), is_told: false };
     watch.add(&web(0));
     watch.nothing_until(5 * SECOND);
     assert_eq!(watch.take_alarms(), []);
@@ -189,9 +209,10 @@ fn where_nothing_speaks_that_alone_is_told() {
     watch.add(&web(4000 * SECOND));
     let alarms = watch.take_alarms();
     assert!(matches!(alarms[..], [Alarm { key: Key::Log, ts: 0, .. }]), "{alarms:?}");
-    // Found when it is over, it is nobody's.
+    // What is found when it is over is the log's, too.
+    (4001..4010).for_each(|second| watch.add(&web(second * SECOND)));
     watch.add(&web(9000 * SECOND));
-    assert_eq!(watch.take_alarms(), []);
+    assert_eq!(drops(&mut watch), [(Key::Log, 4009 * SECOND)]);
 }
 
 #[test]
@@ -203,10 +224,15 @@ fn while_nothing_speaks_nobody_is_blamed() {
         if [0, 30, 60, 90, 165].contains(&second) {
             watch.add(&row(second * SECOND, 0, "disk"));
         }
-        watch.add(&Observed { ts: second * SECOND, seen: None, template: "x", component: Some("web") });
+        watch.add(&Observed {
+            ts: second * SECOND,
+            seen: None,
+            template: "x",
+            component: Some("web"),
+            is_told: false,
+        });
     }
-    let drops: Vec<Alarm> = watch.take_alarms().into_iter().filter(|alarm| !alarm.is_spike()).collect();
-    assert_eq!(drops, []);
+    assert_eq!(drops(&mut watch), [(Key::Log, 100 * SECOND)]);
 }
 
 #[test]
@@ -227,6 +253,7 @@ fn times_may_be_the_first_and_the_last_there_are() {
     let mut watch = RateWatch::new(&model, watch.into_state());
     watch.add(&row(i64::MAX, 0, "web"));
     assert_eq!(watch.take_alarms(), []);
+    assert_eq!(watch.take_growing(), []);
 }
 
 #[test]
@@ -266,8 +293,14 @@ fn what_stands_for_a_template_says_what_it_is() {
         (Key::Log, Trouble::Quiet { count: 9, of_day: 23, record: 100 }, Some("lull of the whole log")),
         (Key::Template(0), spike, None),
     ] {
-        let found = Alarm { key, ts: 0, trouble }.subject(&model);
+        let found = Alarm { key, ts: 0, since: 0, trouble }.subject(&model);
         assert_eq!(found.as_deref(), subject);
+        let rows = match key {
+            Key::Log => Some(model.log.rows),
+            Key::Component(at) => Some(model.components[at as usize].1.rows),
+            _ => None,
+        };
+        assert_eq!(found.and_then(|subject| model.subject_rows(&subject)), rows);
     }
 }
 
@@ -297,7 +330,13 @@ fn a_stored_watch_looks_when_the_whole_one_does() {
             (ts, component)
         })
         .collect();
-    let observed = |&(ts, component)| Observed { ts, seen: None, template: "x", component: Some(component) };
+    let observed = |&(ts, component)| Observed {
+        ts,
+        seen: None,
+        template: "x",
+        component: Some(component),
+        is_told: false,
+    };
     let mut whole = RateWatch::new(&model, None);
     let (mut state, mut pieces) = (None, Vec::new());
     for row in &rows {
@@ -334,4 +373,178 @@ fn a_stored_watch_goes_on() {
     let whole = whole.take_alarms();
     assert!(!whole.is_empty());
     assert_eq!(whole, pieces);
+}
+
+/// Three days in which the components speak in turn, one each `pace` seconds.
+fn in_turn(pace: i64, components: &[&str]) -> RateModel {
+    let mut log = RateLog::new(u64::MAX);
+    for (second, component) in (0..3 * 86_400).step_by(pace as usize).zip(components.iter().cycle()) {
+        log.add(Some(second * SECOND), Some(0), Some(component));
+    }
+    log.learn(1, Some, &Unattended).unwrap().unwrap()
+}
+
+fn drops(watch: &mut RateWatch<'_>) -> Vec<(Key, Micros)> {
+    let alarms = watch.take_alarms().into_iter();
+    alarms.filter(|alarm| !alarm.is_spike()).map(|alarm| (alarm.key, alarm.ts)).collect()
+}
+
+/// Where components speak in turn, the log itself has longer gaps once one of them is gone: that excuses nobody.
+#[test]
+fn who_falls_silent_in_turn_is_told() {
+    for (pace, components, left) in [
+        (30, &["web", "db"][..], 1),
+        (10, &["web", "db"], 1),
+        (10, &["web", "db", "mail"], 2),
+        (10, &["web", "db", "mail"], 1),
+    ] {
+        let model = in_turn(pace, components);
+        let mut watch = RateWatch::new(&model, None);
+        let mut gone = Vec::new();
+        for (i, at) in (0..1200).zip((0..components.len()).cycle()) {
+            let ts = i * pace * SECOND;
+            if i < 60 || at < left {
+                watch.add(&row(ts, 0, components[at]));
+            }
+            if i == 60 + 40 * components.len() as i64 {
+                gone = drops(&mut watch);
+            }
+        }
+        let told: Vec<Key> = gone.iter().map(|&(key, _)| key).collect();
+        for name in &components[left..] {
+            let key = Key::Component(model.component(name).unwrap());
+            assert!(told.contains(&key), "{pace} s, {name} of {components:?}: {gone:?}");
+        }
+        let name = components[0];
+        assert!(!told.contains(&Key::Component(model.component(name).unwrap())), "{gone:?}");
+        // Where the gaps are longer than twice the longest, that is told once.
+        assert_eq!(
+            gone.iter().filter(|(key, _)| *key == Key::Log).count(),
+            usize::from(components.len() - left > 1)
+        );
+        assert_eq!(drops(&mut watch), [], "once");
+    }
+}
+
+/// What reads history finds the hole when the log goes on.
+#[test]
+fn a_hole_of_the_whole_log_is_told_when_it_is_over() {
+    let model = in_turn(60, &["web"]);
+    let hole = 200..500;
+    let mut watch = RateWatch::new(&model, None);
+    for minute in (0..1000).filter(|minute| !hole.contains(minute)) {
+        watch.add(&row(minute * MINUTE, 0, "web"));
+    }
+    let alarms = watch.take_alarms();
+    assert!(
+        matches!(alarms[..], [Alarm { key: Key::Log, trouble: Trouble::Drop { silence, .. }, ts, .. }]
+            if ts == 199 * MINUTE && silence == 301 * MINUTE),
+        "{alarms:?}"
+    );
+    // A row every hour is not the log as it was, and no news; a longer hole is.
+    for hour in 17..30 {
+        watch.add(&row(hour * 60 * MINUTE, 0, "web"));
+    }
+    assert_eq!(drops(&mut watch), [(Key::Log, 999 * MINUTE), (Key::Log, 17 * 60 * MINUTE)]);
+}
+
+/// Rows that have no component tell as much of the whole log.
+#[test]
+fn a_log_without_components_has_holes_too() {
+    let mut log = RateLog::new(u64::MAX);
+    (0..3 * 1440).for_each(|minute| log.add(Some(minute * MINUTE), Some(0), None));
+    let model = log.learn(1, Some, &Unattended).unwrap().unwrap();
+    let mut watch = RateWatch::new(&model, None);
+    for minute in (0..600).filter(|minute| !(200..500).contains(minute)) {
+        watch.add(&Observed {
+            ts: minute * MINUTE,
+            seen: Some(0),
+            template: "",
+            component: None,
+            is_told: false,
+        });
+    }
+    assert_eq!(drops(&mut watch), [(Key::Log, 199 * MINUTE)]);
+}
+
+/// What became of each burst: key, time of its alarm, when it ended, how many events; those that go on at the end, too.
+fn bursts(model: &RateModel, rows: &[Observed<'_>], is_stored: bool) -> Vec<(Key, Micros, Micros, u32)> {
+    let mut watch = RateWatch::new(model, None);
+    let mut told: HashMap<(Key, Micros), (Micros, u32)> = HashMap::new();
+    for row in rows {
+        watch.add(row);
+        if is_stored {
+            let growing = watch.take_growing();
+            assert!(growing.len() <= 2);
+            told.extend(growing.into_iter().map(|one| ((one.key, one.ts), (one.until, one.events))));
+        }
+        let alarms = watch.take_alarms().into_iter().filter(Alarm::is_spike);
+        told.extend(alarms.map(|one| ((one.key, one.ts), (one.ts, one.events()))));
+        told.extend(watch.take_grown().into_iter().map(|one| ((one.key, one.ts), (one.until, one.events))));
+        if is_stored {
+            watch = RateWatch::new(model, watch.into_state());
+        }
+    }
+    told.extend(watch.take_growing().into_iter().map(|one| ((one.key, one.ts), (one.until, one.events))));
+    assert_eq!(watch.take_growing(), [], "told");
+    let mut all: Vec<_> =
+        told.into_iter().map(|((key, ts), (until, events))| (key, ts, until, events)).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Six lines a minute, and in ten minutes of it six hundred: that is what is told, whether the watch is stored meanwhile or not.
+#[test]
+fn a_burst_is_as_long_and_as_large_as_it_was() {
+    let model = in_turn(10, &["web"]);
+    let mut rows: Vec<Observed<'_>> = (0..1000).map(|i| row(i * 10 * SECOND, 0, "web")).collect();
+    let start = 3000 * SECOND;
+    rows.extend((1..6000).map(|i| row(start + i * SECOND / 10, 0, "web")));
+    rows.sort_by_key(|row| row.ts);
+    let whole = bursts(&model, &rows, false);
+    let [(Key::Template(0), ts, until, events)] = whole[..] else { panic!("{whole:?}") };
+    assert!((start..start + SECOND).contains(&ts));
+    // The last window of ten seconds is full for as long.
+    assert!((start + 600 * SECOND..start + 612 * SECOND).contains(&until), "{}", (until - start) / SECOND);
+    assert!((6050..6070).contains(&events), "{events}");
+    let few: Vec<Observed<'_>> = rows.iter().copied().filter(|row| row.ts % (SECOND / 2) == 0).collect();
+    assert_eq!(bursts(&model, &few, false), bursts(&model, &few, true));
+    assert_eq!(bursts(&model, &few, false).len(), 1);
+}
+
+/// What comes more slowly than a burst began is of it as long as it breaks a record by itself.
+#[test]
+fn a_burst_may_slow_down() {
+    let model = in_turn(60, &["web"]);
+    let fast = (0..20).map(|i| i * SECOND / 2);
+    let slow = (0..120).map(|i| (20 + i * 10) * SECOND);
+    let rows: Vec<Observed<'_>> = fast.chain(slow).map(|ts| row(ts, 0, "web")).collect();
+    let told = bursts(&model, &rows, false);
+    assert!(
+        matches!(told[..], [(Key::Template(0), _, until, 135..=140)] if until > 1150 * SECOND),
+        "{told:?}"
+    );
+}
+
+/// A line that is told of by itself breaks records with the others, and is not counted twice.
+#[test]
+fn what_is_told_of_is_not_of_the_burst() {
+    let model = in_turn(60, &["web"]);
+    let rows: Vec<Observed<'_>> =
+        (0..100).map(|i| Observed { is_told: i >= 10, ..row(i * SECOND / 2, 0, "web") }).collect();
+    let told = bursts(&model, &rows, false);
+    assert!(matches!(told[..], [(Key::Template(0), _, _, 10)]), "{told:?}");
+}
+
+/// A component bursts where none of its templates does alone.
+#[test]
+fn a_component_bursts_with_many_templates() {
+    let model = in_turn(60, &["web"]);
+    let names: Vec<String> = (0..40).map(|i| format!("unseen {}", i % 20)).collect();
+    let rows: Vec<Observed<'_>> = (0..)
+        .zip(&names)
+        .map(|(i, template)| Observed { seen: None, template, ..row(i * SECOND, 0, "web") })
+        .collect();
+    let told = bursts(&model, &rows, false);
+    assert!(matches!(told[..], [(Key::Component(0), _, until, 40)] if until == 39 * SECOND), "{told:?}");
 }

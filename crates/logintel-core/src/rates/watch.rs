@@ -11,164 +11,14 @@ use crate::config::Micros;
 use crate::control::Control;
 use crate::error::Result;
 
-use super::hours::{Hour, HourCount, is_little};
-use super::{Counter, MIN_BURST, MIN_ROWS, PARTS, Rate, RateModel, Speaker, Timetable, WINDOWS, breaks};
+use super::alarm::{Alarm, Growth, Key, Trouble};
+use super::hours::{Hour, HourCount, MAX_EMPTY, is_little};
+use super::{
+    Counter, FACTOR, MIN_BURST, MIN_ROWS, PARTS, Rate, RateModel, Speaker, Timetable, WINDOWS, breaks,
+};
 
 /// Most templates that history never had and whose bursts are counted at once.
 pub(super) const MAX_UNSEEN: usize = 10_000;
-
-/// What a rate is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub enum Key {
-    /// All rows.
-    Log,
-    /// A component, by its number in the model.
-    Component(u32),
-    /// A template of training, by its number.
-    Template(u32),
-    /// Another template, by the hash of its text.
-    Unseen(u64),
-}
-
-/// How a record was broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
-    /// Too many events.
-    Spike {
-        /// Events in the window.
-        count: u32,
-        /// Its length.
-        window: Micros,
-        /// The most that history had in one.
-        record: u32,
-    },
-    /// None, for too long.
-    Drop {
-        /// Time without an event, so far.
-        silence: Micros,
-        /// The longest that history had.
-        record: Micros,
-    },
-    /// Too many events for the hour of the day.
-    Busy {
-        /// Events in the hour so far.
-        count: u32,
-        /// The hour as clocks show it, 0 to 23.
-        of_day: u8,
-        /// The most that history had in such an hour.
-        record: u32,
-    },
-    /// Too few events for the hour of the day, which is over.
-    Quiet {
-        /// Events in the hour.
-        count: u32,
-        /// The hour as clocks show it, 0 to 23.
-        of_day: u8,
-        /// The least that history had in such an hour.
-        record: u32,
-    },
-}
-
-impl Trouble {
-    /// Whether there were too many events, not too few.
-    fn is_spike(&self) -> bool {
-        matches!(self, Trouble::Spike { .. } | Trouble::Busy { .. })
-    }
-}
-
-/// A broken record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Alarm {
-    /// What broke it.
-    pub key: Key,
-    /// When a burst broke the record; when a silence, or the hour that had too few, began.
-    pub ts: Micros,
-    /// How.
-    pub trouble: Trouble,
-}
-
-impl Alarm {
-    /// How many events it stands for.
-    pub fn events(&self) -> u32 {
-        match self.trouble {
-            Trouble::Spike { count, .. } | Trouble::Busy { count, .. } => count,
-            // However few they would have been: they did not come.
-            Trouble::Drop { .. } | Trouble::Quiet { .. } => u32::MAX,
-        }
-    }
-
-    /// Whether there were too many events, not too few.
-    pub fn is_spike(&self) -> bool {
-        self.trouble.is_spike()
-    }
-
-    /// Whether it is a template's.
-    pub fn is_of_template(&self) -> bool {
-        matches!(self.key, Key::Template(_) | Key::Unseen(_))
-    }
-
-    /// What broke its record, in place of a template; `None` where it is a template.
-    pub fn subject(&self, model: &RateModel) -> Option<String> {
-        let what = match self.trouble {
-            Trouble::Spike { .. } | Trouble::Busy { .. } => "burst",
-            Trouble::Drop { .. } => "silence",
-            Trouble::Quiet { .. } => "lull",
-        };
-        match self.key {
-            Key::Log => Some(format!("{what} of the whole log")),
-            Key::Component(at) => {
-                model.components.get(at as usize).map(|(name, _)| format!("{what} of component {name}"))
-            }
-            Key::Template(_) | Key::Unseen(_) => None,
-        }
-    }
-
-    /// For people.
-    pub fn describe(&self, model: &RateModel) -> String {
-        let what = match self.key {
-            Key::Log => "lines at all".to_owned(),
-            Key::Component(at) => {
-                let name = model.components.get(at as usize).map_or("", |(name, _)| name.as_str());
-                format!("lines of component {name}")
-            }
-            Key::Template(_) | Key::Unseen(_) => "lines of this template".to_owned(),
-        };
-        match self.trouble {
-            Trouble::Spike { count, window, record } => {
-                format!("{count} {what} in {}, at most {record} in history", span(window))
-            }
-            Trouble::Drop { silence, record } => {
-                format!("no {what} for {}, at most {} in history", span(silence), span(record))
-            }
-            Trouble::Busy { count, of_day, record } => {
-                format!(
-                    "{count} {what} since {of_day:02}:00, at most {record} in an hour at that time of day in history"
-                )
-            }
-            Trouble::Quiet { count, of_day, record } => {
-                let until = of_day + 1;
-                format!(
-                    "{count} {what} between {of_day:02}:00 and {until:02}:00, at least {record} in an hour at that time of day in history"
-                )
-            }
-        }
-    }
-}
-
-/// A length of time for people: its two largest units.
-fn span(length: Micros) -> String {
-    const UNITS: [(&str, i64); 4] = [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)];
-    let mut seconds = length / 1_000_000;
-    let mut parts = Vec::new();
-    for (unit, size) in UNITS {
-        if seconds >= size {
-            parts.push(format!("{} {unit}", seconds / size));
-            seconds %= size;
-        }
-    }
-    parts.truncate(2);
-    if parts.is_empty() { "less than 1 s".to_owned() } else { parts.join(" ") }
-}
 
 /// A row that comes.
 #[derive(Debug, Clone, Copy)]
@@ -181,6 +31,39 @@ pub struct Observed<'a> {
     pub template: &'a str,
     /// Its component.
     pub component: Option<&'a str>,
+    /// Whether it is told of by itself: no burst stands for it.
+    pub is_told: bool,
+}
+
+/// A burst that was told of, while its windows hold more than ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+struct Burst {
+    ts: Micros,
+    since: Micros,
+    until: Micros,
+    events: u32,
+    /// What came after `until`: of the burst only if it goes on.
+    pending: u32,
+    /// The shortest window whose record it broke, none where it has too many for the hour.
+    window: Option<u8>,
+    is_told: bool,
+}
+
+impl Burst {
+    /// Takes in an event, or none where it has been told of otherwise. The burst lasts as long as the shortest window that it broke
+    /// holds more than ever, or what came since breaks a record by itself: a longer window is full for long after it.
+    fn add(&mut self, ts: Micros, events: u32, goes_on: bool, breaks_anew: impl FnOnce(Micros, u32) -> bool) {
+        self.pending = self.pending.saturating_add(events);
+        if goes_on || breaks_anew(ts.saturating_sub(self.until), self.pending) {
+            self.is_told &= self.pending == 0;
+            self.events = self.events.saturating_add(self.pending);
+            (self.pending, self.until) = (0, self.until.max(ts));
+        }
+    }
+
+    fn growth(&self, key: Key, template: Option<String>) -> Growth {
+        Growth { key, template, ts: self.ts, since: self.since, until: self.until, events: self.events }
+    }
 }
 
 /// What is known of one key.
@@ -189,22 +72,27 @@ struct State {
     counters: [Counter; WINDOWS.len()],
     hour: HourCount,
     last: Micros,
+    /// How long the log had spoken by then.
+    spoken: Micros,
     /// Rows of the log up to then.
     rows: u64,
     is_bursting: bool,
+    burst: Option<Burst>,
     is_silent: bool,
     /// Told of as silent or as having too few in an hour, and not seen since with as many as ever in one.
     is_quiet: bool,
 }
 
 impl State {
-    fn new(last: Micros, rows: u64) -> Self {
+    fn new(last: Micros, spoken: Micros, rows: u64) -> Self {
         State {
             counters: Default::default(),
             hour: HourCount::default(),
             last,
+            spoken,
             rows,
             is_bursting: false,
+            burst: None,
             is_silent: false,
             is_quiet: false,
         }
@@ -214,11 +102,22 @@ impl State {
 /// What a watch knows, to go on later.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct RateState {
-    /// Silences count from here on, and rows of others.
     begun: Micros,
-    begun_rows: u64,
     rows: u64,
+    spoken: Micros,
+    hole: Option<Hole>,
     states: Vec<(Key, State)>,
+}
+
+/// The last time that the whole log was silent for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+struct Hole {
+    /// When it was over.
+    until: Micros,
+    /// Rows up to then.
+    rows: u64,
+    /// The longest since the log last spoke as it should.
+    length: Micros,
 }
 
 impl Artifact for RateState {
@@ -228,8 +127,10 @@ impl Artifact for RateState {
 
     fn accept(&mut self, _: &dyn Control) -> Result<()> {
         let is_sorted = self.states.is_sorted_by(|a, b| a.0 < b.0);
-        let is_counted =
-            self.begun_rows <= self.rows && self.states.iter().all(|(_, state)| state.rows <= self.rows);
+        let is_counted = self.hole.is_none_or(|hole| hole.rows <= self.rows)
+            && self.states.iter().all(|(_, state)| state.rows <= self.rows);
+        let mut bursts = self.states.iter().filter_map(|(_, state)| state.burst?.window);
+        let is_counted = is_counted && bursts.all(|at| usize::from(at) < WINDOWS.len());
         if is_sorted && is_counted { Ok(()) } else { Err(corrupt::<Self>("keys or rows are out of order")) }
     }
 }
@@ -248,19 +149,25 @@ pub struct RateWatch<'a> {
     model: &'a RateModel,
     /// `None` before the first row.
     begun: Option<Micros>,
-    begun_rows: u64,
     rows: u64,
+    /// How long the log has spoken: the time in which components may be missed.
+    spoken: Micros,
+    hole: Option<Hole>,
     states: HashMap<Key, State>,
     unseen: usize,
     /// When it is worth while again to look for unseen templates to forget: all keys are looked at for that.
     forget_from: Option<Micros>,
-    /// When components are due to be looked at for silence, the earliest on top; one that spoke meanwhile goes back.
+    /// When components are due to be looked at for silence, by `spoken`, the earliest on top; one that spoke meanwhile goes back.
     due: BinaryHeap<Reverse<(Micros, u32)>>,
     /// The hour of the last row.
     hour: Option<Hour>,
     /// Who has hours of which history tells how few events they may have, but for the log.
     steady: Vec<Key>,
     alarms: Vec<Alarm>,
+    /// Bursts that are over.
+    grown: Vec<Growth>,
+    /// What templates that history never had are called, of those that have grown.
+    names: HashMap<Key, String>,
 }
 
 impl<'a> RateWatch<'a> {
@@ -269,8 +176,9 @@ impl<'a> RateWatch<'a> {
         let mut watch = RateWatch {
             model,
             begun: None,
-            begun_rows: 0,
             rows: 0,
+            spoken: 0,
+            hole: None,
             states: HashMap::new(),
             unseen: 0,
             forget_from: None,
@@ -278,44 +186,46 @@ impl<'a> RateWatch<'a> {
             hour: None,
             steady: steady(model),
             alarms: Vec::new(),
+            grown: Vec::new(),
+            names: HashMap::new(),
         };
-        if let Some(RateState { begun, begun_rows, rows, states }) = state {
-            watch.rows = rows;
+        if let Some(RateState { begun, rows, spoken, hole, states }) = state {
+            (watch.rows, watch.spoken, watch.hole) = (rows, spoken, hole);
             watch.unseen = states.iter().filter(|(key, _)| matches!(key, Key::Unseen(_))).count();
             watch.states = states.into_iter().collect();
             watch.begin(begun);
-            watch.begun_rows = begun_rows;
             watch.hour = watch.last(Key::Log).map(|last| model.zone.hour(last));
         }
         watch
     }
 
-    /// Silences of what regularly speaks count from here on.
     fn begin(&mut self, ts: Micros) {
         self.begun = Some(ts);
-        self.begun_rows = self.rows;
         self.due = (0..self.model.components.len() as u32)
             .filter_map(|component| {
                 let key = Key::Component(component);
                 let is_silent = self.states.get(&key).is_some_and(|state| state.is_silent);
-                let due = self.due_after(key, self.last(Key::Log)?)?;
-                (!is_silent).then_some(Reverse((due, component)))
+                (!is_silent).then_some(Reverse((self.due_after(key)?, component)))
             })
             .collect();
     }
 
-    /// When a key is to be looked at for silence next: once in each patience since it spoke, so that a watch that goes on
+    /// When a component is to be looked at for silence next: once in each patience since it spoke, so that a watch that goes on
     /// from what was stored looks when the one before would have.
-    fn due_after(&self, key: Key, now: Micros) -> Option<Micros> {
-        let (last, patience) = (self.last(key)?, self.patience(key)?);
-        let looks = now.saturating_sub(last).max(0) / patience;
-        Some(last.saturating_add(patience.saturating_mul(looks + 1)))
+    fn due_after(&self, key: Key) -> Option<Micros> {
+        let (spoken, patience) = (self.spoken_by(key), self.patience(key)?);
+        let looks = self.spoken.saturating_sub(spoken).max(0) / patience;
+        Some(spoken.saturating_add(patience.saturating_mul(looks.saturating_add(1))))
     }
 
-    /// When a key last spoke, as far as that counts.
+    /// When a key last spoke, or the watch began.
     fn last(&self, key: Key) -> Option<Micros> {
-        let begun = self.begun?;
-        Some(self.states.get(&key).map_or(begun, |state| state.last.max(begun)))
+        self.states.get(&key).map(|state| state.last).or(self.begun)
+    }
+
+    /// How long the log had spoken when a key last did.
+    fn spoken_by(&self, key: Key) -> Micros {
+        self.states.get(&key).map_or(0, |state| state.spoken)
     }
 
     fn rate(&self, key: Key) -> &'a Rate {
@@ -345,32 +255,52 @@ impl<'a> RateWatch<'a> {
         if self.begun.is_none() {
             self.begin(row.ts);
         }
+        self.miss_log(row.ts);
+        let hole = self.speak_until(row.ts);
         self.look_for_silence(row.ts);
         let hour = self.pass(row.ts);
+        self.hole = hole.or(self.hole);
         self.rows += 1;
         self.spoke(Key::Log, row.ts);
         self.count_in_hour(Key::Log, hour);
         let template = row.seen.map_or_else(|| unseen(row.template), Key::Template);
-        if self.spoke(template, row.ts) {
-            self.count(template, row.ts, hour);
-        }
+        let is_bursting = self.spoke(template, row.ts) && self.count(template, row, hour, false);
         if let Some(at) = row.component.and_then(|name| self.model.component(name)) {
             self.spoke(Key::Component(at), row.ts);
-            self.count(Key::Component(at), row.ts, hour);
+            // One line is of one burst.
+            self.count(Key::Component(at), row, hour, is_bursting);
         }
     }
 
-    /// Nothing came until this time: tells if the whole log has been silent for too long.
+    /// Nothing came until this time: tells if the whole log has been silent for too long, or for an hour that should have some.
     pub fn nothing_until(&mut self, now: Micros) {
-        let is_known = self.states.get(&Key::Log).is_some_and(|state| state.is_silent);
-        if let Some(last) = self.last(Key::Log).filter(|_| !is_known && self.log_is_silent(now)) {
-            self.silent(Key::Log, last, now);
+        if self.begun.is_some() {
+            self.miss_log(now);
+            self.pass(now);
         }
     }
 
     /// The alarms since the last call, in the order in which they were noticed.
     pub fn take_alarms(&mut self) -> Vec<Alarm> {
         std::mem::take(&mut self.alarms)
+    }
+
+    /// What has become of bursts that are over, since the last call.
+    pub fn take_grown(&mut self) -> Vec<Growth> {
+        std::mem::take(&mut self.grown)
+    }
+
+    /// What has become of bursts that go on, as far as it is not told yet.
+    pub fn take_growing(&mut self) -> Vec<Growth> {
+        let mut growing: Vec<Growth> = Vec::new();
+        for (&key, state) in &mut self.states {
+            if let Some(burst) = state.burst.as_mut().filter(|burst| !burst.is_told) {
+                burst.is_told = true;
+                growing.push(burst.growth(key, self.names.get(&key).cloned()));
+            }
+        }
+        growing.sort_unstable_by_key(|growth| (growth.ts, growth.key));
+        growing
     }
 
     /// What is to be known to go on later. What can change no judgement any more is left out.
@@ -385,14 +315,14 @@ impl<'a> RateWatch<'a> {
             .map(|(&key, &state)| (key, state))
             .collect();
         states.sort_unstable_by_key(|&(key, _)| key);
-        Some(RateState { begun, begun_rows: self.begun_rows, rows: self.rows, states })
+        Some(RateState { begun, rows: self.rows, spoken: self.spoken, hole: self.hole, states })
     }
 
     /// Notes that a key spoke; false where it is one too many to be known.
     fn spoke(&mut self, key: Key, ts: Micros) -> bool {
         if let Some(state) = self.states.get_mut(&key) {
             state.last = state.last.max(ts);
-            state.rows = self.rows;
+            (state.spoken, state.rows) = (self.spoken, self.rows);
             if !state.is_silent {
                 return true;
             }
@@ -407,12 +337,12 @@ impl<'a> RateWatch<'a> {
                 }
                 self.unseen += 1;
             }
-            self.states.insert(key, State::new(ts, self.rows));
+            self.states.insert(key, State::new(ts, self.spoken, self.rows));
             // Before it spoke it was due already.
             return true;
         }
         if let (Key::Component(component), Some(patience)) = (key, self.patience(key)) {
-            self.due.push(Reverse((ts.saturating_add(patience), component)));
+            self.due.push(Reverse((self.spoken.saturating_add(patience), component)));
         }
         true
     }
@@ -423,61 +353,109 @@ impl<'a> RateWatch<'a> {
         self.forget_from = Some(now.saturating_add(longest / PARTS as i64));
         self.states.retain(|key, state| !matches!(key, Key::Unseen(_)) || state.last >= horizon);
         self.unseen = self.states.keys().filter(|key| matches!(key, Key::Unseen(_))).count();
+        self.names.retain(|key, _| self.states.contains_key(key));
     }
 
-    /// Counts an event in all windows. A burst is told of once: it is over when no window holds more than the record.
-    fn count(&mut self, key: Key, ts: Micros, hour: Hour) {
-        let (rate, model) = (self.rate(key), self.model);
-        let Some(state) = self.states.get_mut(&key) else { return };
-        let (mut broken, mut is_over) = (None, true);
+    /// Counts an event in all windows; one that is of another's burst only for what may be missing. A burst is told of once: it is
+    /// over when no window holds more than the record. True while one is on that was told of.
+    fn count(&mut self, key: Key, row: &Observed<'_>, hour: Hour, is_of_other: bool) -> bool {
+        let (rate, model, ts) = (self.rate(key), self.model, row.ts);
+        let Some(state) = self.states.get_mut(&key) else { return false };
+        let busy = rate.hours.as_deref().and_then(|hours| busy(&mut state.hour, hours, hour, is_of_other));
+        if is_of_other {
+            return true;
+        }
+        let (mut broken, mut is_full) = (None, [false; WINDOWS.len()]);
         for (at, (counter, window)) in state.counters.iter_mut().zip(WINDOWS).enumerate() {
             let count = counter.add(ts, window, 1);
             if !model.has_record(window) {
                 continue;
             }
             let record = rate.peaks[at];
-            is_over &= count <= record.max(MIN_BURST - 1);
+            is_full[at] = count > record.max(MIN_BURST - 1);
             if broken.is_none() && breaks(count, record) {
-                broken = Some(Trouble::Spike { count, window, record });
+                broken = Some((at, Trouble::Spike { count, window, record }));
             }
         }
-        let busy = rate.hours.as_deref().and_then(|hours| busy(&mut state.hour, hours, hour));
         let was_bursting = state.is_bursting;
-        state.is_bursting = broken.is_some() || was_bursting && !is_over;
+        state.is_bursting = broken.is_some() || was_bursting && is_full.contains(&true);
         // What breaks the record of all hours breaks that of this one.
         let was_busy = (broken.is_some() || busy.is_some()) && state.hour.note_busy();
-        let trouble = broken.or(busy.filter(|_| !was_busy)).filter(|_| !was_bursting);
-        if let Some(trouble) = trouble {
-            self.alarms.push(Alarm { key, ts, trouble });
+        let window = broken.map(|(at, _)| at as u8);
+        let trouble = broken.map(|(_, trouble)| trouble).or(busy.filter(|_| !was_busy));
+        if let Some(trouble) = trouble.filter(|_| !was_bursting) {
+            let since = match window {
+                Some(at) => state.counters[usize::from(at)].since(WINDOWS[usize::from(at)]),
+                None => hour.start,
+            };
+            let since = since.max(self.begun.unwrap_or(since)).min(ts);
+            let alarm = Alarm { key, ts, since, trouble };
+            let burst =
+                Burst { ts, since, until: ts, events: alarm.events(), pending: 0, window, is_told: true };
+            let before = state.burst.replace(burst);
+            self.alarms.push(alarm);
+            self.over(key, before);
+            return true;
+        }
+        let Some(mut burst) = state.burst.take() else { return false };
+        if !state.is_bursting && !state.hour.is_busy() {
+            self.over(key, Some(burst));
+            return false;
+        }
+        burst.window = [burst.window, window].into_iter().flatten().min();
+        let goes_on = busy.is_some() || burst.window.is_some_and(|at| is_full[usize::from(at)]);
+        burst.add(ts, u32::from(!row.is_told), goes_on, |elapsed, events| {
+            let fitting =
+                (0..WINDOWS.len()).find(|&at| WINDOWS[at] >= elapsed && model.has_record(WINDOWS[at]));
+            fitting.is_some_and(|at| breaks(events, rate.peaks[at]))
+        });
+        state.burst = Some(burst);
+        if matches!(key, Key::Unseen(_)) && !burst.is_told && !self.names.contains_key(&key) {
+            self.names.insert(key, row.template.to_owned());
+        }
+        true
+    }
+
+    /// A burst is over: tells what is not told of it.
+    fn over(&mut self, key: Key, burst: Option<Burst>) {
+        let name = self.names.remove(&key);
+        if let Some(burst) = burst.filter(|burst| !burst.is_told) {
+            self.grown.push(burst.growth(key, name));
         }
     }
 
     fn count_in_hour(&mut self, key: Key, hour: Hour) {
         if let (Some(hours), Some(state)) = (&self.rate(key).hours, self.states.get_mut(&key)) {
-            state.hour.add(hour, hours);
+            state.hour.add(hour, hours, false);
         }
     }
 
-    /// The hour to which time comes; if one is over with that, looks for what had too few events in it.
+    /// The hour to which time comes; looks for what had too few events in those that are over with that.
     fn pass(&mut self, ts: Micros) -> Hour {
-        let Some(last) = self.hour else { return *self.hour.insert(self.model.zone.hour(ts)) };
-        if last.holds(ts) {
-            return last;
+        let Some(mut over) = self.hour else { return *self.hour.insert(self.model.zone.hour(ts)) };
+        if over.holds(ts) {
+            return over;
         }
         let hour = self.model.zone.hour(ts);
-        if hour.number < last.number {
-            return last;
+        if hour.number < over.number {
+            return over;
         }
         self.hour = Some(hour);
-        // An hour in which it began, or in which everything fell silent, is not known whole.
-        if last.number < hour.number && self.begun.is_some_and(|begun| begun <= last.start) {
-            self.look_for_quiet(last);
+        for _ in 0..MAX_EMPTY {
+            if over.number >= hour.number {
+                break;
+            }
+            // An hour in which it began is not known whole.
+            if self.begun.is_some_and(|begun| begun <= over.start) {
+                self.look_for_quiet(over);
+            }
+            over = self.model.zone.after(over);
         }
         hour
     }
 
     /// Tells who had too few events in an hour that is over: the component, and the whole log where that is more than one of
-    /// them; templates where no component had.
+    /// them, or fell silent; templates where no component had.
     fn look_for_quiet(&mut self, over: Hour) {
         let log = self.lull(Key::Log, over);
         let steady = std::mem::take(&mut self.steady);
@@ -487,9 +465,12 @@ impl<'a> RateWatch<'a> {
             .partition(|lull| matches!(lull.alarm.key, Key::Component(_)));
         self.steady = steady;
         let quiet = components.iter().filter(|lull| lull.is_quiet).count();
-        let is_of_log = quiet == 0 || quiet == components.len() && quiet > 1;
+        let had_hole =
+            self.log_is_silent(over.end()) || self.hole.is_some_and(|hole| hole.until > over.start);
+        let is_of_log = quiet == 0 || quiet == components.len() && quiet > 1 || had_hole;
         let told = match log {
             Some(log) if log.is_quiet && is_of_log => vec![log],
+            None if had_hole => vec![],
             _ if quiet > 0 => components,
             _ => templates,
         };
@@ -503,7 +484,7 @@ impl<'a> RateWatch<'a> {
             return None;
         }
         let begun = self.begun.unwrap_or(over.start);
-        let state = self.states.entry(key).or_insert_with(|| State::new(begun, 0));
+        let state = self.states.entry(key).or_insert_with(|| State::new(begun, 0, 0));
         let count = state.hour.of(over.number);
         let is_quiet = is_little(count, record);
         let was_quiet = state.is_quiet;
@@ -512,53 +493,87 @@ impl<'a> RateWatch<'a> {
         Some(Lull {
             is_quiet,
             is_news: is_quiet && !was_quiet,
-            alarm: Alarm { key, ts: over.start, trouble },
+            alarm: Alarm { key, ts: over.start, since: over.start, trouble },
         })
     }
 
     /// Looks for components that have been silent for too long while others spoke.
     fn look_for_silence(&mut self, now: Micros) {
-        if self.log_is_silent(now) {
-            // While nothing spoke at all, no component is to be blamed.
-            self.begin(now);
-        }
-        while self.due.peek().is_some_and(|due| due.0.0 <= now) {
+        while self.due.peek().is_some_and(|due| due.0.0 <= self.spoken) {
             let Some(Reverse((_, component))) = self.due.pop() else { return };
             let key = Key::Component(component);
-            let (Some(last), Some(due)) = (self.last(key), self.due_after(key, now)) else { continue };
-            if self.is_overdue(key, now) && self.others_since(key) >= MIN_ROWS {
+            let (Some(last), Some(due), Some(patience)) =
+                (self.last(key), self.due_after(key), self.patience(key))
+            else {
+                continue;
+            };
+            let silence = self.spoken.saturating_sub(self.spoken_by(key));
+            if silence >= patience && self.others_since(key) >= MIN_ROWS {
                 self.silent(key, last, now);
-            } else if due > now {
+            } else if due > self.spoken {
                 // It is not where time ends.
                 self.due.push(Reverse((due, component)));
             }
         }
     }
 
-    /// Whether nothing at all has come for longer than ever.
-    fn log_is_silent(&self, now: Micros) -> bool {
-        self.is_overdue(Key::Log, now)
+    /// Tells if nothing at all has come for too long: once, until the log speaks again as it should, or is silent for far longer.
+    fn miss_log(&mut self, now: Micros) {
+        if !self.log_is_silent(now) {
+            return;
+        }
+        let (Some(last), Some(patience)) = (self.last(Key::Log), self.patience(Key::Log)) else { return };
+        // Whoever looks more often has looked at hours that were over before it was too long.
+        self.pass(last.saturating_add(patience));
+        let is_known = self.states.get(&Key::Log).is_some_and(|state| state.is_silent);
+        let silence = now.saturating_sub(last);
+        let is_like_before =
+            self.near_hole().is_some_and(|hole| silence as f64 <= FACTOR * hole.length as f64);
+        if !is_known && !is_like_before {
+            self.silent(Key::Log, last, now);
+        }
     }
 
-    /// Whether a key has been silent for longer than it may.
-    fn is_overdue(&self, key: Key, now: Micros) -> bool {
-        let due =
-            self.last(key).zip(self.patience(key)).map(|(last, patience)| last.saturating_add(patience));
-        due.is_some_and(|due| due <= now)
+    /// The last hole, where so few rows came since that it may not be over.
+    fn near_hole(&self) -> Option<Hole> {
+        self.hole.filter(|hole| self.rows.saturating_sub(hole.rows) < u64::from(MIN_BURST))
+    }
+
+    /// The log speaks again: the time since it last did counts for silences of components. Not so where that is a hole, which is
+    /// returned, for while nothing speaks nobody is blamed. But where hole follows hole, a component that is gone may be why:
+    /// then each counts as the longest gap of history.
+    fn speak_until(&mut self, now: Micros) -> Option<Hole> {
+        let gap = now.saturating_sub(self.last(Key::Log)?).max(0);
+        if !self.log_is_silent(now) {
+            self.spoken = self.spoken.saturating_add(gap);
+            return None;
+        }
+        let before = self.near_hole();
+        if before.is_some() {
+            self.spoken = self.spoken.saturating_add(self.model.log.longest_silence);
+        }
+        let length = before.map_or(gap, |hole| hole.length.max(gap));
+        Some(Hole { until: now, rows: self.rows, length })
+    }
+
+    /// Whether nothing at all has come for more than twice the longest time.
+    fn log_is_silent(&self, now: Micros) -> bool {
+        let patience = self.patience(Key::Log);
+        self.last(Key::Log).zip(patience).is_some_and(|(last, patience)| now.saturating_sub(last) > patience)
     }
 
     /// Rows that came since a component spoke.
     fn others_since(&self, key: Key) -> u64 {
-        self.rows - self.states.get(&key).map_or(self.begun_rows, |state| state.rows.max(self.begun_rows))
+        self.rows - self.states.get(&key).map_or(0, |state| state.rows)
     }
 
     fn silent(&mut self, key: Key, last: Micros, now: Micros) {
         let begun = self.begun.unwrap_or(last);
-        let state = self.states.entry(key).or_insert_with(|| State::new(begun, 0));
+        let state = self.states.entry(key).or_insert_with(|| State::new(begun, 0, 0));
         (state.is_silent, state.is_quiet) = (true, true);
         let record = self.speaker(key).map_or(0, |speaker| speaker.longest_silence);
         let trouble = Trouble::Drop { silence: now.saturating_sub(last), record };
-        self.alarms.push(Alarm { key, ts: last, trouble });
+        self.alarms.push(Alarm { key, ts: last, since: last, trouble });
     }
 }
 
@@ -570,10 +585,11 @@ fn steady(model: &RateModel) -> Vec<Key> {
     components.map(|(at, _)| Key::Component(at)).chain(templates.map(|(at, _)| Key::Template(at))).collect()
 }
 
-/// Counts an event of the hour at hand; tells if these are too many.
-fn busy(counter: &mut HourCount, hours: &Timetable, hour: Hour) -> Option<Trouble> {
-    let (count, record) = (counter.add(hour, hours), hours.most[usize::from(hour.of_day)]);
-    breaks(count, record).then_some(Trouble::Busy { count, of_day: hour.of_day, record })
+/// Counts an event of the hour at hand; tells if those that are of no other's burst are too many.
+fn busy(counter: &mut HourCount, hours: &Timetable, hour: Hour, is_of_other: bool) -> Option<Trouble> {
+    let count = counter.add(hour, hours, is_of_other);
+    let record = hours.most[usize::from(hour.of_day)];
+    (!is_of_other && breaks(count, record)).then_some(Trouble::Busy { count, of_day: hour.of_day, record })
 }
 
 /// The key of a template that training never saw. The seed is fixed because states outlive a process; whoever writes

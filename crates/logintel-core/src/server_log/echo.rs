@@ -16,6 +16,9 @@ pub enum Origin {
 /// The processes of logintel, as the server calls them.
 const PROCESSES: [&str; 2] = ["logintel worker", "logintel launcher"];
 
+/// How maintenance begins what it warns of, whoever has called it.
+const MAINTENANCE: &str = "logintel maintenance, ";
+
 /// Who has caused a record.
 pub fn origin(record: &Record) -> Origin {
     let backend_type = record.backend_type.as_deref().unwrap_or_default();
@@ -26,7 +29,7 @@ pub fn origin(record: &Record) -> Origin {
         "postmaster" => PROCESSES.iter().any(|process| record.message.contains(&format!("\"{process}\""))),
         // It names the table that it cleans, with database and schema.
         "autovacuum worker" => record.message.lines().next().is_some_and(|line| line.contains(".logintel.")),
-        _ => is_ours(Some(backend_type)),
+        _ => is_ours(Some(backend_type)) || record.message.starts_with(MAINTENANCE),
     };
     if own {
         return Origin::Own;

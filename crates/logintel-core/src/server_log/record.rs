@@ -147,9 +147,8 @@ impl Record {
         }
         let field = |number: usize| -> Option<String> {
             let start = if number == 0 { 0 } else { ends[number - 1] };
-            let field = text[start..ends[number]].trim_ascii_end();
-            (!field.is_empty())
-                .then(|| clean(String::from_utf8_lossy(&text[start..ends[number]]).into_owned()))
+            let field = &text[start..ends[number]];
+            (!field.is_empty()).then(|| clean(String::from_utf8_lossy(field).into_owned()))
         };
         Some(Record {
             log_time: LogTime::parse(&field(0)?)?,

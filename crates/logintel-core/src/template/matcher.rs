@@ -41,8 +41,16 @@ struct Frame {
 struct Shape {
     /// Columns that vary.
     varying: Box<[u16]>,
-    /// Rows of templates, by the hash of what does not vary.
-    table: HashTable<(Box<[u32]>, u32)>,
+    /// Templates by the hash of what does not vary.
+    table: HashTable<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Kept, for a table that grows asks for it.
+    hash: u64,
+    row: Box<[u32]>,
+    template: u32,
 }
 
 impl Matcher {
@@ -90,8 +98,8 @@ impl Matcher {
         };
         let hash = hash(row.iter().copied());
         let table = &mut frame.shapes[shape].table;
-        if table.find(hash, |(other, _)| *other == row).is_none() {
-            table.insert_unique(hash, (row, template), |(row, _)| self::hash(row.iter().copied()));
+        if table.find(hash, |other| other.hash == hash && other.row == row).is_none() {
+            table.insert_unique(hash, Entry { hash, row, template }, |entry| entry.hash);
         }
     }
 
@@ -148,10 +156,11 @@ impl Shape {
             if varying.next_if_eq(&column).is_some() { VARIABLE_WORD } else { word }
         };
         let hash = hash(row.iter().enumerate().map(constant));
-        let fits = |template: &[u32]| {
-            template.iter().zip(row).all(|(&wanted, &word)| wanted == VARIABLE_WORD || wanted == word)
+        let fits = |entry: &Entry| {
+            let mut both = entry.row.iter().zip(row);
+            entry.hash == hash && both.all(|(&wanted, &word)| wanted == VARIABLE_WORD || wanted == word)
         };
-        self.table.find(hash, |(template, _)| fits(template)).map(|&(_, template)| template)
+        self.table.find(hash, fits).map(|entry| entry.template)
     }
 }
 

@@ -99,7 +99,8 @@ impl Words {
 pub(super) struct Numbers {
     text: String,
     ends: Vec<usize>,
-    table: HashTable<u32>,
+    /// Numbers with the hashes of their texts: to look through the texts again whenever the table grows takes longer.
+    table: HashTable<(u64, u32)>,
 }
 
 impl Numbers {
@@ -109,20 +110,24 @@ impl Numbers {
 
     /// The number of a text that is there.
     pub fn find(&self, text: &str) -> Option<u32> {
-        self.table.find(HASHER.hash_one(text), |&at| self.text(at) == text).copied()
+        self.find_hashed(HASHER.hash_one(text), text)
+    }
+
+    fn find_hashed(&self, hash: u64, text: &str) -> Option<u32> {
+        let is_same = |&(held, at): &(u64, u32)| held == hash && self.text(at) == text;
+        self.table.find(hash, is_same).map(|&(_, number)| number)
     }
 
     /// The number of a text, which comes to the end where it is new.
     pub fn number(&mut self, text: &str) -> u32 {
         let hash = HASHER.hash_one(text);
-        if let Some(&number) = self.table.find(hash, |&at| self.text(at) == text) {
+        if let Some(number) = self.find_hashed(hash, text) {
             return number;
         }
         let number = self.ends.len() as u32;
         self.text.push_str(text);
         self.ends.push(self.text.len());
-        let Numbers { text, ends, table } = self;
-        table.insert_unique(hash, number, |&at| HASHER.hash_one(text_at(text, ends, at)));
+        self.table.insert_unique(hash, (hash, number), |&(hash, _)| hash);
         number
     }
 }

@@ -81,6 +81,11 @@ impl Line {
         self.ends.clear();
         self.after_hole = 0;
         self.is_quoted = false;
+        let masked = masked.trim();
+        if special(masked).is_none() {
+            self.cut(masked);
+            return;
+        }
         let mut plain = std::mem::take(&mut self.plain);
         plain.clear();
         simplify(masked, kinds, &mut plain);
@@ -107,15 +112,22 @@ impl Line {
             } else if is_delimiter(byte) {
                 at += self.delimiter(text, at, before);
             } else {
-                let mut end = at;
-                while end < bytes.len() && !is_delimiter(bytes[end]) && !bytes[end..].starts_with(b"..") {
-                    end += 1;
-                }
-                self.chunk(&text[at..end]);
-                if self.is_message && text[at..end] == *VARIABLE_STR {
-                    end += units(&text[end..]);
-                }
+                let plain = at + bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+                let ends = |end: usize| match bytes[end] {
+                    b'.' => bytes.get(end + 1) == Some(&b'.'),
+                    byte => is_delimiter(byte),
+                };
+                let end = (plain..bytes.len()).find(|&end| ends(end)).unwrap_or(bytes.len());
+                let chunk = &text[at..end];
                 at = end;
+                if end == plain {
+                    // Most are words, which need no second look.
+                    self.add(chunk);
+                } else {
+                    self.chunk(chunk);
+                    let is_number = self.is_message && chunk == VARIABLE_STR;
+                    at += if is_number { units(&text[end..]) } else { 0 };
+                }
             }
         }
     }
@@ -187,10 +199,6 @@ impl Line {
 
     /// Values between colons, without the punctuation around them.
     fn pieces(&mut self, chunk: &str) {
-        if !chunk.is_empty() && chunk.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            self.push(chunk);
-            return;
-        }
         let body = chunk.trim_start_matches([':', '.', '!', '?', '*', '#', '@', '$', '/']);
         self.frame.push_str(&chunk[..chunk.len() - body.len()]);
         let inner = body.trim_end_matches([':', '.', '!', '?', '*']);
@@ -219,6 +227,10 @@ impl Line {
             self.frame.truncate(self.after_hole);
             return;
         }
+        self.add(value);
+    }
+
+    fn add(&mut self, value: &str) {
         self.text.push_str(value);
         self.ends.push(self.text.len());
         self.frame.push(HOLE);
@@ -252,30 +264,24 @@ pub(super) fn text<'a>(frame: &str, values: impl Iterator<Item = &'a str>) -> St
     text
 }
 
+/// Bytes that part values, as a table: it is asked for every byte of every line.
+const DELIMITERS: [bool; 256] = {
+    let (mut table, mut at) = ([false; 256], 0);
+    let all = b" ,;()[]{}<>\"'=|`";
+    while at < all.len() {
+        table[all[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 fn is_delimiter(byte: u8) -> bool {
-    matches!(
-        byte,
-        b' ' | b','
-            | b';'
-            | b'('
-            | b')'
-            | b'['
-            | b']'
-            | b'{'
-            | b'}'
-            | b'<'
-            | b'>'
-            | b'"'
-            | b'\''
-            | b'='
-            | b'|'
-            | b'`'
-    )
+    DELIMITERS[usize::from(byte)]
 }
 
 /// Masks become variables, white space one space.
 fn simplify(masked: &str, kinds: &[String], out: &mut String) {
-    let mut rest = masked.trim();
+    let mut rest = masked;
     while let Some(at) = special(rest) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];

@@ -1,2 +1,0 @@
--- Run once, in the database that the container was started for.
-CREATE EXTENSION logintel;

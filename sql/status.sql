@@ -1,0 +1,131 @@
+-- Is all well, and what to do if not.
+
+-- What everybody may know of the background worker, and its errors for administrators.
+CREATE FUNCTION logintel.worker_here()
+RETURNS TABLE (is_preloaded bool, is_known bool, last_end timestamptz, failures bigint, next_start timestamptz, is_followed bool)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '\mlogintel\M') OR w.database IS NOT NULL,
+           w.database IS NOT NULL, w.last_end, w.failures, w.next_start, CASE WHEN w.server_log <> '' THEN w.server_log = 'followed' END
+    FROM (SELECT) AS one LEFT JOIN logintel.worker_state() AS w ON w.database = current_database()
+$$;
+COMMENT ON FUNCTION logintel.worker_here() IS 'what the background worker knows of this database; for the view status';
+
+CREATE VIEW logintel.status WITH (security_barrier) AS
+WITH worker AS (
+    SELECT w.*, (SELECT max(last_run) FROM logintel.worker_steps) AS last_run,
+           coalesce(current_setting('logintel.interval', true)::interval, '10 seconds') AS pause
+    FROM logintel.worker_here() AS w
+), visible AS (
+    SELECT d.*, c.oid IS NULL AS is_gone, c.relkind,
+           EXISTS (
+               SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+               WHERE (t.tgrelid = d.relation OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(d.relation)))
+                 AND t.tgenabled IN ('O', 'A') AND p.pronamespace = 'logintel'::regnamespace AND p.proname IN ('score_row', 'score_rows')
+                 AND t.tgargs = convert_to(d.name, getdatabaseencoding()) || '\x00') AS is_watched
+    FROM logintel.detectors AS d LEFT JOIN pg_class AS c ON c.oid = d.relation
+    WHERE d.name IN (SELECT logintel.readable_detectors(current_user))
+), judged AS (
+    SELECT d.*, m.trained_at, m.templates, m.training_rows,
+           (SELECT count(*) FROM logintel.anomalies AS a WHERE a.detector = d.name AND a.recorded_at > now() - interval '1 hour') AS anomalies,
+           -- The two that CREATE EXTENSION makes need nothing while they have nothing to judge.
+           d.relation = 'logintel.logs'::regclass AND NOT EXISTS (SELECT FROM logintel.logs)
+           OR d.relation = 'logintel.server_log'::regclass AND NOT EXISTS (SELECT FROM logintel.server_log) AS is_unused
+    FROM visible AS d LEFT JOIN logintel.model_versions AS m ON m.detector = d.name AND m.version = d.active_version
+), findings (rank, state, topic, detector, summary, what_to_do) AS (
+    SELECT 10, f.*
+    FROM worker AS w CROSS JOIN LATERAL (
+        SELECT 'warning', 'worker', NULL::text,
+               'The background worker is not loaded, and maintenance ' || coalesce('last ran ' || date_trunc('second', now() - w.last_run) || ' ago.', 'never ran.'),
+               'Set shared_preload_libraries = ''logintel'' and restart the server, or let pg_cron CALL logintel.run_maintenance().'
+        WHERE NOT w.is_preloaded AND (w.last_run IS NULL OR w.last_run < now() - interval '15 minutes')
+        UNION ALL
+        SELECT 'ok', 'worker', NULL, 'No background worker is loaded; maintenance ran by hand ' || date_trunc('second', now() - w.last_run) || ' ago.', NULL
+        WHERE NOT w.is_preloaded AND w.last_run >= now() - interval '15 minutes'
+        UNION ALL
+        SELECT 'warning', 'worker', NULL, 'The background worker does not know this database.',
+               'A new one is found within a minute; else see the setting logintel.databases.'
+        WHERE w.is_preloaded AND NOT w.is_known
+        UNION ALL
+        SELECT 'critical', 'worker', NULL, 'The background worker failed here ' || w.failures || ' times in a row.',
+               'The server log says why, and SELECT last_error FROM logintel.worker_state().'
+        WHERE w.failures > 0
+        UNION ALL
+        SELECT 'critical', 'worker', NULL, 'The background worker has not come since ' || coalesce(date_trunc('second', w.last_end)::text, 'the server was started') || '.',
+               'The server log says why; max_worker_processes may be too small.'
+        WHERE w.is_known AND w.failures = 0 AND w.next_start < now() - 3 * w.pause - interval '1 minute'
+        UNION ALL
+        SELECT 'ok', 'worker', NULL,
+               coalesce('The background worker was here ' || date_trunc('second', now() - w.last_end) || ' ago.', 'The background worker is about to come.'), NULL
+        WHERE w.is_known AND w.failures = 0 AND NOT coalesce(w.next_start < now() - 3 * w.pause - interval '1 minute', false)
+        UNION ALL
+        SELECT 'warning', 'server_log', 'server_log', 'The server''s log is not followed.', 'SELECT server_log FROM logintel.worker_state() says why.'
+        WHERE NOT w.is_followed
+    ) AS f
+    UNION ALL
+    SELECT 20, 'critical', 'step', detector, format('Step %s of maintenance failed %s times in a row: %s', step, failures, coalesce(last_error, 'see the server log')),
+           'It is tried again by itself; logintel.worker_stats tells more.'
+    FROM logintel.worker_stats WHERE failures > 0
+    UNION ALL
+    SELECT 30, 'warning', 'views', NULL, coalesce('The materialized views were refreshed ' || date_trunc('second', now() - m.views_refreshed_at) || ' ago.', 'The materialized views were never refreshed: they are empty.'),
+           'CALL logintel.run_maintenance();'
+    FROM logintel.maintenance AS m WHERE m.views_refreshed_at IS NULL OR m.views_refreshed_at < now() - interval '2 hours'
+    UNION ALL
+    SELECT 30, 'warning', 'settings', NULL, 'logintel.enabled is off: rows that this session writes are not scored.', 'SET logintel.enabled = on;'
+    WHERE NOT coalesce(current_setting('logintel.enabled', true)::bool, true)
+    UNION ALL
+    SELECT 40, 'critical', 'detector', d.name, 'The relation that it is for is gone.', format('SELECT logintel.drop_detector(%L);', d.name)
+    FROM judged AS d WHERE d.is_gone
+    UNION ALL
+    SELECT 40, 'warning', 'detector', d.name, 'It is switched off: nothing is scored and no incidents are made.', format('As a superuser: UPDATE logintel.detectors SET enabled = true WHERE name = %L;', d.name)
+    FROM judged AS d WHERE NOT d.enabled AND NOT d.is_gone
+    UNION ALL
+    SELECT 41, 'warning', 'detector', d.name, 'It has no model yet: lines are judged by their level alone.', format('SELECT logintel.train(%L);', d.name)
+    FROM judged AS d WHERE d.active_version IS NULL AND NOT d.is_unused AND NOT d.is_gone
+    UNION ALL
+    SELECT 42, 'warning', 'detector', d.name, 'New rows are not judged as they come: no trigger is on ' || d.relation::text || '.', format('SELECT logintel.watch(%L);', d.name)
+    FROM judged AS d WHERE NOT d.is_watched AND d.relkind IN ('r', 'p', 'f') AND NOT d.is_gone
+    UNION ALL
+    SELECT 43, 'critical', 'scoring', e.detector, format('%s rows of the last day landed without being scored: %s', sum(e.rows), min(e.last_message)), 'SELECT * FROM logintel.scoring_errors;'
+    FROM logintel.scoring_errors AS e JOIN judged AS d ON d.name = e.detector WHERE e.last_time > now() - interval '1 day' GROUP BY e.detector
+    UNION ALL
+    SELECT 44, 'warning', 'training', r.detector, format('The last training by schedule was %s: %s', r.outcome, r.reason),
+           CASE WHEN r.version IS NULL THEN 'It is tried again by itself.' ELSE format('SELECT logintel.activate_model(%L, %s); activates it all the same.', r.detector, r.version) END
+    FROM logintel.retrainings AS r JOIN judged AS d ON d.name = r.detector WHERE r.outcome <> 'activated' AND coalesce(d.trained_at < r.ended_at, true)
+    UNION ALL
+    SELECT 45, 'warning', 'drift', w.detector, w.warning, 'SELECT * FROM logintel.drift ORDER BY "time" DESC;'
+    FROM (SELECT DISTINCT ON (f.detector) f.detector, f.warning, f."time" FROM logintel.drift AS f JOIN judged AS d ON d.name = f.detector
+          WHERE f."time" > now() - interval '3 hours' ORDER BY f.detector, f."time" DESC) AS w
+    WHERE w.warning IS NOT NULL
+    UNION ALL
+    SELECT 46, 'warning', 'grouping', d.name, format('Anomalies have waited to be grouped since %s.', date_trunc('second', b.since)), 'CALL logintel.run_maintenance();'
+    FROM judged AS d CROSS JOIN LATERAL (SELECT min(a.recorded_at) AS since FROM (
+        SELECT recorded_at FROM logintel.anomalies WHERE detector = d.name AND NOT is_grouped ORDER BY anomaly_id LIMIT 1) AS a) AS b
+    WHERE b.since < now() - interval '5 minutes'
+    UNION ALL
+    SELECT 50, CASE WHEN bool_or(i.severity = 'HIGH') THEN 'critical' ELSE 'warning' END, 'incidents', i.detector,
+           format('%s open, %s of severity HIGH; the newest: %s', count(*), count(*) FILTER (WHERE i.severity = 'HIGH'), (array_agg(i.title ORDER BY i.start_time DESC, i.incident_id DESC))[1]),
+           format('SELECT * FROM logintel.incidents WHERE detector = %L AND status = ''open''; then acknowledge_incident, resolve_incident or mark_incident_normal.', i.detector)
+    FROM logintel.incidents AS i JOIN judged AS d ON d.name = i.detector WHERE i.status = 'open' AND NOT i.is_suppressed GROUP BY i.detector
+    UNION ALL
+    SELECT 60, 'ok', 'detector', d.name,
+           CASE WHEN d.is_unused THEN 'Nothing has come in yet.' ELSE format('Model %s of %s, %s templates of %s rows; %s anomalies in the last hour.',
+               d.active_version, to_char(d.trained_at, 'YYYY-MM-DD HH24:MI'), d.templates, d.training_rows, d.anomalies) END, NULL
+    FROM judged AS d WHERE NOT d.is_gone AND d.enabled AND (d.active_version IS NOT NULL OR d.is_unused)
+)
+SELECT state, topic, detector, summary, what_to_do FROM (
+    SELECT 0 AS place, 0 AS rank, CASE WHEN bool_or(state = 'critical') THEN 'critical' WHEN bool_or(state = 'warning') THEN 'warning' ELSE 'ok' END AS state,
+           'all' AS topic, NULL::text AS detector,
+           CASE WHEN bool_and(state = 'ok') THEN 'All is well.'
+                ELSE format('%s critical, %s to look at.', count(*) FILTER (WHERE state = 'critical'), count(*) FILTER (WHERE state = 'warning')) END AS summary,
+           NULL AS what_to_do
+    FROM findings
+    UNION ALL
+    SELECT CASE state WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 ELSE 3 END, rank, state, topic, detector, summary, what_to_do FROM findings
+) AS rows
+ORDER BY place, rank, detector;
+COMMENT ON VIEW logintel.status IS 'Whether all is well, and what to do if not: one row for all, one for each finding, worst first; of detectors whose logs the role may read';
+COMMENT ON COLUMN logintel.status.state IS 'ok, warning or critical';
+COMMENT ON COLUMN logintel.status.topic IS 'all; worker, step, views, settings, server_log; detector, scoring, training, drift, grouping, incidents';
+COMMENT ON COLUMN logintel.status.detector IS 'Detector; NULL for what concerns all';
+COMMENT ON COLUMN logintel.status.summary IS 'What there is to say';
+COMMENT ON COLUMN logintel.status.what_to_do IS 'The way out; NULL where nothing is to be done';

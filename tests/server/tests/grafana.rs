@@ -1,0 +1,179 @@
+//! The dashboards that docker/grafana provisions: the SQL of every panel, variable, annotation and alert rule, with Grafana's
+//! macros expanded as its PostgreSQL data source does, runs as a role that may only read, and shows something.
+use logintel_server_tests::postgres::Client;
+use logintel_server_tests::postgres::types::ToSql;
+use logintel_server_tests::{Ask, Cluster, Database};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/grafana")
+}
+
+/// A database with all that the panels ask for, and a role of the same name that may read.
+fn loaded(name: &str) -> Database<'static> {
+    let db = Cluster::shared().database(name);
+    db.execute(&format!(
+        "DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN; GRANT logintel_reader, pg_read_all_data TO {name}"
+    ));
+    db.execute(
+        "CREATE TABLE app_log (ts timestamptz, level text, component text, message text);
+         INSERT INTO app_log SELECT now() - interval '3 days' + n * interval '1 minute', 'INFO', (ARRAY['web', 'db'])[n % 2 + 1],
+                (ARRAY['user %s logged in', 'query %s took long', 'page %s was read'])[n % 3 + 1] FROM generate_series(1, 4000) AS n;
+         UPDATE app_log SET message = format(message, ctid);
+         SELECT logintel.create_detector('app', 'app_log');
+         SELECT logintel.train('app');
+         SELECT logintel.watch('app');
+         INSERT INTO app_log SELECT now() - n * interval '1 second', 'ERROR', 'db', 'disk ' || n || ' is gone' FROM generate_series(1, 20) AS n;
+         INSERT INTO app_log SELECT date_trunc('hour', now()) - interval '1 hour' + n * interval '1 minute', 'INFO', 'web', 'an unheard-of thing' FROM generate_series(1, 30) AS n;
+         SELECT logintel.start_live_session();
+         SELECT logintel.ingest('here', 'ERROR', 'shop', 'no money');",
+    );
+    db.execute("CALL logintel.run_maintenance()");
+    db.execute(
+        "INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 1, '22007', 'made up');
+         INSERT INTO logintel.drift (detector, \"time\", version, rows, flagged_share, unseen_template_share, unseen_term_share)
+         VALUES ('app', date_trunc('hour', now()) - interval '5 hours', 1, 60, 0, 0.5, 0.1) ON CONFLICT DO NOTHING",
+    );
+    db
+}
+
+/// Texts that a JSON path finds in a document.
+fn texts(client: &mut Client, document: &str, path: &str) -> Vec<String> {
+    let sql = "SELECT t #>> '{}' FROM jsonb_path_query($1::text::jsonb, $2::text::jsonpath) AS t";
+    let parameters: [&(dyn ToSql + Sync); 2] = [&document, &path];
+    client.query(sql, &parameters).expect("a JSON path").iter().map(|row| row.get(0)).collect()
+}
+
+/// The time filter of a dashboard, its ends as Grafana writes them.
+struct Range {
+    from: String,
+    to: String,
+}
+
+impl Range {
+    /// The last 30 days.
+    fn last_days(client: &mut Client) -> Self {
+        let mut moment = |sql: &str| {
+            client
+                .ask(&format!("SELECT to_char(({sql}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"))
+        };
+        Range { from: moment("now() - interval '30 days'"), to: moment("now() + interval '1 minute'") }
+    }
+
+    /// What the data source makes of a macro, as its documentation has it; an unknown one is the panel's error.
+    fn expanded(&self, name: &str, arguments: &[&str]) -> String {
+        let group = |column: &str, interval: &str| {
+            let seconds = match interval {
+                "5m" => 300,
+                other => panic!("no panel asks for an interval of {other}"),
+            };
+            format!("floor(extract(epoch from {column})/{seconds})*{seconds}")
+        };
+        match (name, arguments) {
+            ("__timeFilter", [column]) => format!("{column} BETWEEN '{}' AND '{}'", self.from, self.to),
+            ("__timeFrom", [""]) => format!("'{}'", self.from),
+            ("__timeTo", [""]) => format!("'{}'", self.to),
+            ("__timeGroupAlias", [column, interval]) => format!("{} AS \"time\"", group(column, interval)),
+            _ => panic!("no macro {name} of {arguments:?}"),
+        }
+    }
+
+    /// A statement as PostgreSQL gets it: variables first, then macros, whose arguments end at the next parenthesis.
+    fn interpolated(&self, sql: &str, incident: &str) -> String {
+        let mut sql = sql
+            .replace("$detector", "'app','logs'")
+            .replace("$incident", incident)
+            .replace("$__interval", "5m");
+        while let Some(start) = sql.find("$__") {
+            let open = start + sql[start..].find('(').expect("a macro has arguments");
+            let close = open + sql[open..].find(')').expect("a macro ends");
+            let arguments: Vec<_> = sql[open + 1..close].split(',').map(str::trim).collect();
+            let text = self.expanded(&sql[start + 1..open], &arguments);
+            sql.replace_range(start..=close, &text);
+        }
+        assert!(!sql.contains('$'), "a variable is left: {sql}");
+        sql
+    }
+}
+
+fn shows_something(client: &mut Client, what: &str, sql: &str) {
+    let rows = client.query(sql, &[]).unwrap_or_else(|error| panic!("{what}: {error:?}\n{sql}"));
+    assert!(!rows.is_empty(), "{what} is empty:\n{sql}");
+}
+
+#[test]
+fn every_panel_shows_something() {
+    let db = loaded("grafana_panels");
+    let incident = db.client().ask("SELECT min(incident_id) FROM logintel.incidents WHERE detector = 'app'");
+    let mut reader = db.client_as(db.name());
+    let range = Range::last_days(&mut reader);
+    let mut panels = 0;
+    for name in ["live", "history"] {
+        let document =
+            fs::read_to_string(folder().join(format!("dashboards/{name}.json"))).expect("a dashboard");
+        let titles = texts(&mut reader, &document, "$.panels[*] ? (exists(@.targets)).title");
+        let statements = texts(&mut reader, &document, "$.panels[*].targets[*].rawSql");
+        assert_eq!(titles.len(), statements.len());
+        for (title, sql) in titles.iter().zip(&statements) {
+            for chosen in ["", &incident] {
+                shows_something(&mut reader, title, &range.interpolated(sql, chosen));
+            }
+        }
+        panels += titles.len();
+        for path in
+            ["$.annotations.list[*].target.rawSql", "$.templating.list[*] ? (@.type == \"query\").query"]
+        {
+            let found = texts(&mut reader, &document, path);
+            assert_eq!(found.len(), 1, "{path}");
+            shows_something(&mut reader, path, &range.interpolated(&found[0], ""));
+        }
+    }
+    assert!(panels > 20, "{panels} panels");
+}
+
+#[test]
+fn links_lead_to_dashboards_that_are_there() {
+    let db = Cluster::shared().database("grafana_links");
+    let mut client = db.client();
+    let documents: Vec<String> = ["live", "history"]
+        .map(|name| {
+            fs::read_to_string(folder().join(format!("dashboards/{name}.json"))).expect("a dashboard")
+        })
+        .to_vec();
+    let ids: Vec<String> =
+        documents.iter().flat_map(|document| texts(&mut client, document, "$.uid")).collect();
+    for document in &documents {
+        let urls = texts(&mut client, document, "$.**.url");
+        assert!(urls.len() > 2, "{urls:?}");
+        for url in urls {
+            let id = url.trim_start_matches("/d/").split('?').next().unwrap_or_default().to_owned();
+            assert!(ids.contains(&id), "{url}");
+        }
+    }
+}
+
+#[test]
+fn alert_rules_ask_for_one_number_of_each_detector() {
+    let db = loaded("grafana_alerts");
+    let mut reader = db.client_as(db.name());
+    let text = fs::read_to_string(folder().join("provisioning/alerting/logintel.yaml")).expect("alert rules");
+    let lines: Vec<&str> = text.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let begins = (0..lines.len()).filter(|&at| lines[at].trim() == "rawSql: >-");
+    let statements: Vec<String> = begins
+        .map(|at| {
+            let folded = lines[at + 1..].iter().take_while(|line| indent(line) > indent(lines[at]));
+            folded.map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    assert_eq!(statements.len(), 2);
+    for sql in statements {
+        let rows = reader.query(&sql, &[]).unwrap_or_else(|error| panic!("{error:?}\n{sql}"));
+        let found: Vec<(String, f64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert!(
+            found.iter().any(|(detector, number)| detector == "app" && *number > 0.0),
+            "{found:?}\n{sql}"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Builds target/deb/postgresql-NN-logintel_VERSION_ARCH.deb from a release: for the PostgreSQL that PG or PG_CONFIG names, which must be
+# the distribution's or PGDG's, for a package installs where these have their folders.
+#
+#   tools/deb.sh          the package; its path is the last line
+#   tools/deb.sh check    installs it with dpkg below a folder of its own, looks at what is there, and removes it again
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+command -v dpkg-deb >/dev/null || die "dpkg-deb is missing" "Packages of Debian are made on Debian and what descends from it."
+"$ROOT/tools/setup.sh" >&2
+use_rust
+pg_config=$(source_pg_config)
+major=$(pg_major_of "$pg_config")
+[ "$("$pg_config" --pkglibdir)" = "/usr/lib/postgresql/$major/lib" ] ||
+    die "$pg_config is not the PostgreSQL $major of Debian or PGDG" "Set PG, or PG_CONFIG, to one whose folders are those of Debian's packages."
+
+version=$(sed -nE 's/^version = "([^"]+)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
+arch=$(dpkg --print-architecture)
+name=postgresql-$major-logintel
+out=$ROOT/target/deb
+tree=$out/$name
+package=$out/${name}_${version}-1_$arch.deb
+
+build() {
+    rm -rf "$tree" && mkdir -p "$tree/DEBIAN" "$tree/usr/share/doc/$name"
+    quietly "the release build" "$out/build.log" cargo pgrx package -p logintel --no-default-features --features "pg$major" --pg-config "$pg_config" --out-dir "$tree"
+    strip --strip-unneeded "$tree/usr/lib/postgresql/$major/lib/logintel.so"
+    install -m 644 "$ROOT/LICENSE" "$tree/usr/share/doc/$name/copyright"
+    gzip -9n <"$ROOT/CHANGELOG.md" >"$tree/usr/share/doc/$name/changelog.gz"
+    # The C library that the build machine has, or a newer one: symbols are named with the version that brought them.
+    glibc=$(objdump -T "$tree/usr/lib/postgresql/$major/lib/logintel.so" | grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -n 1)
+    cat >"$tree/DEBIAN/control" <<EOF
+Package: $name
+Version: $version-1
+Architecture: $arch
+Section: database
+Priority: optional
+Maintainer: logintel developers <logintel@example.org>
+Depends: postgresql-$major, libc6 (>= ${glibc#GLIBC_}), libgcc-s1
+Installed-Size: $(du -ks "$tree/usr" | cut -f1)
+Description: log anomaly detection inside PostgreSQL $major
+ Learns from the logs in tables what is ordinary, judges every new line as it is
+ inserted, says why, and groups what is strange into incidents. For the background
+ worker add logintel to shared_preload_libraries; CREATE EXTENSION logintel does the rest.
+EOF
+    (cd "$tree" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$tree/DEBIAN/md5sums"
+    find "$tree" -type d -exec chmod 755 {} +
+    chmod 644 "$tree"/DEBIAN/*
+    quietly "dpkg-deb" "$out/dpkg.log" dpkg-deb --root-owner-group --build "$tree" "$package"
+}
+
+# check: dpkg itself puts it below a folder with a database of packages of its own, where what it depends on is taken for granted.
+check() {
+    local root=$out/root file
+    rm -rf "$root" && mkdir -p "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/triggers"
+    touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available"
+    local dpkg=(dpkg --root="$root" --force-not-root --force-depends --force-bad-path --log="$out/dpkg.log")
+    quietly "dpkg --install" "$out/install.log" "${dpkg[@]}" --install "$package"
+    for file in "usr/lib/postgresql/$major/lib/logintel.so" "usr/share/postgresql/$major/extension/logintel.control" \
+        "usr/share/postgresql/$major/extension/logintel--$version.sql" "usr/share/doc/$name/copyright"; do
+        [ -s "$root/$file" ] || die "the package lacks $file"
+    done
+    [ -z "$("${dpkg[@]}" --verify "$name")" ] || die "what is installed is not what was packed"
+    quietly "dpkg --remove" "$out/remove.log" "${dpkg[@]}" --purge "$name"
+    [ -z "$(find "$root/usr" -type f 2>/dev/null)" ] || die "the package leaves files behind: $(find "$root/usr" -type f | head -n 3)"
+}
+
+build
+[ "${1:-}" != check ] || check
+printf '%s\n' "$package"
