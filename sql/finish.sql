@@ -105,6 +105,8 @@ COMMENT ON FUNCTION logintel.detect(text, text, text, text, text) IS 'judges one
 COMMENT ON FUNCTION logintel.anomaly_score(text, text, text, text, text) IS 'how strange a line is: 0 = ordinary, 1 = never seen';
 COMMENT ON FUNCTION logintel.anomaly_explain(text, text, text, text, text) IS
     'why a line is judged as it is: rules, nearest template, limit, and each term''s part of the distance';
+COMMENT ON FUNCTION logintel.report_html(text) IS
+    'what a detector found, or all whose logs the role may read, as one HTML page that needs nothing else';
 COMMENT ON FUNCTION logintel.watch(text, text) IS 'scores every row that is inserted from now on, by trigger';
 COMMENT ON FUNCTION logintel.unwatch(text) IS 'removes the triggers of watch';
 COMMENT ON FUNCTION logintel.score_row() IS 'trigger function FOR EACH ROW; its argument is the detector''s name';
@@ -158,7 +160,7 @@ BEGIN
             ('acknowledge_incident', 'logintel_writer'), ('resolve_incident', 'logintel_writer'), ('reopen_incident', 'logintel_writer'),
             ('validate_suppression', 'logintel_writer'), ('score_row', 'logintel_writer'), ('score_rows', 'logintel_writer'), ('start_live_session', 'logintel_writer'),
             ('detect', 'logintel_reader'), ('anomaly_score', 'logintel_reader'), ('anomaly_explain', 'logintel_reader'),
-            ('log_timeline', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
+            ('log_timeline', 'logintel_reader'), ('report_html', 'logintel_reader'), ('compare_models', 'logintel_reader'), ('score_sessions', 'logintel_reader'), ('measure_drift', 'logintel_reader'), ('progress_info', 'logintel_reader'), ('readable_detectors', 'logintel_reader'), ('suppression_preview', 'logintel_reader'), ('owned_detectors', 'logintel_writer'),
             ('run_maintenance', 'logintel_admin'), ('worker_state', 'logintel_admin'), ('worker_here', 'logintel_reader'), ('restore_builtin', NULL), ('check_suppression', NULL),
             ('detectors_changed', NULL),
             ('record_change', NULL), ('forget_incidents', NULL), ('raise_alerts', NULL), ('short_payload', 'logintel_admin'),

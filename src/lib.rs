@@ -7,6 +7,7 @@
 //! | [`suppression`] | rules that people write: what is not worth a look, or not worth learning |
 //! | [`incident`] | from anomalies to incidents |
 //! | [`maintenance`], [`worker`] | what is done in one tick, by hand and in the background |
+//! | [`report`] | what was found, as one page |
 //! | [`server_log`] | the server's own log as a source |
 //! | [`settings`] | the settings `logintel.*` |
 //! | [`call`], [`cache`], [`hash`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`backoff`], [`views`], [`text`], [`time`], [`tuples`], [`deadline`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
@@ -74,6 +75,7 @@ mod logvec;
 mod maintenance;
 mod memory;
 mod progress;
+mod report;
 mod security;
 mod server_log;
 mod settings;

@@ -219,6 +219,7 @@ demo_server() {
 
     step "what it found"
     show_incidents server_log
+    write_report server_log
     FINISHED=1
     farewell server_log
 }
@@ -271,6 +272,7 @@ demo_file() {
 
     step "what it found"
     show_incidents app
+    write_report app
     FINISHED=1
     farewell app
 }
@@ -317,6 +319,13 @@ show_incidents() {
     done
     remark "" "$(value "SELECT format('incidents: %s, of them suppressed: %s; anomalies: %s', count(*), count(*) FILTER (WHERE is_suppressed),
                                       (SELECT count(*) FROM logintel.anomalies WHERE detector = '$1')) FROM logintel.incidents WHERE detector = '$1'")"
+}
+
+# The report belongs to who runs the demo, not to the server.
+write_report() {
+    local file=$LOGS/report.html
+    value "SELECT logintel.report_html('$1')" >"$file" || die "the report could not be written"
+    say "" "All of it on one page, for a browser: $file"
 }
 
 farewell() {

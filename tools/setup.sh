@@ -235,3 +235,12 @@ if "$ROOT/tools/rsyslog.sh" get || { is_root && command -v apt-get >/dev/null &&
 else
     optional_failed "rsyslog with ompgsql is not to be had here"
 fi
+
+# 11. A browser, in which one suite opens the report.
+if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then
+    done_already "Chromium"
+elif command -v apt-get >/dev/null && apt_update && available chromium && apt_install chromium; then
+    done_already "Chromium"
+else
+    optional_failed "Chromium is not to be had here"
+fi

@@ -1,5 +1,5 @@
 //! One line against the active model: `detect`, `anomaly_score`, `anomaly_explain`.
-use logintel_core::detect::{Mode, Scratch};
+use logintel_core::detect::{Explanation, Mode, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -85,16 +85,30 @@ fn anomaly_explain(
         name!(detail, Text),
     ),
 > {
-    let detector = required(detector);
-    let resolved = resolve_for_caller(&detector);
-    let line = asked(&resolved, [message, level, component, source]);
+    let rows = explain(&required(detector), [message, level, component, source]).into_iter().map(|row| {
+        (row.kind.to_owned(), Text(row.term), row.weight, row.contribution, row.seen, Text(row.detail))
+    });
+    TableIterator::new(rows)
+}
+
+/// The same for who else asks: refused to a role that may not read the detector's logs.
+pub fn explain(detector: &str, arguments: [Option<Text>; 4]) -> Vec<Explanation> {
+    let resolved = resolve_for_caller(detector);
+    let line = asked(&resolved, arguments);
     let rows = match (&resolved.model, line.as_judged()) {
         (Some(model), Some(line)) => model.explain(&line, &mut Scratch::new(Session::watch())).or_raise(),
         _ => Vec::new(),
     };
     let mut rules = Vec::new();
     let reason = judge(&resolved, &line, Mode::Live).reason.to_string();
-    let rule = |detail: String| ("rule".to_owned(), Text(reason.clone()), None, None, None, Text(detail));
+    let rule = |detail: String| Explanation {
+        kind: "rule",
+        term: reason.clone(),
+        weight: None,
+        contribution: None,
+        seen: None,
+        detail,
+    };
     // The rules of the model that follow hold as well, and are overruled.
     if judge_by_model(&resolved, &line, Mode::Live).is_anomaly
         && let Some(mark) = resolved.mark_of(&line)
@@ -103,14 +117,12 @@ fn anomaly_explain(
     }
     if rows.is_empty() {
         let detail = if resolved.model.is_none() {
-            format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(&*detector))
+            format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(detector))
         } else {
             "there is no message".to_owned()
         };
         rules.push(rule(detail));
     }
-    let rows = rows.into_iter().map(|row| {
-        (row.kind.to_owned(), Text(row.term), row.weight, row.contribution, row.seen, Text(row.detail))
-    });
-    TableIterator::new(rules.into_iter().chain(rows))
+    rules.extend(rows);
+    rules
 }

@@ -44,6 +44,7 @@ mod watch;
 
 use columns::{Columns, Part, Path};
 use extract::Readings;
+pub use judge::explain;
 
 /// A row of the table `detectors`.
 #[derive(Debug, Clone)]

@@ -17,10 +17,12 @@
 //!
 //! Nothing here asserts a time. [`eventually`] waits for what must happen, and gives up after a minute.
 mod ask;
+mod browser;
 mod cluster;
 mod database;
 
 pub use ask::{Ask, fill};
+pub use browser::Browser;
 pub use cluster::{Cluster, Mode};
 pub use database::Database;
 pub use postgres;

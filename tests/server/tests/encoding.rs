@@ -105,6 +105,11 @@ fn everything(encoding: &str) {
     superuser.ask("CALL logintel.run_maintenance()");
     assert_eq!(superuser.ask("SELECT event_count, array_length(messages, 1), messages[1] = components[1] FROM logintel.incidents"), "3|1|t");
     assert_eq!(superuser.count("SELECT count(*) FROM logintel.scoring_failures"), 0);
+    // The report is ASCII and names each other character by its number.
+    let page = superuser.ask(&format!("SELECT logintel.report_html({detector})"));
+    assert!(page.is_ascii());
+    let shown = if encoding == "LATIN1" { "&#220;&#252;gner" } else { "&#65533;&#65533;gner" };
+    assert!(page.contains(shown), "{shown}");
     assert_eq!(session.count(&format!("SELECT logintel.score_history({detector})")), 203);
     assert_eq!(session.count(&format!("SELECT count(message || template || coalesce(component, '')) FROM logintel.log_timeline({detector})")), 203);
     // What is marked is found again.

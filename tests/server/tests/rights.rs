@@ -66,6 +66,7 @@ const MATRIX: &[(&str, char)] = &[
     ("SELECT logintel.detect('logs', 'x')", 'r'),
     ("SELECT logintel.anomaly_score('logs', 'x')", 'r'),
     ("SELECT * FROM logintel.anomaly_explain('logs', 'x')", 'r'),
+    ("SELECT logintel.report_html(), logintel.report_html('logs')", 'r'),
     ("SELECT * FROM logintel.detectors", 'r'),
     ("SELECT * FROM logintel.models", 'r'),
     ("SELECT * FROM logintel.model_profiles", 'r'),
