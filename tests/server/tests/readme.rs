@@ -125,13 +125,21 @@ fn check_document(path: &Path, between: &str) {
     if sql.is_empty() {
         return;
     }
-    // Roles belong to the cluster: a page that makes some and drops them again is run once at a time.
+    // Roles belong to the cluster, not to the page's database: one page at a time, and what it has made goes.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let kind = if between.is_empty() { "document" } else { "ticked" };
     let database = Cluster::shared().plain_database(&format!("{kind}_{}", document.replace('.', "_")));
     let scripts: Vec<_> = sql.iter().map(|&at| blocks[at].text(&lines)).collect();
+    let mut client = database.client();
+    // Those of the extension stay: they are made where they are missing.
+    let roles = "SELECT rolname::text FROM pg_roles WHERE rolname !~ '^logintel_'";
+    let before = names(&mut client, roles);
     let printed = run(&database, &document, &scripts, between);
+    for role in names(&mut client, roles).difference(&before) {
+        client.batch_execute(&format!("DROP OWNED BY \"{role}\"; DROP ROLE \"{role}\"")).expect(role);
+    }
+    drop(client);
     let mut new: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
     // From the end, so that the numbers of the lines before stay what they are.
     for (&at, printed) in sql.iter().zip(&printed).rev() {
