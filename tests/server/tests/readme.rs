@@ -108,6 +108,24 @@ fn run(database: &Database<'_>, document: &str, scripts: &[String], between: &st
     printed[..scripts.len()].to_vec()
 }
 
+/// Runs a document's blocks in a database of its own. Roles belong to the cluster: one document at a time, and the roles
+/// that it has made go.
+fn run_alone(document: &str, scripts: &[String], between: &str) -> Vec<String> {
+    static ONE: Mutex<()> = Mutex::new(());
+    // Those of the extension stay: it makes them where they are missing.
+    const ROLES: &str = "SELECT rolname::text FROM pg_roles WHERE rolname !~ '^logintel_'";
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let kind = if between.is_empty() { "document" } else { "ticked" };
+    let database = Cluster::shared().plain_database(&format!("{kind}_{}", document.replace('.', "_")));
+    let mut client = database.client();
+    let before = names(&mut client, ROLES);
+    let printed = run(&database, document, scripts, between);
+    for role in names(&mut client, ROLES).difference(&before) {
+        client.batch_execute(&format!("DROP OWNED BY \"{role}\"; DROP ROLE \"{role}\"")).expect(role);
+    }
+    printed
+}
+
 /// Lines without trailing spaces, no empty ones at the end.
 fn trimmed(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(str::trim_end).collect();
@@ -125,21 +143,8 @@ fn check_document(path: &Path, between: &str) {
     if sql.is_empty() {
         return;
     }
-    // Roles belong to the cluster, not to the page's database: one page at a time, and what it has made goes.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let kind = if between.is_empty() { "document" } else { "ticked" };
-    let database = Cluster::shared().plain_database(&format!("{kind}_{}", document.replace('.', "_")));
     let scripts: Vec<_> = sql.iter().map(|&at| blocks[at].text(&lines)).collect();
-    let mut client = database.client();
-    // Those of the extension stay: they are made where they are missing.
-    let roles = "SELECT rolname::text FROM pg_roles WHERE rolname !~ '^logintel_'";
-    let before = names(&mut client, roles);
-    let printed = run(&database, &document, &scripts, between);
-    for role in names(&mut client, roles).difference(&before) {
-        client.batch_execute(&format!("DROP OWNED BY \"{role}\"; DROP ROLE \"{role}\"")).expect(role);
-    }
-    drop(client);
+    let printed = run_alone(&document, &scripts, between);
     let mut new: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
     // From the end, so that the numbers of the lines before stay what they are.
     for (&at, printed) in sql.iter().zip(&printed).rev() {
