@@ -23,6 +23,11 @@ impl RunAs {
         Self::role(extension_owner(), pg_sys::SECURITY_RESTRICTED_OPERATION)
     }
 
+    /// The caller, in whose schemas nothing is looked for: for views of ours that show each role what it may read.
+    pub fn caller() -> Self {
+        Self::role(current_user(), pg_sys::SECURITY_RESTRICTED_OPERATION)
+    }
+
     /// The extension's owner, for REFRESH CONCURRENTLY: it makes a temporary table, which a restricted operation may
     /// not, and restricts the query itself.
     pub fn extension_owner_unrestricted() -> Self {

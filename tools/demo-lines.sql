@@ -1,5 +1,7 @@
 -- make demo DATA=file: log lines of unknown make become rows with time, level, component and message.
 CREATE TABLE raw_line (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, line text NOT NULL);
+-- What parse_line makes of them.
+CREATE TABLE parsed (id bigint PRIMARY KEY, ts timestamptz, level text, component text, message text);
 CREATE TABLE app_log (id bigint PRIMARY KEY, ts timestamptz NOT NULL, level text, component text, message text NOT NULL);
 CREATE FUNCTION as_time(given text) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
 BEGIN

@@ -60,6 +60,48 @@ value() { sql -At -c "$1"; }
 # What a failing statement said stands above this; the step is named at the end.
 must() { sql "$@" || die "the server refused a statement (above)"; }
 
+# watched QUERY COMMAND…: runs a command, and says every two seconds what QUERY answers to how far it is.
+watched() {
+    local query=$1 pid said at
+    shift
+    "$@" &
+    pid=$! at=$((SECONDS + 2))
+    CHILDREN+=("$pid")
+    while kill -0 "$pid" 2>/dev/null; do
+        sleep 0.2
+        [ $SECONDS -ge $at ] || continue
+        at=$((SECONDS + 2))
+        said=$(value "$query") || break
+        [ -z "$said" ] || remark "$said"
+    done
+    wait "$pid" || exit $?
+}
+
+# trained DETECTOR: trains it, and says what the model is like.
+trained() {
+    watched "SELECT format('%s: %s%s', phase, done, ' of ' || total)
+             FROM logintel.progress WHERE command = 'train'" must -c "SELECT logintel.train('$1')" >/dev/null
+    remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
+                                   version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))
+                     FROM logintel.models WHERE detector = '$1' AND is_active")"
+}
+
+# in_parts FIRST LAST STATEMENT [QUERY]: runs a statement, which ends where `BETWEEN id AND id` follows, on a part of the ids
+# after the other, each of about a second, and says every two seconds how many are done, what QUERY answers and what time is left.
+in_parts() {
+    local first=$1 last=$2 statement=$3 query=${4:-} from to size=2000 began=$SECONDS at=$((SECONDS + 2)) took left
+    for ((from = first; from <= last; from = to + 1)); do
+        to=$((from + size - 1 < last ? from + size - 1 : last))
+        took=${EPOCHREALTIME//[!0-9]/}
+        must -c "$statement BETWEEN $from AND $to"
+        took=$((${EPOCHREALTIME//[!0-9]/} - took))
+        size=$((size * 1000000 / (took + 1) + 1))
+        [ $SECONDS -ge $at ] || [ $to = "$last" ] || continue
+        at=$((SECONDS + 2)) left=$(((SECONDS - began) * (last - to) / (to - first + 1) + 1))
+        remark "$((to - first + 1)) of $((last - first + 1)) lines${query:+, $(value "$query")}$([ $to = "$last" ] || echo ", about $left s left")"
+    done
+}
+
 prepare() {
     step "what is missing is installed (tools/setup.sh)"
     "$ROOT/tools/setup.sh"
@@ -194,11 +236,8 @@ demo_server() {
     remark "$(value 'SELECT count(*) FROM logintel.server_log') lines so far in table logintel.server_log"
 
     step "its detector, server_log, is trained on all of them (by itself it was, once there were 1,000)"
-    must -c "SELECT logintel.train('server_log')" >/dev/null
+    trained server_log
     must -c 'ALTER DATABASE logs SET logintel.enabled = on'
-    remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
-                                   version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))
-                     FROM logintel.models WHERE detector = 'server_log' AND is_active")"
 
     step "ten more seconds of ordinary traffic, judged as it is logged"
     local before trained_at="(SELECT max(trained_at) FROM logintel.models)"
@@ -231,18 +270,20 @@ demo_file() {
     prepare "logintel.interval = '2s'" "logintel.databases = 'logs'"
 
     step "the lines of $FILE are read"
-    local reader=(cat) rows half from to batch
+    local reader=(cat) rows half
     case $FILE in *.gz) reader=(gzip -dc) ;; esac
     must -f "$ROOT/tools/demo-lines.sql"
     # Bytes that are no UTF-8, NULs and line ends of Windows are dropped; \1 and \2 cannot be in a line then, so that no line
     # is taken apart; a line `\.` alone would end the COPY.
     "${reader[@]}" "$FILE" | { iconv -c -f UTF-8 -t UTF-8 || true; } | LC_ALL=C tr -d '\000\001\002\r' |
         sed -e '/^[[:space:]]*$/d' -e 's/^\\\.$/\\ ./' >"$LOGS/lines.txt"
-    must -c "\\copy raw_line (line) FROM '$LOGS/lines.txt' WITH (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
-    rm -f "$LOGS/lines.txt"
-    must -f "$ROOT/tools/demo-parsed.sql"
-    rows=$(value 'SELECT count(*) FROM parsed')
+    rows=$(awk 'END { print NR }' "$LOGS/lines.txt")
     [ "$rows" -ge 20 ] || die "$FILE has $rows lines: too few to learn from"
+    watched "SELECT format('%s of $rows lines copied', tuples_processed) FROM pg_stat_progress_copy WHERE relid = 'raw_line'::regclass" \
+        must -c "\\copy raw_line (line) FROM '$LOGS/lines.txt' WITH (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
+    rm -f "$LOGS/lines.txt"
+    in_parts 1 "$rows" 'INSERT INTO parsed SELECT r.id, p.* FROM raw_line r, LATERAL parse_line(r.line) p WHERE r.id'
+    must -f "$ROOT/tools/demo-parsed.sql"
     half=$((rows / 2))
     remark "$(value "SELECT format('%s lines, %s to %s, with a level: %s, with a component: %s',
                                    count(*), min(ts), max(ts), count(level), count(component)) FROM parsed")"
@@ -253,19 +294,12 @@ demo_file() {
     step "a detector is trained on the first half, $half lines"
     must -c "INSERT INTO app_log SELECT * FROM parsed WHERE id <= $half"
     must -c "SELECT logintel.create_detector('app', 'app_log', message => 'message', ts => 'ts', level => 'level', component => 'component')" >/dev/null
-    must -c "SELECT logintel.train('app')" >/dev/null
-    remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
-                                   version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))
-                     FROM logintel.models WHERE detector = 'app' AND is_active")"
+    trained app
 
     step "the table is watched, and the second half is inserted"
     must -c "SELECT logintel.watch('app')" >/dev/null
-    batch=$(((rows - half) / 10 + 1))
-    for ((from = half; from < rows; from += batch)); do
-        to=$((from + batch))
-        must -c "INSERT INTO app_log SELECT * FROM parsed WHERE id > $from AND id <= $to"
-        remark "$((to < rows ? to - half : rows - half)) of $((rows - half)) lines, $(value "SELECT count(*) FROM logintel.anomalies WHERE detector = 'app'") flagged"
-    done
+    in_parts $((half + 1)) "$rows" 'INSERT INTO app_log SELECT * FROM parsed WHERE id' \
+        "SELECT count(*) || ' flagged' FROM logintel.anomalies WHERE detector = 'app'"
 
     step "the background worker makes incidents of what was flagged"
     wait_for_incidents app

@@ -1,7 +1,7 @@
 //! `report_html`: what detectors found, as one page. Here it is read; the crate `logintel-report` makes the page.
 //!
-//! Own tables alone are read, as the extension's owner and only for detectors whose logs the caller may read: no relation of a
-//! user is touched, and nothing of a user's is run.
+//! Own tables alone are read, as the extension's owner and only for detectors whose logs the caller may read, and the view
+//! `status`, as the caller: no relation of a user is touched, and nothing of a user's is run.
 mod findings;
 mod incidents;
 mod read;
@@ -30,7 +30,7 @@ fn report_html(detector: default!(Option<Text>, "NULL")) -> Text {
         asked: scope.detector.as_deref().map(Shown::line),
         ..read::head(&scope)
     };
-    report.findings = findings::read(&scope);
+    findings::read(&scope, &mut report);
     report.detectors = read::detectors(&scope);
     report.components = read::components(&scope);
     report.charts = read::charts(&scope, &report);

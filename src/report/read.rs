@@ -117,7 +117,7 @@ pub fn charts(scope: &Scope, report: &Report) -> Vec<AnomalyChart> {
         charts.push(chart(scope, title, Time(until.0 - DAY), until));
         charts.push(chart(scope, &format!("Up to {DAYS} days"), oldest, until));
     } else {
-        charts.push(chart(scope, "All that is kept", oldest, until));
+        charts.push(chart(scope, "All anomalies", oldest, until));
     }
     charts
 }

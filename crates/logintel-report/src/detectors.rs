@@ -87,13 +87,13 @@ fn figures(model: &Model, now: Time) -> Markup {
         dl.figures {
             div { dt { "Model" } dd { "version " (model.version) @if model.versions > 1 { span.muted { " of " (number(model.versions)) } } } }
             div { dt { "Trained" } dd title=(model.trained_at.utc().format("%Y-%m-%d %H:%M:%S UTC")) { (model.trained_at.before(now)) } }
-            div { dt { "On" } dd { (count(model.training_rows, "row", "rows")) } }
+            div { dt { "Trained on" } dd { (count(model.training_rows, "row", "rows")) } }
             div { dt { "Templates" } dd { (number(model.templates)) } }
-            div { dt { "Terms" } dd { (number(model.vocabulary)) } }
+            div { dt { "Terms known" } dd { (number(model.vocabulary)) } }
             div { dt { "Clusters" } dd { (number(model.clusters)) } }
-            div { dt { "Rows in none" } dd { (percent(model.noise_rows as f64 / model.training_rows.max(1) as f64)) } }
+            div { dt { "Rows in no cluster" } dd { (percent(model.noise_rows as f64 / model.training_rows.max(1) as f64)) } }
             div { dt { "Threshold" } dd { (format!("{:.3}", model.threshold)) } }
-            div { dt { "Flags of training" } dd { (percent(model.flagged_share)) } }
+            div { dt { "Training rows flagged" } dd { (percent(model.flagged_share)) } }
         }
     }
 }
@@ -105,7 +105,7 @@ fn clusters(clusters: &[Cluster], model: &Model) -> Markup {
         numbers("Share"),
         numbers("Rows"),
         numbers("Templates"),
-        words("Its most frequent template"),
+        words("Most frequent template"),
     ];
     let all = model.training_rows.max(1) as f64;
     let rows = html! {
@@ -121,7 +121,7 @@ fn clusters(clusters: &[Cluster], model: &Model) -> Markup {
     };
     html! {
         @if !shown.is_empty() {
-            h4 { "What is ordinary" }
+            h4 { "Clusters: what is ordinary" }
             (parts::table("clusters", &columns, &rows))
             (parts::more(shown.len(), model.clusters, "clusters, in the view logintel.cluster_summary_v"))
         }
@@ -139,7 +139,7 @@ fn drift(detector: &Detector) -> Markup {
     html! {
         h4 { "Drift" }
         @match detector.drift.as_slice() {
-            [] => { p.note { "No hour is measured yet: maintenance does it for tables that are watched, an hour after the other." } }
+            [] => { p.note { "No hour is measured yet. Maintenance compares each full hour of a watched table with the training." } }
             [.., last] => {
                 @if let Some(warning) = &detector.drift_warning { p.warning { (warning) } }
                 ul.legend { li.flagged { "flagged, now " (percent(last.flagged)) } li.unseen { "template never seen in training, now " (percent(last.unseen)) } }

@@ -73,7 +73,10 @@ fn status(report: &Report, headline: &Headline) -> Markup {
             @if !shown.is_empty() {
                 ul.findings {
                     @for finding in shown {
-                        li class=[(finding.grade == Grade::Trouble).then_some("trouble")] { p.what { (finding.what) } p.hint { (finding.hint) } }
+                        li class=[(finding.grade == Grade::Trouble).then_some("trouble")] {
+                            p.what { @if !finding.detector.is_empty() { (finding.detector) ": " } (finding.what) }
+                            @if is_statement(&finding.hint) { (parts::sql(&finding.hint)) } @else { p.hint { (finding.hint) } }
+                        }
                     }
                 }
                 (parts::more(shown.len(), report.findings.len() as u64, "findings"))
@@ -89,7 +92,7 @@ fn figures(report: &Report) -> Markup {
         dl.tiles {
             div { dt { "Open incidents" } dd { (parts::number(high + medium + low)) }
                 dd.sub { (parts::number(counts.unacknowledged)) " not acknowledged" } }
-            div { dt { "Incidents kept" } dd { (parts::number(counts.incidents)) } dd.sub { (parts::number(counts.suppressed)) " more suppressed" } }
+            div { dt { "Incidents in all" } dd { (parts::number(counts.incidents)) } dd.sub { (parts::number(counts.suppressed)) " hidden by suppressions" } }
             div { dt { "Anomalies, last 24 h" } dd { (parts::number(counts.anomalies_last_day)) }
                 dd.sub { @match counts.newest_anomaly { Some(newest) => { "newest " (newest.before(report.generated_at)) } None => { "none is kept" } } } }
             div { dt { "Detectors" } dd { (parts::number(counts.detectors)) } dd.sub { (parts::number(counts.trained)) " trained" } }
@@ -108,4 +111,10 @@ fn anomalies(report: &Report) -> Markup {
             }
         }
     }
+}
+
+/// Whether a hint can be run as it stands.
+fn is_statement(hint: &text::Text) -> bool {
+    let hint = hint.as_str();
+    hint.ends_with(';') && ["SELECT ", "CALL ", "SET "].iter().any(|verb| hint.starts_with(verb))
 }

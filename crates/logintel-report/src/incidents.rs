@@ -114,7 +114,7 @@ fn card(details: &Details, is_open: bool, now: Time) -> Markup {
     html! {
         details class={ "incident " (parts::severity_class(incident.severity)) } open[is_open] {
             summary {
-                span.marks { (parts::severity(incident.severity)) (parts::status(incident.status)) @if incident.is_held { span.status { "held" } } }
+                span.marks { (parts::severity(incident.severity)) (parts::status(incident.status)) @if incident.is_held { span.status title="It came back so often that it stays open for longer" { "held" } } }
                 span.title { (incident.title) }
                 span.when {
                     (count(incident.events, "event", "events")) " \u{b7} " (incident.start.show()) " UTC \u{b7} lasted " (length(lasted(incident)))
@@ -149,7 +149,7 @@ fn facts(details: &Details) -> Markup {
             }
             @if let Some(now) = details.rate {
                 div { dt { "Rate" } dd { (rate(now))
-                    @match details.baseline_rate { Some(0.0) => { ", in training none" } Some(before) => { ", in training " (rate(before)) } None => {} } } }
+                    @match details.baseline_rate { Some(0.0) => { ", none in training" } Some(before) => { ", in training " (rate(before)) } None => {} } } }
             }
             div { dt { "Detector" } dd { (details.incident.detector) ", incident #" (details.incident.id) } }
         }
@@ -186,7 +186,7 @@ fn templates(templates: &[Template]) -> Markup {
 fn explain(explanation: &Explanation) -> Markup {
     let terms = &explanation.terms[..explanation.terms.len().min(limits::TERMS)];
     let most = terms.iter().map(|term| term.contribution.abs()).fold(0.0, f64::max).max(1e-9);
-    let columns = [words("Term"), numbers("Part"), numbers(""), words("Why")];
+    let columns = [words("Term"), numbers("Contribution"), numbers(""), words("Why")];
     let rows = html! {
         @for term in terms {
             tr {
@@ -206,7 +206,7 @@ fn explain(explanation: &Explanation) -> Markup {
             @if let Some(limit) = &explanation.limit { div { dt { "Limit" } dd { (limit) } } }
         }
         @if !terms.is_empty() {
-            p.note { "Each term\u{2019}s part of the distance: positive parts make the line stranger, negative ones more ordinary." }
+            p.note { "What each term adds to the distance from the nearest template: what is positive makes the line stranger, what is negative more ordinary." }
             (parts::table("terms", &columns, &rows))
         }
         @if let Some(version) = explanation.judged_by { p.note { "Version " (version) " judged the line; it is explained by the active model." } }
@@ -216,7 +216,7 @@ fn explain(explanation: &Explanation) -> Markup {
 fn history(details: &Details) -> Markup {
     html! {
         @if !details.history.is_empty() {
-            h3 { "Its life" }
+            h3 { "History" }
             ul.history {
                 @for event in details.history.iter().take(limits::NAMES) {
                     li { (event.at.show()) " " b { (event.event) } " by " (event.actor) @if let Some(note) = &event.note { ": " (note) } }

@@ -13,7 +13,9 @@ pub struct Report {
     pub generated_at: Time,
     /// The one detector that was asked for; `None` for all that may be read.
     pub asked: Option<Text>,
-    /// What is wrong with logintel itself, the worst first.
+    /// How it is at worst, findings and open incidents together; `None` where all is well.
+    pub state: Option<Grade>,
+    /// What is wrong, the worst first; incidents are told apart from it.
     pub findings: Vec<Finding>,
     /// Figures of the head.
     pub counts: Counts,
@@ -38,14 +40,16 @@ pub enum Grade {
     Trouble,
 }
 
-/// What is wrong with logintel itself, and what to do.
+/// What is wrong, and what to do.
 #[derive(Debug, Clone)]
 pub struct Finding {
     /// How much it matters.
     pub grade: Grade,
+    /// The detector; empty for what concerns all.
+    pub detector: Text,
     /// What is wrong.
     pub what: Text,
-    /// What to do.
+    /// What to do: a sentence, or a statement with its semicolon.
     pub hint: Text,
 }
 

@@ -43,10 +43,12 @@ fn report(n: usize, mut text: impl FnMut(usize) -> Text) -> Report {
         findings: (0..n)
             .map(|at| Finding {
                 grade: if at == 0 { Grade::Trouble } else { Grade::Attention },
+                detector: next(),
                 what: next(),
                 hint: next(),
             })
             .collect(),
+        state: Some(Grade::Trouble),
         counts: Counts {
             open: [n as u64; 3],
             incidents: 10 * n as u64,

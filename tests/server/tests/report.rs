@@ -29,6 +29,7 @@ fn database<'a>(data: &str) -> Database<'a> {
         "COPY raw_line (line) FROM PROGRAM 'gzip -dc {data}/linux/Linux.log.gz | head -n 9000 | tr -d ''\\000\\001\\002\\r''' \
          WITH (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01', ENCODING 'LATIN1')"
     ));
+    db.execute("INSERT INTO parsed SELECT r.id, p.* FROM raw_line r, LATERAL parse_line(r.line) p");
     run("demo-parsed.sql");
     db.execute(
         "UPDATE parsed SET ts = ts + (now() - (SELECT max(ts) FROM parsed)) - interval '20 min';
