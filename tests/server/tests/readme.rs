@@ -239,6 +239,12 @@ fn links_lead_somewhere() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+    // And README.md leads to every page.
+    let readme = page("README.md");
+    for page in pages().iter().filter(|page| !page.ends_with("README.md")) {
+        let name = page.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(readme.contains(&format!("](docs/{name})")), "README.md does not link to docs/{name}");
+    }
 }
 
 // --- the catalog -----------------------------------------------------------------------------------------------------
