@@ -231,11 +231,9 @@ fn claim(slot: &Slot, command: &str) -> bool {
     slot.command.store(position as u32, Ordering::Relaxed);
     slot.begin_phase(0, 0);
     slot.set(0, Total::Unknown);
-    // SAFETY: reads globals.
-    unsafe {
-        slot.database.store(pg_sys::MyDatabaseId.to_u32(), Ordering::Relaxed);
-        slot.started.store(pg_sys::GetCurrentTimestamp(), Ordering::Relaxed);
-    }
+    slot.started.store(slot.phase_started.load(Ordering::Relaxed), Ordering::Relaxed);
+    // SAFETY: reads a global.
+    slot.database.store(unsafe { pg_sys::MyDatabaseId.to_u32() }, Ordering::Relaxed);
     true
 }
 

@@ -181,7 +181,9 @@ impl Connection {
             if rows.len() == 0 {
                 break;
             }
-            show(Some(done), expected);
+            if done == 0 {
+                show(Some(0), expected);
+            }
             (0..rows.len()).for_each(|row| each(&rows, row));
             done += rows.len();
             show(Some(done), expected);

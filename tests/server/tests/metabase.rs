@@ -81,8 +81,8 @@ impl Question {
                 Kind::FieldFilter(column) => {
                     let column =
                         column.split('.').map(|part| format!("\"{part}\"")).collect::<Vec<_>>().join(".");
-                    let moment = |days: &str| format!("date_trunc('day', now()) {days} * interval '1 day'");
-                    format!("({column} >= {} AND {column} < {})", moment("- 30"), moment("+ 1"))
+                    let (from, to) = value.split_once('~').expect("a range of dates");
+                    format!("({column} >= timestamptz '{from}' AND {column} < timestamptz '{to}')")
                 }
             };
             sql = sql.replace(&format!("{{{{{variable}}}}}"), &text);
@@ -125,26 +125,36 @@ fn every_question_shows_something() {
     let severity = db
         .client()
         .ask("SELECT max(severity) FROM logintel.incidents WHERE detector = 'app' AND NOT is_suppressed");
-    let values: BTreeMap<&str, &str> = [
-        ("detector", "app"),
-        ("hours", "48"),
-        ("incident", &incident),
-        ("severity", &severity),
-        ("command", "train"),
-        ("time", ""),
-        ("last_time", ""),
-    ]
-    .into();
+    let range = db.client().ask("SELECT current_date - 30, current_date + 2").replace('|', "~");
+    // A value that is there, and one that is not.
+    let known: [(&str, &str, &str); 7] = [
+        ("detector", "app", "nobody"),
+        ("hours", "72", "0"),
+        ("incident", &incident, "0"),
+        ("severity", &severity, "none"),
+        ("command", "train", "none"),
+        ("time", &range, "1990-01-01~1990-02-01"),
+        ("last_time", &range, "1990-01-01~1990-02-01"),
+    ];
+    let there: BTreeMap<&str, &str> = known.map(|(name, there, _)| (name, there)).into();
+    let not_there: BTreeMap<&str, &str> = known.map(|(name, _, not_there)| (name, not_there)).into();
     let mut reader: Client = db.client_as(db.name());
     let questions = questions();
     assert!(questions.len() > 12, "{} questions", questions.len());
     while_a_call_runs(&db, || {
         for question in &questions {
             let all: BTreeSet<&str> = question.variables.keys().map(String::as_str).collect();
-            let alone = all.iter().map(|&variable| BTreeSet::from([variable]));
+            let alone: Vec<_> = all.iter().map(|&variable| BTreeSet::from([variable])).collect();
             for given in [BTreeSet::new(), all.clone()].into_iter().chain(alone) {
                 let what = format!("{} with {given:?}", question.name);
-                shows_something(&mut reader, &what, &question.interpolated(&values, &given));
+                shows_something(&mut reader, &what, &question.interpolated(&there, &given));
+            }
+            for variable in all {
+                let sql = question.interpolated(&not_there, &BTreeSet::from([variable]));
+                let rows = reader
+                    .query(&sql, &[])
+                    .unwrap_or_else(|error| panic!("{}: {error:?}\n{sql}", question.name));
+                assert!(rows.is_empty(), "{}: {variable} filters nothing:\n{sql}", question.name);
             }
         }
     });
