@@ -14,6 +14,8 @@ use crate::time::{finite_micros, timestamp};
 
 /// Most days that the chart of all shows.
 const DAYS: i64 = 30;
+/// Least time that a chart shows: of less, a bar would fill half of it.
+const LEAST: i64 = DAY / 48;
 /// Most bars of a chart.
 const BARS: i64 = 72;
 
@@ -111,11 +113,12 @@ pub fn charts(scope: &Scope, report: &Report) -> Vec<AnomalyChart> {
     let is_live = now.0 - newest.0 < DAY;
     let until = if is_live { now.max(newest) } else { newest };
     let oldest = oldest_anomaly(scope, Time(until.0 - DAYS * DAY)).unwrap_or(newest);
+    let oldest = oldest.min(Time(until.0 - LEAST));
     let mut charts = Vec::new();
     if until.0 - oldest.0 > 2 * DAY {
         let title = if is_live { "The last 24 hours" } else { "The 24 hours up to the newest anomaly" };
         charts.push(chart(scope, title, Time(until.0 - DAY), until));
-        charts.push(chart(scope, &format!("Up to {DAYS} days"), oldest, until));
+        charts.push(chart(scope, &format!("Up to {DAYS} days back"), oldest, until));
     } else {
         charts.push(chart(scope, "All anomalies", oldest, until));
     }

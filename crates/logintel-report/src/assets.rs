@@ -11,7 +11,7 @@ pub const SCRIPT: &str = include_str!("sort.js");
 /// The Content-Security-Policy.
 pub const POLICY: &str = concat!(
     "default-src 'none'; ",
-    "style-src 'sha256-fq5J/0jppblczNB1XpcFQUBeFMadfg9S2dKB4cQkiVU='; ",
+    "style-src 'sha256-493BxQwxY6FJrlR985KhdlJJYhCzAwkWO5HNmLwQb10='; ",
     "script-src 'sha256-yQ4eLQllgPY7XnTGa+okxt0yRK4DYtmjzqLhYo0qsO0='; ",
     "base-uri 'none'; form-action 'none'",
 );

@@ -14,7 +14,7 @@ pub fn components(report: &Report) -> Markup {
         words("Component"),
         words("Detector"),
         numbers("Open incidents"),
-        numbers("New in 24 h"),
+        numbers("Recorded in 24 h"),
         numbers("Anomalies"),
         numbers("Last"),
     ];
@@ -27,7 +27,7 @@ pub fn components(report: &Report) -> Markup {
                 td.number data-v=(component.open_incidents) { (number(component.open_incidents)) }
                 td.number data-v=(component.anomalies_last_day) { (number(component.anomalies_last_day)) }
                 td.number data-v=(component.anomalies) { (number(component.anomalies)) (parts::bar("", component.anomalies as f64 / most)) }
-                td.number data-v=(component.last.unwrap_or_default().0) { @if let Some(last) = component.last { (last.show_short()) } }
+                td.number data-v=(component.last.unwrap_or_default().0) { @if let Some(last) = component.last { (last.show_short(report.generated_at)) } }
             }
         }
     };

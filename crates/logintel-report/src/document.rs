@@ -49,8 +49,8 @@ fn head(report: &Report) -> Markup {
         header {
             p.name { "logintel" }
             p.of {
-                "database " (report.database)
-                @if let Some(asked) = &report.asked { " \u{b7} detector " (asked) }
+                "database: " (report.database)
+                @if let Some(asked) = &report.asked { " \u{b7} detector: " (asked) }
                 " \u{b7} " (report.generated_at.show()) " UTC"
             }
         }
@@ -107,7 +107,7 @@ fn anomalies(report: &Report) -> Markup {
             @if report.charts.iter().all(|chart| chart.buckets.is_empty()) {
                 (parts::empty("No anomaly", &html! { p { "What is flagged is drawn here. A table is watched by:" } (parts::sql(&"SELECT logintel.watch('name of the detector');")) }))
             } @else {
-                @if let Some(chart) = report.charts.first() { (parts::figure(chart)) }
+                @for chart in report.charts.iter().take(limits::CHARTS) { (parts::figure(chart)) }
             }
         }
     }

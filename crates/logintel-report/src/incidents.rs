@@ -30,7 +30,7 @@ pub fn timeline(report: &Report) -> Markup {
                     @if is_told(report, incident.id) { a href={ "#incident-" (incident.id) } { (incident.title) } } @else { (incident.title) }
                     span.detector { "#" (incident.id) " \u{b7} " (incident.detector) }
                 }
-                td.number data-v=(incident.start.0) { (incident.start.show_short()) }
+                td.number data-v=(incident.start.0) { (incident.start.show_short(report.generated_at)) }
                 td.number data-v=(lasted(incident)) { (length(lasted(incident))) }
                 td.number data-v=(incident.events) { (number(incident.events)) }
                 td.track data-v=(incident.start.0) { (track(incident, from, until)) }
@@ -39,11 +39,10 @@ pub fn timeline(report: &Report) -> Markup {
     };
     html! {
         section #timeline {
-            h2 { "Incidents over time" }
+            h2 { "Incident timeline" }
             @if shown.is_empty() {
                 (nothing(report))
             } @else {
-                @for chart in report.charts.iter().take(limits::CHARTS).skip(1) { (parts::figure(chart)) }
                 p.note { "From " (from.show()) " to " (until.show()) " UTC. Those that are not resolved come first." }
                 (parts::table("timeline", &columns, &rows))
                 (parts::more(shown.len(), report.counts.incidents, "incidents, in the view logintel.incident_timeline_v"))
@@ -102,7 +101,8 @@ pub fn details(report: &Report) -> Markup {
     html! {
         @if !shown.is_empty() {
             section #incidents {
-                h2 { "What happened" }
+                h2 { "Top incidents" }
+                p.note { "Those that matter most: what is not resolved first, then by severity." }
                 @for (at, details) in shown.iter().enumerate() { (card(details, at == 0, report.generated_at)) }
             }
         }
@@ -149,7 +149,7 @@ fn facts(details: &Details) -> Markup {
             }
             @if let Some(now) = details.rate {
                 div { dt { "Rate" } dd { (rate(now))
-                    @match details.baseline_rate { Some(0.0) => { ", none in training" } Some(before) => { ", in training " (rate(before)) } None => {} } } }
+                    @match details.baseline_rate { Some(0.0) => { ", none in training" } Some(before) => { ", " (rate(before)) " in training" } None => {} } } }
             }
             div { dt { "Detector" } dd { (details.incident.detector) ", incident #" (details.incident.id) } }
         }

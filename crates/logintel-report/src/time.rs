@@ -1,5 +1,5 @@
 //! Moments and lengths of time, as people read them. All in UTC: a page is sent to people elsewhere.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use maud::{Markup, html};
 
 /// A moment: microseconds since 1970, UTC.
@@ -12,6 +12,7 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 /// Microseconds of a day.
 pub const DAY: i64 = 24 * HOUR;
+const YEAR: i64 = 365 * DAY;
 
 /// Lengths that a bucket of a chart may have.
 const BUCKETS: [i64; 16] = [
@@ -30,7 +31,7 @@ const BUCKETS: [i64; 16] = [
     DAY,
     7 * DAY,
     30 * DAY,
-    365 * DAY,
+    YEAR,
 ];
 
 /// The shortest usual bucket of which a span has no more than `most`.
@@ -60,10 +61,15 @@ impl Time {
         html! { time datetime=(utc.format("%Y-%m-%dT%H:%M:%SZ")) { (utc.format("%Y-%m-%d %H:%M:%S")) } }
     }
 
-    /// As short as a table of a phone needs it: `2 Jan 09:01`.
-    pub(crate) fn show_short(self) -> Markup {
+    /// As short as a table of a phone needs it: `2 Jan 09:01`, with the year where it is not that of `now`.
+    pub(crate) fn show_short(self, now: Time) -> Markup {
         let utc = self.utc();
-        html! { time datetime=(utc.format("%Y-%m-%dT%H:%M:%SZ")) title=(utc.format("%Y-%m-%d %H:%M:%S UTC")) { (utc.format("%-d\u{a0}%b\u{a0}%H:%M")) } }
+        let short = if utc.year() == now.utc().year() {
+            "%-d\u{a0}%b\u{a0}%H:%M"
+        } else {
+            "%-d\u{a0}%b\u{a0}%Y\u{a0}%H:%M"
+        };
+        html! { time datetime=(utc.format("%Y-%m-%dT%H:%M:%SZ")) title=(utc.format("%Y-%m-%d %H:%M:%S UTC")) { (utc.format(short)) } }
     }
 
     /// How long before `now`: `3 min ago`.
@@ -84,7 +90,7 @@ fn longest(micros: i64) -> String {
 
 /// A length of time, in its two largest units: `2 h 5 min`.
 pub(crate) fn length(micros: i64) -> String {
-    let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")];
+    let units = [(YEAR, "y"), (DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")];
     let Some(at) = units.iter().position(|(unit, _)| micros >= *unit) else {
         return "0\u{a0}s".to_owned();
     };
@@ -111,8 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn another_year_is_named() {
+        let time = Time(DAY + 9 * HOUR);
+        assert!(time.show_short(Time(300 * DAY)).into_string().contains(">2\u{a0}Jan\u{a0}09:00<"));
+        assert!(time.show_short(Time(2 * YEAR)).into_string().contains(">2\u{a0}Jan\u{a0}1970\u{a0}09:00<"));
+        assert_eq!(time.before(Time(3 * YEAR)), "2\u{a0}y ago");
+    }
+
+    #[test]
     fn any_moment_can_be_shown() {
         for time in [i64::MIN, -1, 0, i64::MAX] {
+            assert!(Time(time).show_short(Time(0)).into_string().starts_with("<time"));
             assert!(Time(time).show().into_string().starts_with("<time"));
             assert!(!Time(time).before(Time(i64::MIN)).is_empty());
         }

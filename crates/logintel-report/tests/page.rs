@@ -48,7 +48,7 @@ fn report(n: usize, mut text: impl FnMut(usize) -> Text) -> Report {
                 hint: next(),
             })
             .collect(),
-        state: Some(Grade::Trouble),
+        state: (n > 0).then_some(Grade::Trouble),
         counts: Counts {
             open: [n as u64; 3],
             incidents: 10 * n as u64,
