@@ -75,7 +75,7 @@ at_end() {
     local cluster
     [ -z "$child" ] || kill "$child" 2>/dev/null || true
     # What a suite that was cut off has left running.
-    for cluster in "$(state_dir)"/clusters/{server-*,regress}; do
+    for cluster in "$(state_dir)"/clusters/{server-*,regress,deb}; do
         [ ! -d "$cluster" ] || "$ROOT/tools/cluster.sh" remove "$cluster" || true
     done
 }
