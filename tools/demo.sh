@@ -313,9 +313,14 @@ demo_file() {
 
 # --- incidents -----------------------------------------------------------------------------------------------------
 
-# Until the worker has looked at everything: there are incidents, and they no longer grow. Nothing flagged is an answer, too.
+# Until the worker has looked at everything: it has found this database, there are incidents, and they no longer grow. Nothing
+# flagged is an answer, too.
 wait_for_incidents() {
     local until=$((SECONDS + DEADLINE)) state last='' calm=0
+    while [ "$(value 'SELECT count(views_refreshed_at) FROM logintel.maintenance')" = 0 ]; do
+        [ $SECONDS -lt $until ] || die "the background worker has not come within $DEADLINE s" "its log: $LOGINTEL_PGDATA"
+        sleep 1
+    done
     if [ "$(value "SELECT count(*) FROM logintel.anomalies WHERE detector = '$1'")" = 0 ]; then
         remark "nothing was flagged"
         return 0

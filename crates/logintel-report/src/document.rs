@@ -105,7 +105,7 @@ fn anomalies(report: &Report) -> Markup {
         section #anomalies {
             h2 { "Anomalies over time" }
             @if report.charts.iter().all(|chart| chart.buckets.is_empty()) {
-                (parts::empty("No anomaly", &html! { p { "What is flagged is drawn here. A table is watched by:" } (parts::sql(&"SELECT logintel.watch('name of the detector');")) }))
+                (parts::empty("No anomaly", &html! { p { "What is flagged is drawn here." } }))
             } @else {
                 @for chart in report.charts.iter().take(limits::CHARTS) { (parts::figure(chart)) }
             }
