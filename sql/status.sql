@@ -12,6 +12,7 @@ COMMENT ON FUNCTION logintel.worker_here() IS 'what the background worker knows 
 
 CREATE VIEW logintel.worker_health WITH (security_barrier) AS
 SELECT CASE WHEN w.failed_ticks > 0 OR w.is_late OR s.failing_steps > 0 THEN 'critical'
+            WHEN pg_is_in_recovery() THEN 'ok'
             WHEN w.is_preloaded AND NOT w.is_known OR NOT w.is_followed THEN 'warning'
             WHEN NOT w.is_preloaded AND coalesce(w.last_run < now() - interval '15 minutes', true) THEN 'warning'
             ELSE 'ok' END AS health,
@@ -26,7 +27,7 @@ FROM (
     FROM logintel.worker_here() AS h
 ) AS w CROSS JOIN (SELECT count(*) AS failing_steps FROM logintel.worker_stats WHERE failures > 0) AS s;
 COMMENT ON VIEW logintel.worker_health IS 'How the background worker and maintenance do in this database: one row; worker_stats tells of each step';
-COMMENT ON COLUMN logintel.worker_health.health IS 'critical where ticks or steps fail or the worker is late, warning where it is not loaded and maintenance is not run by hand, does not know the database or cannot follow the log, else ok';
+COMMENT ON COLUMN logintel.worker_health.health IS 'critical where ticks or steps fail or the worker is late, warning where it is not loaded and maintenance is not run by hand, does not know the database or cannot follow the log, else ok; on a standby no worker is expected';
 COMMENT ON COLUMN logintel.worker_health.is_preloaded IS 'Whether the worker is loaded with the server';
 COMMENT ON COLUMN logintel.worker_health.is_known IS 'Whether it knows this database';
 COMMENT ON COLUMN logintel.worker_health.is_followed IS 'Whether the server''s log is followed; NULL where it is not meant to be';
@@ -56,8 +57,11 @@ WITH visible AS (
            OR d.relation = 'logintel.server_log'::regclass AND NOT EXISTS (SELECT FROM logintel.server_log) AS is_unused
     FROM visible AS d LEFT JOIN logintel.model_versions AS m ON m.detector = d.name AND m.version = d.active_version
 ), findings (rank, state, topic, detector, summary, what_to_do) AS (
+    SELECT 10, 'ok', 'worker', NULL::text, 'This is a standby: the worker runs on the primary, and what it finds is shown here.', NULL
+    WHERE pg_is_in_recovery()
+    UNION ALL
     SELECT 10, f.*
-    FROM logintel.worker_health AS w CROSS JOIN LATERAL (
+    FROM (SELECT * FROM logintel.worker_health WHERE NOT pg_is_in_recovery()) AS w CROSS JOIN LATERAL (
         SELECT 'warning', 'worker', NULL::text,
                'The background worker is not loaded, and maintenance ' || coalesce('last ran ' || date_trunc('second', now() - w.last_run) || ' ago.', 'never ran.'),
                'Set shared_preload_libraries = ''logintel'' and restart the server, or let pg_cron CALL logintel.run_maintenance().'
