@@ -113,7 +113,12 @@ WITH visible AS (
     SELECT 42, 'warning', 'detector', d.name, 'New rows are not judged as they come: no trigger is on ' || d.relation::text || '.', format('SELECT logintel.watch(%L);', d.name)
     FROM judged AS d WHERE NOT d.is_watched AND d.relkind IN ('r', 'p', 'f') AND NOT d.is_gone
     UNION ALL
-    SELECT 43, 'critical', 'scoring', e.detector, format('%s rows of the last day landed without being scored: %s', sum(e.rows), min(e.last_message)), 'SELECT * FROM logintel.scoring_errors;'
+    -- Critical while it goes on; afterwards what landed meanwhile is still to be scored.
+    SELECT 43, CASE WHEN max(e.last_time) > now() - interval '1 hour' THEN 'critical' ELSE 'warning' END, 'scoring', e.detector,
+           format('%s rows of the last day landed without being scored, the last %s ago: %s', sum(e.rows), date_trunc('second', now() - max(e.last_time)),
+                  (array_agg(e.last_message ORDER BY e.last_time DESC))[1]),
+           format('SELECT * FROM logintel.scoring_errors; mend it, then SELECT logintel.score_history(%L, since => %L) for their times.',
+                  e.detector, date_trunc('second', min(e.first_time)))
     FROM logintel.scoring_errors AS e JOIN judged AS d ON d.name = e.detector WHERE e.last_time > now() - interval '1 day' GROUP BY e.detector
     UNION ALL
     SELECT 44, 'warning', 'training', r.detector, format('The last training by schedule was %s: %s', r.outcome, r.reason),
@@ -144,7 +149,7 @@ SELECT state, topic, detector, summary, what_to_do FROM (
     SELECT 0 AS place, 0 AS rank, CASE WHEN bool_or(state = 'critical') THEN 'critical' WHEN bool_or(state = 'warning') THEN 'warning' ELSE 'ok' END AS state,
            'all' AS topic, NULL::text AS detector,
            CASE WHEN bool_and(state = 'ok') THEN 'All is well.'
-                ELSE format('%s critical, %s to look at.', count(*) FILTER (WHERE state = 'critical'), count(*) FILTER (WHERE state = 'warning')) END AS summary,
+                ELSE format('%s critical, %s of warning.', count(*) FILTER (WHERE state = 'critical'), count(*) FILTER (WHERE state = 'warning')) END AS summary,
            NULL AS what_to_do
     FROM findings
     UNION ALL

@@ -22,7 +22,7 @@ unsafe extern "C-unwind" {
 /// Any number from PostgreSQL's `USER_TIMEOUT` on asks for a timer that is free; the bound differs between versions.
 const ANY_TIMER: c_int = 20;
 /// SQLSTATE of a cancel.
-const CANCELED: &str = "57014";
+pub const CANCELED: &str = "57014";
 
 /// Whether the timer has gone off since it was set.
 static IS_OVER: AtomicBool = AtomicBool::new(false);

@@ -203,7 +203,7 @@ impl<'a> Step<'a> {
     fn failed(&self, before: &State, failure: &Failure) {
         let failures = before.failures.saturating_add(1);
         let pause = self.pause(failures);
-        let message = cut(&failure.message);
+        let message = cut(&failure.in_full());
         let written = attempt(|| {
             with_snapshot(|| {
                 self.write(

@@ -11,6 +11,16 @@ pub struct Failure {
     pub sqlstate: String,
     /// The error's message.
     pub message: String,
+    /// The way out, where the error tells one.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// The message, with the way out.
+    pub fn in_full(&self) -> String {
+        let Failure { message, hint, .. } = self;
+        hint.as_ref().map_or_else(|| message.clone(), |hint| format!("{message} ({hint})"))
+    }
 }
 
 /// Runs `work` in a subtransaction and rolls it back if it fails. What must not be swallowed is raised again: a
@@ -69,7 +79,11 @@ fn failure_of(error: &CaughtError) -> Failure {
     let (CaughtError::PostgresError(report)
     | CaughtError::ErrorReport(report)
     | CaughtError::RustPanic { ereport: report, .. }) = error;
-    Failure { sqlstate: unpack(report.sql_error_code() as i32), message: report.message().to_owned() }
+    Failure {
+        sqlstate: unpack(report.sql_error_code() as i32),
+        message: report.message().to_owned(),
+        hint: report.hint().map(str::to_owned),
+    }
 }
 
 /// PostgreSQL packs the five characters of an SQLSTATE into six bits each.

@@ -5,6 +5,10 @@ CREATE TABLE parsed (id bigint PRIMARY KEY, ts timestamptz, level text, componen
 CREATE TABLE app_log (id bigint PRIMARY KEY, ts timestamptz NOT NULL, level text, component text, message text NOT NULL);
 CREATE FUNCTION as_time(given text) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
 BEGIN
+    -- Seconds, or milliseconds, since 1970.
+    IF given ~ '^\d{10}(\d{3})?(\.\d+)?$' THEN
+        RETURN to_timestamp(given::numeric / CASE WHEN given ~ '^\d{13}' THEN 1000 ELSE 1 END);
+    END IF;
     RETURN given::timestamptz;
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;  -- looks like a time and is none
@@ -14,18 +18,55 @@ CREATE FUNCTION as_syslog_time(given text) RETURNS timestamptz LANGUAGE sql STAB
     SELECT CASE WHEN t > now() + interval '1 day' THEN as_time(given || ' ' || date_part('year', now()) - 1) ELSE t END
     FROM (SELECT as_time(given || ' ' || date_part('year', now())) AS t) x
 $$;
+-- A line of JSON, else NULL.
+CREATE FUNCTION as_object(line text) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    found jsonb;
+BEGIN
+    IF line !~ '^\s*\{.*\}\s*$' THEN
+        RETURN NULL;
+    END IF;
+    found := line::jsonb;
+    RETURN found;
+EXCEPTION WHEN data_exception OR invalid_text_representation THEN
+    RETURN NULL;  -- looks like an object and is none
+END $$;
+-- The first of some keys that an object has, in any spelling.
+CREATE FUNCTION first_of(object jsonb, keys text[]) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT value FROM jsonb_each_text(object) WHERE lower(key) = ANY (keys) ORDER BY array_position(keys, lower(key)) LIMIT 1
+$$;
 CREATE FUNCTION parse_line(line text, OUT ts timestamptz, OUT level text, OUT component text, OUT message text)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     part text[];
+    object CONSTANT jsonb := as_object(line);
     levels CONSTANT text := 'TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRITICAL|CRIT|FATAL|ALERT|EMERG|PANIC|LOG';
 BEGIN
     message := line;
-    -- ISO 8601 and log4j: 2026-01-02T03:04:05.678Z, 2026-01-02 03:04:05,678, with a level and a class where there are.
-    part := regexp_match(line, '^\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*(Z|UTC|[+-]\d\d:?\d\d)?\]?\s*(?:[-:|]\s+)?(.*)$');
+    IF object IS NOT NULL THEN
+        ts := as_time(first_of(object, '{time,ts,timestamp,@timestamp,datetime,date}'));
+        level := upper(first_of(object, '{level,severity,severity_text,levelname,loglevel,log.level,lvl}'));
+        component := first_of(object, '{logger,component,service,logger_name,module,source,app,name}');
+        message := coalesce(first_of(object, '{message,msg,log,event,body,text}'), line);
+        RETURN;
+    END IF;
+    -- Syslog's newer form, RFC 5424: <34>1 2026-01-02T03:04:05.678Z host program 123 id [data] …
+    part := regexp_match(line, '^<\d+>1 (\S+) \S+ (\S+) \S+ \S+ (?:-|(?:\[[^]]*\])+) ?(.*)$');
+    IF part IS NOT NULL AND as_time(part[1]) IS NOT NULL THEN
+        ts := as_time(part[1]);
+        component := nullif(part[2], '-');
+        message := coalesce(nullif(btrim(part[3]), ''), line);
+        RETURN;
+    END IF;
+    -- ISO 8601, log4j and nginx: 2026-01-02T03:04:05.678Z, 2026-01-02 03:04:05,678, 2026/01/02 03:04:05, with a level and a class where there are.
+    part := regexp_match(line, '^\[?(\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s*(Z|UTC|[+-]\d\d:?\d\d)?\]?\s*(?:[-:|]\s+)?(.*)$');
     IF part IS NOT NULL THEN
         ts := as_time(part[1] || coalesce('.' || left(part[2], 6), '') || coalesce(part[3], ' UTC'));
         message := part[4];
+        -- rsyslog writes the host behind the time: 2026-01-02T03:04:05.678901+00:00 host program[123]: …
+        IF line ~ '^\d{4}-\d\d-\d\dT\S+[+-]\d\d:\d\d \S+ [\w./-]+(\[\d+\])?: ' AND message !~* ('^[\[<(]?(' || levels || ')\M') THEN
+            message := regexp_replace(message, '^\S+ ', '');
+        END IF;
     ELSE
         -- Apache errors: [Sun Dec 04 04:47:44 2005] [error] …
         part := regexp_match(line, '^\[\w{3} (\w{3} +\d+ \d\d:\d\d:\d\d)(\.\d+)? (\d{4})\] +(.*)$');

@@ -18,7 +18,7 @@ use super::resolve::{Resolved, resolve};
 use super::train::{range_args, range_sql};
 use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::control::Session;
-use crate::deadline::attempt_within;
+use crate::deadline::{CANCELED, attempt_within};
 use crate::error::{OrRaise, fail, warn};
 use crate::lock::lock_detector;
 use crate::progress::Progress;
@@ -224,8 +224,12 @@ fn record(name: &str, hour: TimestampWithTimeZone, result: &Result<Bucket, Failu
         }
         Err(failure) => {
             let words = format!("the last hour could not be measured: {}", failure.message);
-            let advice = "The next one is tried again. An index on the time makes reading an hour quick.";
-            (None, Some((words, advice.to_owned())))
+            let advice = match &failure.hint {
+                Some(hint) => hint,
+                None if failure.sqlstate == CANCELED => "An index on the time makes reading an hour quick.",
+                None => "",
+            };
+            (None, Some((words, format!("The next one is tried again. {advice}").trim_end().to_owned())))
         }
     };
     let is_said = bucket.is_none() && !is_first_failure(name, hour);

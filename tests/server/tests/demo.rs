@@ -1,0 +1,99 @@
+//! The demo takes lines of usual formats apart.
+use std::fs;
+use std::path::Path;
+
+use logintel_server_tests::{Ask, Cluster};
+
+/// (a line, its time in UTC, level, component, message)
+const LINES: &[(&str, &str, &str, &str, &str)] = &[
+    (
+        r#"{"time": "2026-01-02T09:00:01Z", "level": "error", "logger": "shop", "msg": "payment refused"}"#,
+        "2026-01-02 09:00:01",
+        "ERROR",
+        "shop",
+        "payment refused",
+    ),
+    (
+        r#"{"@timestamp": "2026-01-02T10:00:01+01:00", "severity": "warn", "message": "slow", "service": "web"}"#,
+        "2026-01-02 09:00:01",
+        "WARN",
+        "web",
+        "slow",
+    ),
+    (r#"{"ts": 1767344401.5, "msg": "epoch"}"#, "2026-01-02 09:00:01.5", "-", "-", "epoch"),
+    (r#"{"broken": "#, "-", "-", "-", r#"{"broken": "#),
+    ("{not json}", "-", "-", "-", "{not json}"),
+    (
+        "<34>1 2026-01-02T09:00:01.5Z web-1 sshd 811 - - Failed password",
+        "2026-01-02 09:00:01.5",
+        "-",
+        "sshd",
+        "Failed password",
+    ),
+    (
+        r#"<34>1 2026-01-02T09:00:01Z web-1 app - ID1 [a@1 b="c"][d@2] it burns"#,
+        "2026-01-02 09:00:01",
+        "-",
+        "app",
+        "it burns",
+    ),
+    (
+        "2026-01-02T09:00:01.123456+00:00 web-1 sshd[811]: Failed password",
+        "2026-01-02 09:00:01.123456",
+        "-",
+        "sshd",
+        "Failed password",
+    ),
+    (
+        "2026-01-02 09:00:01,123 INFO  org.example.Thing: started",
+        "2026-01-02 09:00:01.123",
+        "INFO",
+        "org.example.Thing",
+        "started",
+    ),
+    (
+        "2026-01-02T09:00:01+00:00 ERROR org.example.Thing: failed",
+        "2026-01-02 09:00:01",
+        "ERROR",
+        "org.example.Thing",
+        "failed",
+    ),
+    (
+        "2026/01/02 09:00:01 [error] 12#12: *7 connect() failed",
+        "2026-01-02 09:00:01",
+        "ERROR",
+        "-",
+        "12#12: *7 connect() failed",
+    ),
+    (
+        "[Sun Jan 04 04:47:44 2026] [notice] workerEnv.init() ok",
+        "2026-01-04 04:47:44",
+        "NOTICE",
+        "-",
+        "workerEnv.init() ok",
+    ),
+    (
+        r#"10.0.0.9 - - [02/Jan/2026:10:00:01 +0100] "GET / HTTP/1.1" 200 7"#,
+        "2026-01-02 09:00:01",
+        "-",
+        "-",
+        r#""GET / HTTP/1.1" 200 7"#,
+    ),
+    ("no time at all", "-", "-", "-", "no time at all"),
+    ("2026-13-45 09:00:01 odd", "-", "-", "-", "odd"),
+];
+
+#[test]
+fn lines_of_usual_formats_are_taken_apart() {
+    let db = Cluster::shared().database("demo");
+    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/demo-lines.sql");
+    db.execute(&fs::read_to_string(sql).expect("SQL of the demo"));
+    let mut session = db.client();
+    for &(line, ts, level, component, message) in LINES {
+        let found = session.ask(&format!(
+            "SELECT coalesce((ts AT TIME ZONE 'UTC')::text, '-'), coalesce(level, '-'), coalesce(component, '-'), message FROM parse_line('{}')",
+            line.replace('\'', "''")
+        ));
+        assert_eq!(found, [ts, level, component, message].join("|"), "{line}");
+    }
+}
