@@ -3,7 +3,7 @@
 
 use pgrx::prelude::*;
 
-use crate::progress::Progress;
+use crate::progress::{Progress, Total};
 use crate::security::RunAs;
 use crate::spi::{Connection, arg};
 use crate::subtransaction::attempt;
@@ -124,15 +124,62 @@ fn calls_that_do_not_end_in_turn_leave_nothing_behind() {
     assert!(Progress::begin_alone("tfidf_fit").is_none());
     let train = Progress::begin("train");
     drop(cursor);
-    crate::progress::report("reading", 5, 0);
+    crate::progress::report("reading", 5, Total::Unknown);
     assert_eq!(shown(), "train 5");
     drop(train);
     assert_eq!(shown(), "");
     // The place of the one that ended first is nobody's.
     let alone = Progress::begin_alone("tfidf_fit");
     assert!(alone.is_some());
-    crate::progress::report("reading", 7, 0);
+    crate::progress::report("reading", 7, Total::Unknown);
     assert_eq!(shown(), "tfidf_fit 7");
+}
+
+#[pg_test]
+fn the_time_left_follows_from_the_pace_of_the_phase() {
+    use crate::progress::{known_total, time_left};
+    // 300 of 1000 in 6 s; the same where 100 were done when the phase was first told of.
+    assert_eq!(time_left(6_000_000, 0, 300, Some(1000)), Some(14_000_000));
+    assert_eq!(time_left(6_000_000, 100, 400, Some(1000)), Some(12_000_000));
+    assert_eq!(time_left(6_000_000, 0, 1000, Some(1000)), Some(0));
+    // No pace, no total, a clock that was set back.
+    assert_eq!(time_left(6_000_000, 300, 300, Some(1000)), None);
+    assert_eq!(time_left(6_000_000, 0, 300, None), None);
+    assert_eq!(time_left(-5, 0, 300, Some(1000)), Some(0));
+    // An estimate that was too low says nothing any more.
+    assert_eq!(known_total(1000, Total::Estimated(1000)), Some((1000, true)));
+    assert_eq!(known_total(1001, Total::Estimated(1000)), None);
+    assert_eq!(known_total(5, Total::Counted(1000)), Some((1000, false)));
+    assert_eq!(known_total(5, Total::Unknown), None);
+}
+
+#[pg_test]
+fn each_phase_has_a_pace_of_its_own() {
+    let shown = || {
+        let spi = Connection::open();
+        let rows = spi.write(
+            "SELECT concat_ws(' ', phase, done, total, total_is_estimate, time_left IS NOT NULL, phase_started >= started) \
+             FROM logintel.progress WHERE pid = pg_backend_pid()",
+            &[],
+        );
+        rows.must::<String>(0, 1)
+    };
+    let _progress = Progress::begin("train");
+    assert_eq!(shown(), "starting 0 f t");
+    crate::progress::report("reading", 0, Total::Estimated(100));
+    assert_eq!(shown(), "reading 0 100 t f t");
+    crate::progress::report("reading", 40, Total::Estimated(100));
+    assert_eq!(shown(), "reading 40 100 t t t");
+    crate::progress::report("reading", 101, Total::Estimated(100));
+    assert_eq!(shown(), "reading 101 f t");
+    // One of many parts, the first that is told of.
+    crate::progress::report("calibration", 3, Total::Counted(10));
+    assert_eq!(shown(), "calibration 3 10 f f t");
+    crate::progress::report("calibration", 4, Total::Counted(10));
+    assert_eq!(shown(), "calibration 4 10 f t t");
+    // The same phase again.
+    crate::progress::report("calibration", 0, Total::Counted(10));
+    assert_eq!(shown(), "calibration 0 10 f f t");
 }
 
 #[pg_test]
@@ -140,7 +187,7 @@ fn shared_memory_of_another_layout_has_another_name() {
     let name = crate::progress::segment_name();
     // PostgreSQL keeps 63 bytes of it.
     assert!(name.as_bytes().len() < 64 && name.to_string_lossy().starts_with("logintel progress "));
-    assert!(name.to_string_lossy().contains(&format!(" {} ", size_of::<[[u64; 5]; 256]>())));
+    assert!(name.to_string_lossy().contains(&format!(" {} ", size_of::<[[u64; 8]; 256]>())));
 }
 
 #[pg_test]

@@ -80,16 +80,19 @@ COMMENT ON TRIGGER restore_builtin ON logintel.detectors IS 'lets a dump overwri
 
 
 CREATE VIEW logintel.progress AS
-SELECT p.pid, d.datname AS database, p.command, p.phase, p.done, p.total, p.started
+SELECT p.pid, d.datname AS database, p.command, p.phase, p.done, p.total, p.total_is_estimate, p.time_left, p.started, p.phase_started
 FROM logintel.progress_info() AS p LEFT JOIN pg_catalog.pg_database AS d ON d.oid = p.database;
-COMMENT ON VIEW logintel.progress IS 'long calls that run now; on PostgreSQL 15 and 16 where logintel is in shared_preload_libraries';
+COMMENT ON VIEW logintel.progress IS 'Long calls that run now, the worker''s too; on PostgreSQL 15 and 16 where logintel is in shared_preload_libraries';
 COMMENT ON COLUMN logintel.progress.pid IS 'Process of the connection';
 COMMENT ON COLUMN logintel.progress.database IS 'Its database';
 COMMENT ON COLUMN logintel.progress.command IS 'What is called';
-COMMENT ON COLUMN logintel.progress.phase IS 'What it is doing';
+COMMENT ON COLUMN logintel.progress.phase IS 'What it is doing: querying until the first row comes, then reading or scoring, and in training what follows';
 COMMENT ON COLUMN logintel.progress.done IS 'How much of the phase is done, in rows or what the phase counts';
-COMMENT ON COLUMN logintel.progress.total IS 'How much there is; NULL where it is not known';
+COMMENT ON COLUMN logintel.progress.total IS 'How much there is in the phase; NULL where it is not known, and once an estimate has turned out too low';
+COMMENT ON COLUMN logintel.progress.total_is_estimate IS 'Whether the planner estimated the total, as it does for rows that a query reads; false where it was counted; NULL without a total';
+COMMENT ON COLUMN logintel.progress.time_left IS 'What the rest of the phase takes at its pace so far; phases that come after it are not counted; NULL while there is no pace or no total';
 COMMENT ON COLUMN logintel.progress.started IS 'When the call began';
+COMMENT ON COLUMN logintel.progress.phase_started IS 'When the phase began';
 COMMENT ON FUNCTION logintel.progress_info() IS 'long calls that run now; the view progress shows them';
 
 -- Comments on functions that are declared from Rust ---------------------------------------------------------------
@@ -183,7 +186,8 @@ GRANT SELECT ON logintel.detectors, logintel.models, logintel.model_profiles, lo
     logintel.incident_events, logintel.incident_templates, logintel.alerts, logintel.normal_templates, logintel.logs, logintel.live_session, logintel.live_logs,
     logintel.drift, logintel.retrainings, logintel.scoring_errors, logintel.worker_stats, logintel.progress, logintel.incident_summary_v, logintel.incident_timeline_v,
     logintel.cluster_summary_v, logintel.component_health_v, logintel.status, logintel.live_status, logintel.anomalies_by_minute, logintel.anomalies_by_hour,
-    logintel.incidents_by_hour, logintel.incidents_by_day, logintel.top_templates, logintel.new_templates TO logintel_reader;
+    logintel.incidents_by_hour, logintel.incidents_by_day, logintel.top_templates, logintel.new_templates,
+    logintel.drift_by_hour, logintel.worker_health TO logintel_reader;
 GRANT INSERT (source, level, component, message, ts) ON logintel.logs TO logintel_writer;
 GRANT SELECT ON logintel.server_log, logintel.server_log_files, logintel.model_versions, logintel.model_clusters, logintel.scoring_failures, logintel.maintenance, logintel.worker_steps,
     logintel.incident_summary, logintel.incident_timeline, logintel.cluster_summary, logintel.component_health

@@ -1,4 +1,4 @@
--- Is all well, and what to do if not.
+-- Is the worker well, is all well, and what to do if not.
 
 -- What everybody may know of the background worker, and its errors for administrators.
 CREATE FUNCTION logintel.worker_here()
@@ -8,14 +8,39 @@ LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_tem
            w.database IS NOT NULL, w.last_end, w.failures, w.next_start, CASE WHEN w.server_log <> '' THEN w.server_log = 'followed' END
     FROM (SELECT) AS one LEFT JOIN logintel.worker_state() AS w ON w.database = current_database()
 $$;
-COMMENT ON FUNCTION logintel.worker_here() IS 'what the background worker knows of this database; for the view status';
+COMMENT ON FUNCTION logintel.worker_here() IS 'what the background worker knows of this database; for the view worker_health';
+
+CREATE VIEW logintel.worker_health WITH (security_barrier) AS
+SELECT CASE WHEN w.failed_ticks > 0 OR w.is_late OR s.failing_steps > 0 THEN 'critical'
+            WHEN pg_is_in_recovery() THEN 'ok'
+            WHEN w.is_preloaded AND NOT w.is_known OR NOT w.is_followed THEN 'warning'
+            WHEN NOT w.is_preloaded AND coalesce(w.last_run < now() - interval '15 minutes', true) THEN 'warning'
+            ELSE 'ok' END AS health,
+       w.is_preloaded, w.is_known, w.is_followed, w.is_late, w.last_tick, w.next_tick, w.failed_ticks, w.last_run, s.failing_steps,
+       (SELECT views_refreshed_at FROM logintel.maintenance) AS views_refreshed_at
+FROM (
+    SELECT h.is_preloaded, h.is_known, h.is_followed, h.last_end AS last_tick, h.next_start AS next_tick, h.failures AS failed_ticks,
+           coalesce(h.is_known AND h.failures = 0
+                    AND h.next_start < now() - 3 * coalesce(current_setting('logintel.interval', true)::interval, '10 seconds') - interval '1 minute',
+                    false) AS is_late,
+           (SELECT max(last_run) FROM logintel.worker_steps) AS last_run
+    FROM logintel.worker_here() AS h
+) AS w CROSS JOIN (SELECT count(*) AS failing_steps FROM logintel.worker_stats WHERE failures > 0) AS s;
+COMMENT ON VIEW logintel.worker_health IS 'How the background worker and maintenance do in this database: one row; worker_stats tells of each step';
+COMMENT ON COLUMN logintel.worker_health.health IS 'critical where ticks or steps fail or the worker is late, warning where it is not loaded and maintenance is not run by hand, does not know the database or cannot follow the log, else ok; on a standby no worker is expected';
+COMMENT ON COLUMN logintel.worker_health.is_preloaded IS 'Whether the worker is loaded with the server';
+COMMENT ON COLUMN logintel.worker_health.is_known IS 'Whether it knows this database';
+COMMENT ON COLUMN logintel.worker_health.is_followed IS 'Whether the server''s log is followed; NULL where it is not meant to be';
+COMMENT ON COLUMN logintel.worker_health.is_late IS 'Whether its next tick is overdue by more than a minute and three times logintel.interval';
+COMMENT ON COLUMN logintel.worker_health.last_tick IS 'When its last tick ended';
+COMMENT ON COLUMN logintel.worker_health.next_tick IS 'When the next one is due';
+COMMENT ON COLUMN logintel.worker_health.failed_ticks IS 'How many ticks failed in a row';
+COMMENT ON COLUMN logintel.worker_health.last_run IS 'When a step of maintenance last ended, of the worker or by hand';
+COMMENT ON COLUMN logintel.worker_health.failing_steps IS 'Steps whose last run failed, of detectors whose logs the role may read';
+COMMENT ON COLUMN logintel.worker_health.views_refreshed_at IS 'When the materialized views were last refreshed';
 
 CREATE VIEW logintel.status WITH (security_barrier) AS
-WITH worker AS (
-    SELECT w.*, (SELECT max(last_run) FROM logintel.worker_steps) AS last_run,
-           coalesce(current_setting('logintel.interval', true)::interval, '10 seconds') AS pause
-    FROM logintel.worker_here() AS w
-), visible AS (
+WITH visible AS (
     SELECT d.*, c.oid IS NULL AS is_gone, c.relkind,
            EXISTS (
                SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
@@ -32,8 +57,11 @@ WITH worker AS (
            OR d.relation = 'logintel.server_log'::regclass AND NOT EXISTS (SELECT FROM logintel.server_log) AS is_unused
     FROM visible AS d LEFT JOIN logintel.model_versions AS m ON m.detector = d.name AND m.version = d.active_version
 ), findings (rank, state, topic, detector, summary, what_to_do) AS (
+    SELECT 10, 'ok', 'worker', NULL::text, 'This is a standby: the worker runs on the primary, and what it finds is shown here.', NULL
+    WHERE pg_is_in_recovery()
+    UNION ALL
     SELECT 10, f.*
-    FROM worker AS w CROSS JOIN LATERAL (
+    FROM (SELECT * FROM logintel.worker_health WHERE NOT pg_is_in_recovery()) AS w CROSS JOIN LATERAL (
         SELECT 'warning', 'worker', NULL::text,
                'The background worker is not loaded, and maintenance ' || coalesce('last ran ' || date_trunc('second', now() - w.last_run) || ' ago.', 'never ran.'),
                'Set shared_preload_libraries = ''logintel'' and restart the server, or let pg_cron CALL logintel.run_maintenance().'
@@ -46,17 +74,17 @@ WITH worker AS (
                'A new one is found within a minute; else see the setting logintel.databases.'
         WHERE w.is_preloaded AND NOT w.is_known
         UNION ALL
-        SELECT 'critical', 'worker', NULL, 'The background worker failed here ' || w.failures || ' times in a row.',
+        SELECT 'critical', 'worker', NULL, 'The background worker failed here ' || w.failed_ticks || ' times in a row.',
                'The server log says why, and SELECT last_error FROM logintel.worker_state().'
-        WHERE w.failures > 0
+        WHERE w.failed_ticks > 0
         UNION ALL
-        SELECT 'critical', 'worker', NULL, 'The background worker has not come since ' || coalesce(date_trunc('second', w.last_end)::text, 'the server was started') || '.',
+        SELECT 'critical', 'worker', NULL, 'The background worker has not come since ' || coalesce(date_trunc('second', w.last_tick)::text, 'the server was started') || '.',
                'The server log says why; max_worker_processes may be too small.'
-        WHERE w.is_known AND w.failures = 0 AND w.next_start < now() - 3 * w.pause - interval '1 minute'
+        WHERE w.is_late
         UNION ALL
         SELECT 'ok', 'worker', NULL,
-               coalesce('The background worker was here ' || date_trunc('second', now() - w.last_end) || ' ago.', 'The background worker is about to come.'), NULL
-        WHERE w.is_known AND w.failures = 0 AND NOT coalesce(w.next_start < now() - 3 * w.pause - interval '1 minute', false)
+               coalesce('The background worker was here ' || date_trunc('second', now() - w.last_tick) || ' ago.', 'The background worker is about to come.'), NULL
+        WHERE w.is_known AND w.failed_ticks = 0 AND NOT w.is_late
         UNION ALL
         SELECT 'warning', 'server_log', 'server_log', 'The server''s log is not followed.', 'SELECT server_log FROM logintel.worker_state() says why.'
         WHERE NOT w.is_followed

@@ -52,10 +52,10 @@ CREATE VIEW logintel.cluster_summary_v WITH (security_barrier) AS SELECT * FROM 
 WHERE detector IN (SELECT logintel.readable_detectors(current_user));
 CREATE VIEW logintel.component_health_v WITH (security_barrier) AS SELECT * FROM logintel.component_health
 WHERE detector IN (SELECT logintel.readable_detectors(current_user));
-COMMENT ON VIEW logintel.incident_summary_v IS 'incident_summary, as far as the role may read the logs';
-COMMENT ON VIEW logintel.incident_timeline_v IS 'incident_timeline, as far as the role may read the logs';
-COMMENT ON VIEW logintel.cluster_summary_v IS 'cluster_summary, as far as the role may read the logs';
-COMMENT ON VIEW logintel.component_health_v IS 'component_health, as far as the role may read the logs';
+COMMENT ON VIEW logintel.incident_summary_v IS 'Incidents by detector, severity and status, of the last refresh of incident_summary; as far as the role may read the logs';
+COMMENT ON VIEW logintel.incident_timeline_v IS 'Incidents over time, of the last refresh of incident_timeline; as far as the role may read the logs';
+COMMENT ON VIEW logintel.cluster_summary_v IS 'Clusters of ordinary rows in the active models, of the last refresh of cluster_summary; as far as the role may read the logs';
+COMMENT ON VIEW logintel.component_health_v IS 'Anomalies and open incidents by component, of the last refresh of component_health; as far as the role may read the logs';
 
 -- A failure's message may quote the log. Administrators also see those of detectors that are gone.
 CREATE VIEW logintel.scoring_errors WITH (security_barrier) AS

@@ -2,7 +2,8 @@
 use logintel_core::Result;
 use logintel_core::control::{Control, Watch};
 
-use crate::{progress, settings};
+use crate::progress::{self, Total};
+use crate::settings;
 
 /// The backend that runs the call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,6 +13,14 @@ impl Session {
     /// What watches the work on one message.
     pub fn watch() -> Watch {
         Watch::new(|| Session.poll())
+    }
+
+    /// Tells how far a phase has come.
+    pub fn show(phase: &'static str, done: u64, total: Total) {
+        progress::report(phase, done, total);
+        if settings::progress_notices() {
+            notice(phase, done, total);
+        }
     }
 }
 
@@ -43,15 +52,12 @@ impl Control for Session {
     }
 
     fn progress(&self, phase: &'static str, done: u64, total: u64) {
-        progress::report(phase, done, total);
-        if settings::progress_notices() {
-            notice(phase, done, total);
-        }
+        Session::show(phase, done, if total > 0 { Total::Counted(total) } else { Total::Unknown });
     }
 }
 
-/// Tells how far a phase has come, at most once a second; `total` is 0 where it is not known.
-fn notice(phase: &'static str, done: u64, total: u64) {
+/// Tells how far a phase has come, at most once a second.
+fn notice(phase: &'static str, done: u64, total: Total) {
     thread_local! {
         static LAST: std::cell::Cell<Option<std::time::Instant>> = const { std::cell::Cell::new(None) };
     }
@@ -60,9 +66,11 @@ fn notice(phase: &'static str, done: u64, total: u64) {
         return;
     }
     LAST.set(Some(now));
-    if total > 0 {
-        pgrx::notice!("logintel: {phase}, {done} of {total}");
-    } else {
-        pgrx::notice!("logintel: {phase}, {done} rows");
+    match progress::known_total(done, total) {
+        Some((total, is_estimate)) => {
+            let about = if is_estimate { "about " } else { "" };
+            pgrx::notice!("logintel: {phase}, {done} of {about}{total}");
+        }
+        None => pgrx::notice!("logintel: {phase}, {done} rows"),
     }
 }

@@ -1,5 +1,8 @@
 //! How far long calls have come, for other connections to read: the view `logintel.progress`.
 //!
+//! A call goes through phases. Of each is told how much is done, how much there is (counted, or where rows come from a query,
+//! as the planner estimated them), and what the pace so far says of the time that is left.
+//!
 //! Each call that may be long holds one slot of shared memory, which is asked for where the library is preloaded, and
 //! from PostgreSQL 17 on taken from its registry elsewhere. Slots are numbers that are written without a lock;
 //! a reader may see a phase with the count of the one before, never a torn number. A backend that ends without
@@ -13,8 +16,9 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init, prelude::*};
 const SLOTS: usize = 256;
 
 /// What the engine and the surface call their phases; a slot holds a position in this list.
-const PHASES: [&str; 16] = [
+const PHASES: [&str; 17] = [
     "starting",
+    "querying",
     "reading",
     "templates",
     "vocabulary",
@@ -47,6 +51,15 @@ const COMMANDS: [&str; 12] = [
     "suppression_preview",
 ];
 
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    Unknown,
+    Counted(u64),
+    /// By the planner, before the first row was read.
+    Estimated(u64),
+}
+
 #[derive(Default)]
 struct Slot {
     /// 0 for a free slot.
@@ -57,8 +70,41 @@ struct Slot {
     done: AtomicU64,
     /// 0 where it is not known.
     total: AtomicU64,
+    is_estimate: AtomicBool,
     /// Microseconds since 2000.
     started: AtomicI64,
+    phase_started: AtomicI64,
+    /// What was done when the phase was first told of.
+    first: AtomicU64,
+}
+
+impl Slot {
+    /// A phase begins, with so much done.
+    fn begin_phase(&self, phase: u32, done: u64) {
+        // SAFETY: reads a clock.
+        self.phase_started.store(unsafe { pg_sys::GetCurrentTimestamp() }, Ordering::Relaxed);
+        self.first.store(done, Ordering::Relaxed);
+        self.phase.store(phase, Ordering::Relaxed);
+    }
+
+    fn set(&self, done: u64, total: Total) {
+        let (total, is_estimate) = match total {
+            Total::Unknown => (0, false),
+            Total::Counted(rows) => (rows, false),
+            Total::Estimated(rows) => (rows, true),
+        };
+        self.done.store(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        self.is_estimate.store(is_estimate, Ordering::Relaxed);
+    }
+
+    fn total(&self) -> Total {
+        match (self.total.load(Ordering::Relaxed), self.is_estimate.load(Ordering::Relaxed)) {
+            (0, _) => Total::Unknown,
+            (rows, false) => Total::Counted(rows),
+            (rows, true) => Total::Estimated(rows),
+        }
+    }
 }
 
 struct Slots([Slot; SLOTS]);
@@ -183,14 +229,11 @@ fn claim(slot: &Slot, command: &str) -> bool {
     }
     let position = COMMANDS.iter().position(|known| *known == command).unwrap_or(0);
     slot.command.store(position as u32, Ordering::Relaxed);
-    slot.phase.store(0, Ordering::Relaxed);
-    slot.done.store(0, Ordering::Relaxed);
-    slot.total.store(0, Ordering::Relaxed);
-    // SAFETY: reads globals.
-    unsafe {
-        slot.database.store(pg_sys::MyDatabaseId.to_u32(), Ordering::Relaxed);
-        slot.started.store(pg_sys::GetCurrentTimestamp(), Ordering::Relaxed);
-    }
+    slot.begin_phase(0, 0);
+    slot.set(0, Total::Unknown);
+    slot.started.store(slot.phase_started.load(Ordering::Relaxed), Ordering::Relaxed);
+    // SAFETY: reads a global.
+    slot.database.store(unsafe { pg_sys::MyDatabaseId.to_u32() }, Ordering::Relaxed);
     true
 }
 
@@ -199,16 +242,34 @@ fn is_alive(pid: u32) -> bool {
     unsafe { !pg_sys::BackendPidGetProc(pid as i32).is_null() }
 }
 
-/// Tells how far the call at hand has come; `total` is 0 where it is not known.
-pub fn report(phase: &str, done: u64, total: u64) {
+/// Tells how far the call at hand has come.
+pub fn report(phase: &str, done: u64, total: Total) {
     let Some(mine) = MINE.get() else { return };
-    let position = PHASES.iter().position(|known| *known == phase).unwrap_or(PHASES.len() - 1);
+    let position = PHASES.iter().position(|known| *known == phase).unwrap_or(PHASES.len() - 1) as u32;
     with_slots(|slots| {
         let slot = &slots[mine];
-        slot.phase.store(position as u32, Ordering::Relaxed);
-        slot.done.store(done, Ordering::Relaxed);
-        slot.total.store(total, Ordering::Relaxed);
+        let begins =
+            slot.phase.load(Ordering::Relaxed) != position || done < slot.done.load(Ordering::Relaxed);
+        if begins {
+            slot.begin_phase(position, done);
+        }
+        slot.set(done, total);
     });
+}
+
+/// How much there is, and whether that is an estimate; nothing once an estimate has turned out too low.
+pub fn known_total(done: u64, total: Total) -> Option<(u64, bool)> {
+    match total {
+        Total::Counted(rows) => Some((rows, false)),
+        Total::Estimated(rows) if rows >= done => Some((rows, true)),
+        Total::Estimated(_) | Total::Unknown => None,
+    }
+}
+
+/// Microseconds that the rest of a phase takes at its pace so far: `done - first` in `elapsed` microseconds.
+pub fn time_left(elapsed: i64, first: u64, done: u64, total: Option<u64>) -> Option<i64> {
+    let (rest, pace) = (total?.checked_sub(done)?, done.checked_sub(first).filter(|&pace| pace > 0)?);
+    Some((elapsed.max(0) as f64 * rest as f64 / pace as f64) as i64)
 }
 
 /// Long calls that run now, in any database.
@@ -223,21 +284,33 @@ fn progress_info() -> TableIterator<
         name!(phase, &'static str),
         name!(done, i64),
         name!(total, Option<i64>),
+        name!(total_is_estimate, Option<bool>),
+        name!(time_left, Option<Interval>),
         name!(started, Option<TimestampWithTimeZone>),
+        name!(phase_started, Option<TimestampWithTimeZone>),
     ),
 > {
     let row = |slot: &Slot| {
         let pid = slot.pid.load(Ordering::Acquire);
         (pid != 0 && is_alive(pid)).then(|| {
-            let total = slot.total.load(Ordering::Relaxed) as i64;
+            let (done, began) =
+                (slot.done.load(Ordering::Relaxed), slot.phase_started.load(Ordering::Relaxed));
+            let total = known_total(done, slot.total());
+            // SAFETY: reads a clock.
+            let elapsed = unsafe { pg_sys::GetCurrentTimestamp() } - began;
+            let left =
+                time_left(elapsed, slot.first.load(Ordering::Relaxed), done, total.map(|(rows, _)| rows));
             (
                 pid as i32,
                 pg_sys::Oid::from(slot.database.load(Ordering::Relaxed)),
                 COMMANDS[slot.command.load(Ordering::Relaxed) as usize % COMMANDS.len()],
                 PHASES[slot.phase.load(Ordering::Relaxed) as usize % PHASES.len()],
-                slot.done.load(Ordering::Relaxed) as i64,
-                (total > 0).then_some(total),
+                done as i64,
+                total.map(|(rows, _)| rows as i64),
+                total.map(|(_, is_estimate)| is_estimate),
+                left.map(Interval::from_micros),
                 TimestampWithTimeZone::try_from(slot.started.load(Ordering::Relaxed)).ok(),
+                TimestampWithTimeZone::try_from(began).ok(),
             )
         })
     };

@@ -11,6 +11,8 @@ use std::marker::PhantomData;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::control::Session;
+use crate::progress::Total;
 use crate::text::Text;
 
 /// A parameter: its type and value.
@@ -116,7 +118,37 @@ impl Connection {
     }
 
     /// Runs a query through a cursor and calls `each` with every row; interrupts are answered between batches.
-    pub fn for_each(&self, sql: &str, args: &[Arg], mut each: impl FnMut(&Rows<'_>, u64)) {
+    pub fn for_each(&self, sql: &str, args: &[Arg], each: impl FnMut(&Rows<'_>, u64)) {
+        self.run_cursor(sql, args, |_, _| (), each);
+    }
+
+    /// [`Connection::for_each`], which tells how far it has come: first that it queries, which may be a long sort, and from the
+    /// first row on, in the phase `phase`, how many of the rows that the planner expects are done.
+    pub fn for_each_shown(
+        &self,
+        phase: &'static str,
+        sql: &str,
+        args: &[Arg],
+        each: impl FnMut(&Rows<'_>, u64),
+    ) {
+        let show = |done: Option<u64>, expected| {
+            Session::show(
+                if done.is_some() { phase } else { "querying" },
+                done.unwrap_or(0),
+                Total::Estimated(expected),
+            );
+        };
+        self.run_cursor(sql, args, show, each);
+    }
+
+    /// Calls `show` with how many rows are done, `None` before the first, and how many the planner expects; `each` with every row.
+    fn run_cursor(
+        &self,
+        sql: &str,
+        args: &[Arg],
+        show: impl Fn(Option<u64>, u64),
+        mut each: impl FnMut(&Rows<'_>, u64),
+    ) {
         const BATCH: std::ffi::c_long = 1000;
         let sql = c_string(sql);
         let (mut types, mut values, nulls) = split(args);
@@ -133,6 +165,10 @@ impl Connection {
                 0,
             )
         };
+        // SAFETY: the portal is open, and has been planned.
+        let expected = unsafe { expected_rows(portal) };
+        show(None, expected);
+        let mut done = 0;
         loop {
             pgrx::check_for_interrupts!();
             // SAFETY: the portal is open.
@@ -145,7 +181,12 @@ impl Connection {
             if rows.len() == 0 {
                 break;
             }
+            if done == 0 {
+                show(Some(0), expected);
+            }
             (0..rows.len()).for_each(|row| each(&rows, row));
+            done += rows.len();
+            show(Some(done), expected);
         }
         // SAFETY: opened above.
         unsafe { pg_sys::SPI_cursor_close(portal) };
@@ -241,6 +282,18 @@ impl Drop for ActiveSnapshot {
             // SAFETY: pushed by `push`.
             unsafe { pg_sys::PopActiveSnapshot() };
         }
+    }
+}
+
+/// How many rows the planner expects of a query, at least 1.
+///
+/// # Safety
+/// The portal is one of a single planned query.
+unsafe fn expected_rows(portal: pg_sys::Portal) -> u64 {
+    // SAFETY: the list holds the query's plan.
+    unsafe {
+        let plan = pgrx::PgList::<pg_sys::PlannedStmt>::from_pg((*portal).stmts).get_ptr(0);
+        plan.map_or(1, |plan| (*(*plan).planTree).plan_rows.max(1.0) as u64)
     }
 }
 

@@ -2,6 +2,7 @@
 # A private PostgreSQL cluster with logintel preloaded: its own folder, its own socket, no TCP, never the system's.
 #
 #   tools/cluster.sh start DIR ['conf line'…]   makes the cluster if DIR is not there yet, and starts it
+#   tools/cluster.sh standby DIR OF             makes a hot standby of the running cluster OF, and starts it
 #   tools/cluster.sh restart DIR                after a change of the configuration
 #   tools/cluster.sh stop DIR [smart|fast|immediate]
 #   tools/cluster.sh remove DIR                 stops it and deletes DIR
@@ -26,10 +27,13 @@ usage() { sed -n '2,/^source/{/^source/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&
 ACTION=$1
 NAME=$2
 shift 2
-case $NAME in
-    /*) DIR=$NAME ;;
-    *) DIR=$(state_dir)/clusters/$NAME ;;
-esac
+folder() {
+    case $1 in
+        /*) printf '%s\n' "$1" ;;
+        *) printf '%s\n' "$(state_dir)/clusters/$1" ;;
+    esac
+}
+DIR=$(folder "$NAME")
 DATA=$DIR/data
 LOG=$DIR/server.log
 
@@ -60,9 +64,12 @@ choose_port() {
     printf '%s\n' "$port"
 }
 
+# create [OF]: an empty cluster, or a copy of the running one in folder OF that follows it.
 create() {
-    local pg_config=${PG_CONFIG:-} source parent
-    if [ -z "$pg_config" ]; then
+    local of=${1:-} pg_config=${PG_CONFIG:-} source parent
+    if [ -n "$of" ]; then
+        pg_config=$(cat "$of/pg_config")
+    elif [ -z "$pg_config" ]; then
         source=$(source_pg_config) || die "PostgreSQL with its server headers is missing" "install it: tools/setup.sh"
         pg_config=$(mirror "$source" debug)
     fi
@@ -79,8 +86,13 @@ create() {
     choose_socket_dir >"$DIR/socket_dir"
     choose_port >"$DIR/port"
     chmod 644 "$DIR"/{pg_config,socket_dir,port}
-    quietly initdb "$DIR.initdb.log" as_server "$(bindir)/initdb" -D "$DATA" -U postgres --auth=trust \
-        --encoding=UTF8 --locale=C --no-sync --no-instructions
+    if [ -n "$of" ]; then
+        quietly pg_basebackup "$DIR.initdb.log" as_server "$(bindir)/pg_basebackup" -h "$(cat "$of/socket_dir")" -p "$(cat "$of/port")" \
+            -U postgres -D "$DATA" --write-recovery-conf --checkpoint=fast --no-sync
+    else
+        quietly initdb "$DIR.initdb.log" as_server "$(bindir)/initdb" -D "$DATA" -U postgres --auth=trust \
+            --encoding=UTF8 --locale=C --no-sync --no-instructions
+    fi
     rm -f "$DIR.initdb.log"
     as_server tee -a "$DATA/postgresql.conf" >/dev/null <<CONF
 shared_preload_libraries = 'logintel'
@@ -136,6 +148,12 @@ environment() {
 
 case $ACTION in
     start) start "$@" ;;
+    standby)
+        [ $# = 1 ] || usage
+        [ ! -e "$DIR" ] || die "$DIR is there already"
+        create "$(folder "$1")"
+        start
+        ;;
     restart)
         must_exist
         stop

@@ -3,7 +3,7 @@
 # the distribution's or PGDG's, for a package installs where these have their folders.
 #
 #   tools/deb.sh          the package; its path is the last line
-#   tools/deb.sh check    installs it with dpkg below a folder of its own, looks at what is there, and removes it again
+#   tools/deb.sh check    installs it with dpkg into a copy of PostgreSQL, uses the extension in a server of that copy, and removes it again
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 command -v dpkg-deb >/dev/null || die "dpkg-deb is missing" "Packages of Debian are made on Debian and what descends from it."
@@ -49,10 +49,15 @@ EOF
     quietly "dpkg-deb" "$out/dpkg.log" dpkg-deb --root-owner-group --build "$tree" "$package"
 }
 
-# check: dpkg itself puts it below a folder with a database of packages of its own, where what it depends on is taken for granted.
+# check: dpkg itself puts it into a copy of PostgreSQL, with a database of packages of its own, where what it depends on is taken for
+# granted. A server of that copy uses what the package brought. Then dpkg takes it away again.
 check() {
-    local root=$out/root file
-    rm -rf "$root" && mkdir -p "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/triggers"
+    local root use file left
+    rm -rf "$(state_dir)/pgsql/$major-deb"
+    use=$(mirror "$pg_config" deb)
+    root=$(state_dir)/pgsql/$major-deb
+    [ "$use" != "$pg_config" ] || die "the package cannot be tried: the programs of $pg_config do not run from another folder"
+    mkdir -p "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/triggers"
     touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available"
     local dpkg=(dpkg --root="$root" --force-not-root --force-depends --force-bad-path --log="$out/dpkg.log")
     quietly "dpkg --install" "$out/install.log" "${dpkg[@]}" --install "$package"
@@ -61,8 +66,35 @@ check() {
         [ -s "$root/$file" ] || die "the package lacks $file"
     done
     [ -z "$("${dpkg[@]}" --verify "$name")" ] || die "what is installed is not what was packed"
-    quietly "dpkg --remove" "$out/remove.log" "${dpkg[@]}" --purge "$name"
-    [ -z "$(find "$root/usr" -type f 2>/dev/null)" ] || die "the package leaves files behind: $(find "$root/usr" -type f | head -n 3)"
+    PG_CONFIG=$use try
+    quietly "dpkg --purge" "$out/remove.log" "${dpkg[@]}" --purge "$name"
+    left=$(find "$root/usr" -name '*logintel*' | head -n 3)
+    [ -z "$left" ] || die "the package leaves files behind: $left"
+    for file in "$use" "$root/usr/share/postgresql/$major/extension/plpgsql.control"; do
+        [ -e "$file" ] || die "with the package $file went, too"
+    done
+    rm -rf "$root"
+}
+
+# try: the extension, preloaded, learns and finds an error; its version is the package's.
+try() {
+    local said cluster=("$ROOT/tools/cluster.sh")
+    export PG_CONFIG
+    "${cluster[@]}" remove deb
+    trap '"$ROOT/tools/cluster.sh" remove deb' EXIT
+    quietly "a server with the package's extension" "$out/server.log" "${cluster[@]}" start deb
+    said=$("${cluster[@]}" psql deb -qAt -v ON_ERROR_STOP=1 <<'SQL'
+CREATE EXTENSION logintel;
+INSERT INTO logintel.logs (ts, level, message) SELECT now() - n * interval '1 minute', 'INFO', 'user ' || n || ' logged in' FROM generate_series(1, 300) AS n;
+SELECT logintel.train('logs') \g /dev/null
+SELECT extversion || ' ' || (logintel.ingest('here', 'ERROR', 'disk', 'no space left') ->> 'reason') || ' ' || (logintel.detect('logs', 'user 7 logged in')).is_anomaly
+FROM pg_extension WHERE extname = 'logintel';
+DROP EXTENSION logintel CASCADE;
+SQL
+    ) || die "the package's extension does not work" "log: $out/server.log"
+    [ "$said" = "$version ERROR_level false" ] || die "the package's extension answers: $said"
+    "${cluster[@]}" remove deb
+    trap - EXIT
 }
 
 build

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs every test there is, after the set-up that they need, and ends in the line `N passed, N failed`.
 #
-#   tools/test.sh            everything
-#   tools/test.sh SUITE…     some of: fmt clippy deny engine backend regress server
+#   tools/test.sh            everything; where CI is set the package, too
+#   tools/test.sh SUITE…     some of: fmt clippy deny engine backend regress server deb
 #
 # Each suite's own result is read; one that did not run at all counts as failed. Logs: target/test/SUITE.log. All builds are
-# debug builds with the same features, so that nothing is compiled twice. When CI is set nothing may be skipped for want of a
+# debug builds with the same features, so that nothing is compiled twice; but deb makes a release and a package of it, which takes
+# minutes and says little about a change, so that it is left to CI and to who asks for it. When CI is set nothing may be skipped for want of a
 # tool or of data. A Rust test that cannot run here prints a line `skipped: why` and is counted as skipped.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -13,6 +14,7 @@ LOGS=$ROOT/target/test
 # A suite that hangs is ended, and named.
 LIMIT=${SUITE_LIMIT:-30m}
 ALL='fmt clippy deny engine backend regress server'
+[ -z "${CI:-}" ] || ALL+=' deb'
 passed=0 failed=0 skipped=0
 
 mkdir -p "$LOGS"
@@ -73,7 +75,7 @@ at_end() {
     local cluster
     [ -z "$child" ] || kill "$child" 2>/dev/null || true
     # What a suite that was cut off has left running.
-    for cluster in "$(state_dir)"/clusters/{server-*,regress}; do
+    for cluster in "$(state_dir)"/clusters/{server-*,regress,deb}; do
         [ ! -d "$cluster" ] || "$ROOT/tools/cluster.sh" remove "$cluster" || true
     done
 }
@@ -175,10 +177,16 @@ suite_server() {
     tests server cargo test -p logintel-server-tests --no-fail-fast -- --show-output
 }
 
+# The package is of the distribution's PostgreSQL, not of our copy.
+suite_deb() {
+    command -v dpkg-deb >/dev/null || { missing deb "this is not Debian" && return; }
+    check deb env PG_CONFIG="$source_config" "$ROOT/tools/deb.sh" check
+}
+
 say "tests: PostgreSQL $MAJOR, $(id -un), ${LOGINTEL_DATA:-no real logs (LOGINTEL_DATA)}"
 if [ $# = 0 ]; then read -ra chosen <<<"$ALL"; else chosen=("$@"); fi
 for suite in "${chosen[@]}"; do
-    case " $ALL " in *" $suite "*) ;; *) die "no suite $suite" "there are: $ALL" ;; esac
+    case " $ALL deb " in *" $suite "*) ;; *) die "no suite $suite" "there are: $ALL deb" ;; esac
     say "  $suite …"
     "suite_$suite"
 done

@@ -5,7 +5,6 @@
 //! is over: its rows are counted, and [`SAMPLE`] of them judged.
 use std::time::{Duration, Instant};
 
-use logintel_core::control::Control;
 use logintel_core::detect::Scratch;
 use logintel_core::drift::{Drift, percent};
 use pgrx::pg_sys;
@@ -68,12 +67,7 @@ pub(super) fn for_each_sampled(
     let bucket = (pg_sys::INTERVALOID, bucket.and_then(IntoDatum::into_datum));
     let _owner = detector.run_as_reader();
     let spi = Connection::open();
-    let mut done = 0u64;
-    spi.for_each(&sql, &[since, until, bucket], |rows, row| {
-        if done.is_multiple_of(10_000) {
-            Session.progress("scoring", done, 0);
-        }
-        done += 1;
+    spi.for_each_shown("scoring", &sql, &[since, until, bucket], |rows, row| {
         each(rows.get(row, 7), rows.must(row, 8), &line_of(detector, rows, row));
     });
 }

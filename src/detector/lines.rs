@@ -1,14 +1,12 @@
 //! The lines of a detector's relation, read by SQL with the rights of who reads it.
 use std::borrow::Cow;
 
-use logintel_core::control::Control;
 use pgrx::prelude::*;
 
 use super::Detector;
 use super::columns::{Columns, Part};
 use super::extract::Line;
 use super::train::{qualified, range_args, range_sql};
-use crate::control::Session;
 use crate::spi::{Connection, Rows};
 
 /// SQL for the parts of every line of a detector: judged text, message, time, level, component, source.
@@ -57,12 +55,7 @@ pub(super) fn for_each_line(
     );
     let _owner = detector.run_as_reader();
     let spi = Connection::open();
-    let mut done = 0u64;
-    spi.for_each(&sql, &range_args(since, until), |rows, row| {
-        if done.is_multiple_of(10_000) {
-            Session.progress("scoring", done, 0);
-        }
-        done += 1;
+    spi.for_each_shown("scoring", &sql, &range_args(since, until), |rows, row| {
         each(line_of(detector, rows, row));
     });
 }

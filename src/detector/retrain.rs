@@ -76,6 +76,8 @@ pub fn tick(name: &str, is_atomic: bool) -> bool {
         return false;
     }
     let begun = Instant::now();
+    // The trial, too.
+    let progress = Progress::begin("train");
     let learnt = attempt_within(LIMIT, || with_snapshot(|| learn_aside(name)));
     commit(is_atomic);
     let rows = learnt.as_ref().map_or(0, |candidate| candidate.training_rows);
@@ -90,6 +92,7 @@ pub fn tick(name: &str, is_atomic: bool) -> bool {
         }
         Err(Failure { message, .. }) => Outcome::Failed(message),
     };
+    drop(progress);
     step.since(begun).run(is_atomic, || {
         // Before its rows, as who drops it does.
         lock_detector(name);
@@ -140,7 +143,6 @@ fn learn_aside(name: &str) -> Candidate {
         fail(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, "another process is training it", "");
     }
     let detector = Detector::get(name);
-    let _progress = Progress::begin("train");
     let until = transaction_timestamp();
     let since = timestamp(micros(until).saturating_sub(detector.options.history));
     let split = split(&detector, since, until);

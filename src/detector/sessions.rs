@@ -1,5 +1,4 @@
 //! Whole sessions: `score_sessions`.
-use logintel_core::control::Control;
 use logintel_core::detect::{Detector as Model, Scratch};
 use logintel_core::session::{
     SessionCounts, SessionDetector, SessionJudgement, SessionScratch, UNKNOWN_TEMPLATE,
@@ -125,12 +124,7 @@ fn for_each_session(
     let _owner = detector.run_as_reader();
     let spi = Connection::open();
     let mut current: Option<Session> = None;
-    let mut done = 0u64;
-    spi.for_each(&sql, &range_args(since, until), |rows: &Rows<'_>, row| {
-        if done.is_multiple_of(10_000) {
-            Backend.progress("scoring", done, 0);
-        }
-        done += 1;
+    spi.for_each_shown("scoring", &sql, &range_args(since, until), |rows: &Rows<'_>, row| {
         let (id, message): (Text, Text) = (rows.must(row, 1), rows.must(row, 2));
         let template = judge.template_of(&message);
         if let Some(session) = current.take_if(|session| session.id != *id) {

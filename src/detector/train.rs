@@ -126,10 +126,7 @@ pub(super) fn learn(
         );
         let _owner = detector.run_as_reader();
         let spi = Connection::open();
-        spi.for_each(&sql, &range_args(since, until), |rows, row| {
-            if read.is_multiple_of(10_000) {
-                Session.progress("reading", read, 0);
-            }
+        spi.for_each_shown("reading", &sql, &range_args(since, until), |rows, row| {
             read += 1;
             let message = rows.text(row, 1).unwrap_or_default();
             let level = detector.readings.level(rows.text(row, 2));

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use logintel_core::config::Preset;
-use logintel_core::control::Control;
 use logintel_core::suppression::{Rule, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -15,7 +14,6 @@ use super::count::Counting;
 use super::hiding::hidden_by;
 use super::life;
 use crate::call::{Raw, argument, time_argument};
-use crate::control::Session;
 use crate::detector::Detector;
 use crate::detector::train::{range_args, range_sql};
 use crate::error::OrRaise;
@@ -209,9 +207,10 @@ type Range = (Option<TimestampWithTimeZone>, Option<TimestampWithTimeZone>);
 fn preview(detector: &Detector, rule: &Suppressions, component: Option<&str>, range: Range) -> (i64, i64) {
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
-    let (mut done, mut anomalies, mut touched, mut scratch) = (0u64, 0, BTreeSet::new(), Scratch::default());
+    let (mut anomalies, mut touched, mut scratch) = (0, BTreeSet::new(), Scratch::default());
     let [since, until] = range_args(range.0, range.1);
-    spi.for_each(
+    spi.for_each_shown(
+        "matching",
         &format!(
             "SELECT ts, component, level, template, {}, incident_id FROM logintel.anomalies \
              WHERE detector = $3 AND ($4 IS NULL OR component = $4) AND {}",
@@ -220,10 +219,6 @@ fn preview(detector: &Detector, rule: &Suppressions, component: Option<&str>, ra
         ),
         &[since, until, text_arg(&detector.name), arg(component.map(|text| Text(text.to_owned())))],
         |rows, row| {
-            if done.is_multiple_of(10_000) {
-                Session.progress("matching", done, 0);
-            }
-            done += 1;
             let anomaly = Anomaly::read(rows, row);
             if !rule.rules.matching(&anomaly.event(), &mut scratch).or_raise().is_empty() {
                 anomalies += 1;

@@ -41,6 +41,17 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
   AND coalesce(obj_description(d.objid, d.classid::regclass::name), '') = ''
   AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = d.classid AND i.objid = d.objid AND i.deptype = 'i')
 ORDER BY 1;
+-- So does every column of its tables, views and types.
+SELECT attrelid::regclass AS relation, attname AS without_comment
+FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+WHERE c.relnamespace = 'logintel'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'c', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+  AND coalesce(col_description(a.attrelid, a.attnum), '') = ''
+ORDER BY 1, 2;
+-- Every materialized view can be refreshed beside its readers, and has a plain view for tools that list no others.
+SELECT c.relname, EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL) AS has_unique_index,
+       to_regclass('logintel.' || quote_ident(c.relname || '_v')) IS NOT NULL AS has_plain_view
+FROM pg_class AS c WHERE c.relnamespace = 'logintel'::regnamespace AND c.relkind = 'm'
+ORDER BY 1;
 -- A second time is refused, and says so.
 CREATE EXTENSION logintel;
 

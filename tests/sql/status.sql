@@ -38,7 +38,8 @@ SET ROLE status_reader;
 SELECT state, topic, detector, summary FROM logintel.status WHERE detector = 'app';
 SELECT count(*) FROM logintel.live_status WHERE detector = 'app';
 SELECT (SELECT count(*) FROM logintel.anomalies_by_minute) + (SELECT count(*) FROM logintel.anomalies_by_hour) + (SELECT count(*) FROM logintel.incidents_by_hour)
-     + (SELECT count(*) FROM logintel.incidents_by_day) + (SELECT count(*) FROM logintel.top_templates) + (SELECT count(*) FROM logintel.new_templates) AS rows;
+     + (SELECT count(*) FROM logintel.incidents_by_day) + (SELECT count(*) FROM logintel.top_templates) + (SELECT count(*) FROM logintel.new_templates)
+     + (SELECT count(*) FROM logintel.drift_by_hour) AS rows;
 RESET ROLE;
 
 -- A trigger that is switched off judges nothing. Time is no matter of who reads.
@@ -60,6 +61,12 @@ UPDATE logintel.maintenance SET views_refreshed_at = now() - interval '3 hours';
 UPDATE logintel.detectors SET enabled = false WHERE name = 'app';
 SET logintel.enabled = off;
 TABLE well;
+INSERT INTO logintel.drift (detector, "time", version, rows, flagged_share, unseen_template_share, unseen_term_share)
+VALUES ('app', '2026-01-02 10:00Z', 1, 200, 0.02, 0.1, 0.05), ('app', '2026-01-02 11:00Z', 1, 0, NULL, NULL, NULL);
+SELECT "time", version, rows, flagged_share, training_flagged_share BETWEEN 0 AND 1 AS has_training, unseen_template_share, unseen_term_share, is_level_shift, warning,
+       trained_at IS NOT NULL AS is_trained
+FROM logintel.drift_by_hour WHERE detector = 'app' AND version = 1;
+SELECT health, failing_steps > 0 AS steps_fail, last_run IS NOT NULL AS has_run, now() - views_refreshed_at >= interval '3 hours' AS views_are_old FROM logintel.worker_health;
 RESET logintel.enabled;
 DROP TABLE app_log CASCADE;
 SELECT * FROM well WHERE topic = 'detector';

@@ -68,16 +68,26 @@ impl Cluster {
     /// # Panics
     /// When it cannot be made or started.
     pub fn start(name: &str, settings: &[&str]) -> Cluster {
-        let program = std::env::current_exe().expect("the name of this program");
-        let program = program.file_stem().and_then(OsStr::to_str).expect("a name in UTF-8");
-        // Without the hash that cargo appends: what a killed run left behind is found and removed.
-        let program = program.rsplit_once('-').map_or(program, |(name, _)| name);
-        let dir =
-            PathBuf::from(script(&[OsStr::new("new-dir"), OsStr::new(&format!("server-{program}-{name}"))]));
-        script(&[OsStr::new("remove"), dir.as_os_str()]);
+        let dir = new_dir(name);
         let mut start = vec![OsStr::new("start"), dir.as_os_str()];
         start.extend(settings.iter().map(OsStr::new));
         script(&start);
+        Cluster::at(dir)
+    }
+
+    /// A hot standby of this cluster. `name` is unique in its file.
+    ///
+    /// # Panics
+    /// When it cannot be made or started.
+    #[must_use]
+    pub fn standby(&self, name: &str) -> Cluster {
+        let dir = new_dir(name);
+        script(&[OsStr::new("standby"), dir.as_os_str(), self.dir.as_os_str()]);
+        Cluster::at(dir)
+    }
+
+    /// The running cluster of a folder.
+    fn at(dir: PathBuf) -> Cluster {
         let [socket, port, programs, log] =
             ["PGHOST", "PGPORT", "LOGINTEL_PGBIN", "LOGINTEL_PGLOG"].map(|name| environment(&dir, name));
         let port = port.parse().expect("a port");
@@ -243,6 +253,18 @@ pub(crate) fn text(error: &postgres::Error) -> String {
 
 fn script_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/cluster.sh")
+}
+
+/// The folder of a cluster to be made; what a killed run left behind there is removed.
+fn new_dir(name: &str) -> PathBuf {
+    let program = std::env::current_exe().expect("the name of this program");
+    let program = program.file_stem().and_then(OsStr::to_str).expect("a name in UTF-8");
+    // Without the hash that cargo appends: what a killed run left behind is found and removed.
+    let program = program.rsplit_once('-').map_or(program, |(name, _)| name);
+    let dir =
+        PathBuf::from(script(&[OsStr::new("new-dir"), OsStr::new(&format!("server-{program}-{name}"))]));
+    script(&[OsStr::new("remove"), dir.as_os_str()]);
+    dir
 }
 
 /// Runs `tools/cluster.sh` and returns what it says.

@@ -18,13 +18,17 @@
 //! Nothing here asserts a time. [`eventually`] waits for what must happen, and gives up after a minute.
 mod ask;
 mod browser;
+mod charts;
 mod cluster;
 mod database;
+mod gate;
 
 pub use ask::{Ask, fill};
 pub use browser::Browser;
+pub use charts::{charted, docker, shows_something};
 pub use cluster::{Cluster, Mode};
 pub use database::Database;
+pub use gate::gate;
 pub use postgres;
 
 use std::thread::sleep;

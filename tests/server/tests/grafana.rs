@@ -2,41 +2,8 @@
 //! macros expanded as its PostgreSQL data source does, runs as a role that may only read, and shows something.
 use logintel_server_tests::postgres::Client;
 use logintel_server_tests::postgres::types::ToSql;
-use logintel_server_tests::{Ask, Cluster, Database};
+use logintel_server_tests::{Ask, Cluster, charted, docker, shows_something};
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/grafana")
-}
-
-/// A database with all that the panels ask for, and a role of the same name that may read.
-fn loaded(name: &str) -> Database<'static> {
-    let db = Cluster::shared().database(name);
-    db.execute(&format!(
-        "DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN; GRANT logintel_reader, pg_read_all_data TO {name}"
-    ));
-    db.execute(
-        "CREATE TABLE app_log (ts timestamptz, level text, component text, message text);
-         INSERT INTO app_log SELECT now() - interval '3 days' + n * interval '1 minute', 'INFO', (ARRAY['web', 'db'])[n % 2 + 1],
-                (ARRAY['user %s logged in', 'query %s took long', 'page %s was read'])[n % 3 + 1] FROM generate_series(1, 4000) AS n;
-         UPDATE app_log SET message = format(message, ctid);
-         SELECT logintel.create_detector('app', 'app_log');
-         SELECT logintel.train('app');
-         SELECT logintel.watch('app');
-         INSERT INTO app_log SELECT now() - n * interval '1 second', 'ERROR', 'db', 'disk ' || n || ' is gone' FROM generate_series(1, 20) AS n;
-         INSERT INTO app_log SELECT date_trunc('hour', now()) - interval '1 hour' + n * interval '1 minute', 'INFO', 'web', 'an unheard-of thing' FROM generate_series(1, 30) AS n;
-         SELECT logintel.start_live_session();
-         SELECT logintel.ingest('here', 'ERROR', 'shop', 'no money');",
-    );
-    db.execute("CALL logintel.run_maintenance()");
-    db.execute(
-        "INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 1, '22007', 'made up');
-         INSERT INTO logintel.drift (detector, \"time\", version, rows, flagged_share, unseen_template_share, unseen_term_share)
-         VALUES ('app', date_trunc('hour', now()) - interval '5 hours', 1, 60, 0, 0.5, 0.1) ON CONFLICT DO NOTHING",
-    );
-    db
-}
 
 /// Texts that a JSON path finds in a document.
 fn texts(client: &mut Client, document: &str, path: &str) -> Vec<String> {
@@ -97,21 +64,16 @@ impl Range {
     }
 }
 
-fn shows_something(client: &mut Client, what: &str, sql: &str) {
-    let rows = client.query(sql, &[]).unwrap_or_else(|error| panic!("{what}: {error:?}\n{sql}"));
-    assert!(!rows.is_empty(), "{what} is empty:\n{sql}");
-}
-
 #[test]
 fn every_panel_shows_something() {
-    let db = loaded("grafana_panels");
+    let db = charted("grafana_panels");
     let incident = db.client().ask("SELECT min(incident_id) FROM logintel.incidents WHERE detector = 'app'");
     let mut reader = db.client_as(db.name());
     let range = Range::last_days(&mut reader);
     let mut panels = 0;
     for name in ["live", "history"] {
         let document =
-            fs::read_to_string(folder().join(format!("dashboards/{name}.json"))).expect("a dashboard");
+            fs::read_to_string(docker(&format!("grafana/dashboards/{name}.json"))).expect("a dashboard");
         let titles = texts(&mut reader, &document, "$.panels[*] ? (exists(@.targets)).title");
         let statements = texts(&mut reader, &document, "$.panels[*].targets[*].rawSql");
         assert_eq!(titles.len(), statements.len());
@@ -138,7 +100,7 @@ fn links_lead_to_dashboards_that_are_there() {
     let mut client = db.client();
     let documents: Vec<String> = ["live", "history"]
         .map(|name| {
-            fs::read_to_string(folder().join(format!("dashboards/{name}.json"))).expect("a dashboard")
+            fs::read_to_string(docker(&format!("grafana/dashboards/{name}.json"))).expect("a dashboard")
         })
         .to_vec();
     let ids: Vec<String> =
@@ -155,9 +117,10 @@ fn links_lead_to_dashboards_that_are_there() {
 
 #[test]
 fn alert_rules_ask_for_one_number_of_each_detector() {
-    let db = loaded("grafana_alerts");
+    let db = charted("grafana_alerts");
     let mut reader = db.client_as(db.name());
-    let text = fs::read_to_string(folder().join("provisioning/alerting/logintel.yaml")).expect("alert rules");
+    let text =
+        fs::read_to_string(docker("grafana/provisioning/alerting/logintel.yaml")).expect("alert rules");
     let lines: Vec<&str> = text.lines().collect();
     let indent = |line: &str| line.len() - line.trim_start().len();
     let begins = (0..lines.len()).filter(|&at| lines[at].trim() == "rawSql: >-");

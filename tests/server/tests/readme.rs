@@ -1,8 +1,8 @@
-//! README.md and docs/ tell the truth: every block of SQL runs, what is printed below it is what it prints, every
-//! object is named, and nothing is named that does not exist.
+//! README.md and docs/ tell the truth: every block of SQL runs, what is printed below it is what it prints, links lead
+//! somewhere, options, settings and rights are those that there are, and nothing is named that does not exist.
 //!
-//! `docs/reference.md` is written from the catalog's comments: `LOGINTEL_WRITE_DOCS=1 cargo test -p
-//! logintel-server-tests --test readme` writes it anew, and the output blocks with it.
+//! `docs/reference.md` is written from the catalog's comments, and so names every object: `LOGINTEL_WRITE_DOCS=1 cargo
+//! test -p logintel-server-tests --test readme` writes it anew, and the output blocks with it.
 use logintel_server_tests::postgres::Client;
 use logintel_server_tests::{Cluster, Database};
 use std::collections::BTreeSet;
@@ -11,6 +11,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 
 /// Printed between the blocks of one psql session.
 const MARK: &str = "--- end of block ---";
@@ -21,6 +22,20 @@ fn root() -> PathBuf {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// README.md and the pages of docs/.
+fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
+    let mut pages: Vec<_> =
+        docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
+    pages.push(root().join("README.md"));
+    pages.sort();
+    pages
+}
+
+fn page(name: &str) -> String {
+    read(&root().join(name))
 }
 
 /// Whether the documents are to be written, not compared.
@@ -93,6 +108,24 @@ fn run(database: &Database<'_>, document: &str, scripts: &[String], between: &st
     printed[..scripts.len()].to_vec()
 }
 
+/// Runs a document's blocks in a database of its own. Roles belong to the cluster: one document at a time, and the roles
+/// that it has made go.
+fn run_alone(document: &str, scripts: &[String], between: &str) -> Vec<String> {
+    static ONE: Mutex<()> = Mutex::new(());
+    // Those of the extension stay: it makes them where they are missing.
+    const ROLES: &str = "SELECT rolname::text FROM pg_roles WHERE rolname !~ '^logintel_'";
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let kind = if between.is_empty() { "document" } else { "ticked" };
+    let database = Cluster::shared().plain_database(&format!("{kind}_{}", document.replace('.', "_")));
+    let mut client = database.client();
+    let before = names(&mut client, ROLES);
+    let printed = run(&database, document, scripts, between);
+    for role in names(&mut client, ROLES).difference(&before) {
+        client.batch_execute(&format!("DROP OWNED BY \"{role}\"; DROP ROLE \"{role}\"")).expect(role);
+    }
+    printed
+}
+
 /// Lines without trailing spaces, no empty ones at the end.
 fn trimmed(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(str::trim_end).collect();
@@ -110,10 +143,8 @@ fn check_document(path: &Path, between: &str) {
     if sql.is_empty() {
         return;
     }
-    let kind = if between.is_empty() { "document" } else { "ticked" };
-    let database = Cluster::shared().plain_database(&format!("{kind}_{}", document.replace('.', "_")));
     let scripts: Vec<_> = sql.iter().map(|&at| blocks[at].text(&lines)).collect();
-    let printed = run(&database, &document, &scripts, between);
+    let printed = run_alone(&document, &scripts, between);
     let mut new: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
     // From the end, so that the numbers of the lines before stay what they are.
     for (&at, printed) in sql.iter().zip(&printed).rev() {
@@ -136,31 +167,84 @@ fn check_document(path: &Path, between: &str) {
 
 #[test]
 fn blocks_of_sql_run_and_print_what_is_shown() {
-    check_document(&root().join("README.md"), "");
-    let docs = fs::read_dir(root().join("docs")).expect("docs");
-    let mut paths: Vec<_> = docs.map(|entry| entry.expect("an entry").path()).collect();
-    paths.sort();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
-        check_document(path, "");
+    for page in pages() {
+        check_document(&page, "");
     }
 }
 
 /// Who reads slowly has the worker between the blocks.
 #[test]
-fn a_tick_between_the_blocks_of_the_readme_changes_nothing_of_what_is_shown() {
+fn a_tick_between_the_blocks_changes_nothing_of_what_is_shown() {
     // What is just being written is compared the next time.
     if writing() {
         return;
     }
-    check_document(
-        &root().join("README.md"),
-        r"SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'logintel') AS is_there \gset
+    for page in pages() {
+        check_document(
+            &page,
+            r"SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'logintel') AS is_there \gset
 \if :is_there
 \o /dev/null
 CALL logintel.run_maintenance();
 \o
 \endif",
-    );
+        );
+    }
+}
+
+// --- links -----------------------------------------------------------------------------------------------------------
+
+/// Lines that are in no fenced block.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_open = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.starts_with("```");
+        is_open ^= is_fence;
+        !is_fence && !is_open
+    })
+}
+
+/// What GitHub makes of a heading for links to it.
+fn anchor(heading: &str) -> String {
+    let kept = heading
+        .to_lowercase()
+        .chars()
+        .filter(|&c| c.is_alphanumeric() || " -_".contains(c))
+        .collect::<String>();
+    kept.trim().replace(' ', "-")
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = read(&page);
+        for line in prose(&text) {
+            for target in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                if target.contains("://") {
+                    continue;
+                }
+                let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+                let file =
+                    if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
+                let is_there = file.exists()
+                    && (heading.is_empty()
+                        || prose(&read(&file)).any(|line| {
+                            line.starts_with('#') && anchor(line.trim_start_matches('#')) == heading
+                        }));
+                if !is_there {
+                    broken.push(format!("{}: {target}", page.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    // And README.md leads to every page.
+    let readme = page("README.md");
+    for page in pages().iter().filter(|page| !page.ends_with("README.md")) {
+        let name = page.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(readme.contains(&format!("](docs/{name})")), "README.md does not link to docs/{name}");
+    }
 }
 
 // --- the catalog -----------------------------------------------------------------------------------------------------
@@ -210,17 +294,26 @@ fn names(client: &mut Client, sql: &str) -> BTreeSet<String> {
     rows(client, sql).into_iter().map(|mut row| row.remove(0)).collect()
 }
 
-// --- what README names -----------------------------------------------------------------------------------------------
+// --- what the pages name ----------------------------------------------------------------------------------------------
 
-/// First code spans of the rows of the tables below a heading, up to the next heading.
+/// The rows of the tables below a heading, up to the next heading.
+fn table_rows<'a>(document: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
+    let mut lines = document.lines().skip_while(move |line| *line != heading);
+    assert!(lines.next().is_some(), "there is no heading {heading}");
+    lines.take_while(|line| !line.starts_with('#')).filter(|line| line.starts_with("| "))
+}
+
+/// The code spans of a text.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// First code spans of the rows of the tables below a heading.
 fn named(document: &str, heading: &str) -> BTreeSet<String> {
-    let mut lines = document.lines().skip_while(|line| *line != heading);
-    assert!(lines.next().is_some(), "README.md has no heading {heading}");
-    let rows = lines.take_while(|line| !line.starts_with('#')).filter(|line| line.starts_with("| `"));
+    let rows = table_rows(document, heading).filter(|row| row.starts_with("| `"));
     // A cell may hold several names.
-    let cells = rows.map(|line| line[2..].split(" | ").next().unwrap_or_default());
-    let spans = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    spans.map(|span| span.replace("\\|", "|")).collect()
+    let cells = rows.map(|row| row[2..].split(" | ").next().unwrap_or_default());
+    cells.flat_map(spans).map(|span| span.replace("\\|", "|")).collect()
 }
 
 #[track_caller]
@@ -229,59 +322,25 @@ fn assert_same(what: &str, named: &BTreeSet<String>, exist: &BTreeSet<String>) {
     let invented: Vec<_> = named.difference(exist).collect();
     assert!(
         missing.is_empty() && invented.is_empty(),
-        "{what}: README.md lacks {missing:#?} and invents {invented:#?}"
+        "{what}: lacks {missing:#?} and invents {invented:#?}"
     );
 }
 
 #[test]
-fn every_object_is_named_and_nothing_that_does_not_exist() {
-    let readme = read(&root().join("README.md"));
-    let database = Cluster::shared().database("readme_names");
+fn the_options_and_settings_are_those_that_there_are() {
+    let tuning = page("docs/tuning.md");
+    let database = Cluster::shared().database("readme_options");
     let mut client = database.client();
     prepare(&mut client);
-
-    let functions = format!(
-        "SELECT {SIGNATURE} FROM pg_proc AS p JOIN {} ON m.objid = p.oid WHERE NOT ({SUPPORT})",
-        members("pg_proc")
-    );
-    let mut written = BTreeSet::new();
-    for heading in ["### Toolbox", "### Vectors", "### Detectors", "### Inner functions"] {
-        written.append(&mut named(&readme, heading));
-    }
-    assert_same("functions", &written, &names(&mut client, &functions));
-
-    let types = format!(
-        "SELECT t.typname::text FROM pg_type AS t JOIN {} ON m.objid = t.oid LEFT JOIN pg_class AS c ON c.oid = t.typrelid \
-         WHERE t.typtype = 'b' AND t.typelem = 0 OR c.relkind = 'c'",
-        members("pg_type")
-    );
-    assert_same("types", &named(&readme, "### Types"), &names(&mut client, &types));
-
-    let operators = format!(
-        "SELECT o.oprname::text FROM pg_operator AS o JOIN {} ON m.objid = o.oid",
-        members("pg_operator")
-    );
-    assert_same("operators", &named(&readme, "### Operators"), &names(&mut client, &operators));
-
-    for (heading, kinds) in [("### Tables", "r"), ("### Views", "v"), ("### Materialized views", "m")] {
-        let relations = format!(
-            "SELECT c.relname::text FROM pg_class AS c JOIN {} ON m.objid = c.oid WHERE c.relkind = '{kinds}'",
-            members("pg_class")
-        );
-        assert_same(heading, &named(&readme, heading), &names(&mut client, &relations));
-    }
-
     let settings = "SELECT name FROM pg_settings WHERE name LIKE 'logintel.%'";
-    assert_same("settings", &named(&readme, "### Settings"), &names(&mut client, settings));
-    let roles = "SELECT rolname::text FROM pg_roles WHERE rolname ~ '^logintel_'";
-    assert_same("roles", &named(&readme, "### Roles"), &names(&mut client, roles));
+    assert_same("settings", &named(&tuning, "## Settings"), &names(&mut client, settings));
 
     // An unknown option is refused with the list of those that are known.
     client.batch_execute("CREATE TABLE public.l (ts timestamptz, message text)").unwrap();
     for (heading, option) in [
-        ("### Options of a detector", r#"{"?": 1}"#),
-        ("### Options of clustering", r#"{"clustering": {"?": 1}}"#),
-        ("### Options of a vectoriser", r#"{"vectorizer": {"?": 1}}"#),
+        ("## Options of a detector", r#"{"?": 1}"#),
+        ("## Options of clustering", r#"{"clustering": {"?": 1}}"#),
+        ("## Options of a vectoriser", r#"{"vectorizer": {"?": 1}}"#),
     ] {
         let refused = client
             .batch_execute(&format!(
@@ -291,8 +350,107 @@ fn every_object_is_named_and_nothing_that_does_not_exist() {
         let detail = refused.as_db_error().and_then(|error| error.detail()).expect("a detail");
         let known = detail.strip_prefix("Known options are ").and_then(|list| list.strip_suffix('.'));
         let known = known.expect(detail).split(", ").map(str::to_owned).collect();
-        assert_same(heading, &named(&readme, heading), &known);
+        assert_same(heading, &named(&tuning, heading), &known);
     }
+}
+
+#[test]
+fn the_toolbox_is_whole() {
+    let toolbox = page("docs/toolbox.md");
+    let database = Cluster::shared().database("readme_toolbox");
+    let mut client = database.client();
+    prepare(&mut client);
+    let headings = ["## Vectorisers", "## Clusters", "## Templates", "## Vectors"];
+    let written = headings.iter().flat_map(|heading| named(&toolbox, heading)).collect();
+    let mut exist = names(
+        &mut client,
+        &format!(
+            "SELECT {SIGNATURE} FROM pg_proc AS p JOIN {} ON m.objid = p.oid \
+             WHERE NOT ({SUPPORT}) AND (p.proname = 'log_embed' OR has_function_privilege('public', p.oid, 'EXECUTE'))",
+            members("pg_proc")
+        ),
+    );
+    exist.append(&mut names(
+        &mut client,
+        &format!(
+            "SELECT o.oprname::text FROM pg_operator AS o JOIN {} ON m.objid = o.oid",
+            members("pg_operator")
+        ),
+    ));
+    assert_same("docs/toolbox.md", &written, &exist);
+}
+
+/// Each function and relation with the least role that may use it, but for what everybody or nobody may.
+#[test]
+fn the_rights_are_those_that_there_are() {
+    let security = page("docs/security.md");
+    let database = Cluster::shared().database("readme_rights");
+    let mut client = database.client();
+    prepare(&mut client);
+    let least = |has: &str, privilege: &str| {
+        format!(
+            "CASE WHEN {has}('logintel_reader', m.objid, '{privilege}') THEN 'logintel_reader' \
+                  WHEN {has}('logintel_writer', m.objid, '{privilege}') THEN 'logintel_writer' \
+                  WHEN {has}('logintel_admin', m.objid, '{privilege}') THEN 'logintel_admin' END"
+        )
+    };
+    let granted = format!(
+        "SELECT name, role FROM (
+             SELECT p.proname::text, {} FROM pg_proc AS p JOIN {} ON m.objid = p.oid WHERE NOT has_function_privilege('public', p.oid, 'EXECUTE')
+             UNION ALL
+             SELECT c.relname::text, {} FROM pg_class AS c JOIN {} ON m.objid = c.oid WHERE c.relkind IN ('r', 'v', 'm')) AS granted (name, role)
+         WHERE role IS NOT NULL",
+        least("has_function_privilege", "EXECUTE"),
+        members("pg_proc"),
+        least("has_table_privilege", "SELECT"),
+        members("pg_class")
+    );
+    let exist: BTreeSet<String> = rows(&mut client, &granted).iter().map(|row| row.join(": ")).collect();
+    let mut written = BTreeSet::new();
+    for row in table_rows(&security, "## Roles") {
+        let Some((what, who)) = row.trim_matches(['|', ' ']).rsplit_once(" | ") else { continue };
+        let Some(role) = spans(who).next() else { continue };
+        for name in spans(what) {
+            assert!(written.insert(format!("{name}: {role}")), "docs/security.md names {name} twice");
+        }
+    }
+    assert_same("docs/security.md", &written, &exist);
+    let roles = "SELECT rolname::text FROM pg_roles WHERE rolname ~ '^logintel_'";
+    for role in names(&mut client, roles) {
+        assert!(security.contains(&format!("| `{role}` |")), "docs/security.md does not name {role}");
+    }
+}
+
+/// Whatever is written as `logintel.name` exists.
+#[test]
+fn nothing_is_named_that_does_not_exist() {
+    let database = Cluster::shared().database("readme_names");
+    let mut client = database.client();
+    prepare(&mut client);
+    let exist = names(
+        &mut client,
+        &format!(
+            "SELECT p.proname::text FROM pg_proc AS p JOIN {} ON m.objid = p.oid \
+             UNION SELECT c.relname::text FROM pg_class AS c JOIN {} ON m.objid = c.oid \
+             UNION SELECT t.typname::text FROM pg_type AS t JOIN {} ON m.objid = t.oid \
+             UNION SELECT substr(name, 10) FROM pg_settings WHERE name LIKE 'logintel.%'",
+            members("pg_proc"),
+            members("pg_class"),
+            members("pg_type")
+        ),
+    );
+    let mut invented = BTreeSet::new();
+    for page in pages() {
+        for after in read(&page).split("logintel.").skip(1) {
+            // Any view, and any column of it.
+            let after = after.strip_prefix("view.column").unwrap_or(after);
+            let name: String = after.chars().take_while(|&c| c.is_ascii_lowercase() || c == '_').collect();
+            if !name.is_empty() && !exist.contains(&name) {
+                invented.insert(format!("{}: logintel.{name}", page.display()));
+            }
+        }
+    }
+    assert!(invented.is_empty(), "{invented:#?}");
 }
 
 // --- docs/reference.md -----------------------------------------------------------------------------------------------
@@ -321,7 +479,7 @@ fn reference(client: &mut Client) -> String {
     let mut text = String::from(
         "# Reference\n\nEvery object of the extension, all in schema `logintel`, with its comment. Written from the \
          catalog by a test (`tests/server/tests/readme.rs`): change the comments in `sql/`, not this file. What the \
-         options mean stands in [README.md](../README.md).\n",
+         options mean stands in [tuning.md](tuning.md).\n",
     );
     let mut section = |heading: &str, head: &[&str], rows: Vec<Vec<String>>| {
         for row in &rows {

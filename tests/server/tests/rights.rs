@@ -87,7 +87,8 @@ const MATRIX: &[(&str, char)] = &[
     (
         "SELECT (SELECT count(*) FROM logintel.status), (SELECT count(*) FROM logintel.live_status), (SELECT count(*) FROM logintel.anomalies_by_minute),
                 (SELECT count(*) FROM logintel.anomalies_by_hour), (SELECT count(*) FROM logintel.incidents_by_hour), (SELECT count(*) FROM logintel.incidents_by_day),
-                (SELECT count(*) FROM logintel.top_templates), (SELECT count(*) FROM logintel.new_templates)",
+                (SELECT count(*) FROM logintel.top_templates), (SELECT count(*) FROM logintel.new_templates),
+                (SELECT count(*) FROM logintel.drift_by_hour), (SELECT count(*) FROM logintel.worker_health), (SELECT count(*) FROM logintel.progress)",
         'r',
     ),
     ("SELECT logintel.ingest('s', 'INFO', 'c', 'm')", 'w'),
@@ -227,7 +228,8 @@ fn seen(db: &Database, role: &str) -> String {
                 (SELECT count(*) > 0 FROM logintel.incidents_by_hour WHERE detector = 'app'),
                 (SELECT count(*) > 0 FROM logintel.incidents_by_day WHERE detector = 'app'),
                 (SELECT count(*) > 0 FROM logintel.top_templates WHERE detector = 'app'),
-                (SELECT count(*) > 0 FROM logintel.new_templates WHERE detector = 'app')",
+                (SELECT count(*) > 0 FROM logintel.new_templates WHERE detector = 'app'),
+                (SELECT count(*) > 0 FROM logintel.drift_by_hour WHERE detector = 'app')",
     )
 }
 
@@ -235,6 +237,7 @@ fn seen(db: &Database, role: &str) -> String {
 fn copies_are_shown_to_those_who_may_read_the_log() {
     let db = database("rights_copies");
     db.execute("INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 1, '22007', 'a secret');
+                INSERT INTO logintel.drift (detector, \"time\", version, rows) VALUES ('app', '2026-01-01 00:00Z', 1, 1);
                 UPDATE logintel.anomalies SET reason = 'unseen_template' WHERE detector = 'app'");
     db.client_as("r_owner").ask("SELECT logintel.mark_normal(1)");
     assert_eq!(
@@ -242,7 +245,7 @@ fn copies_are_shown_to_those_who_may_read_the_log() {
         "app|secret <*>|r_owner"
     );
     let (nothing, all) =
-        ("0|0|0|0|f|0|0|0|0|f|0|0|0|f|0|f|f|f|f|f|f", "3|1|1|1|t|1|1|1|1|t|1|1|1|t|1|t|t|t|t|t|t");
+        ("0|0|0|0|f|0|0|0|0|f|0|0|0|f|0|f|f|f|f|f|f|f", "3|1|1|1|t|1|1|1|1|t|1|1|1|t|1|t|t|t|t|t|t|t");
     let is_seen = |expected: [&str; 4]| {
         let roles = ["r_reader", "r_owner", "r_administrator", "postgres"];
         for (role, expected) in roles.iter().zip(expected) {
