@@ -79,7 +79,8 @@ watched() {
 
 # trained DETECTOR: trains it, and says what the model is like.
 trained() {
-    watched "SELECT format('%s: %s%s', phase, done, ' of ' || total)
+    watched "SELECT format('%s: %s%s%s', phase, done, CASE WHEN total_is_estimate THEN ' of about ' ELSE ' of ' END || total,
+                           ', about ' || ceil(extract(epoch FROM time_left)) || ' s left of this phase')
              FROM logintel.progress WHERE command = 'train'" must -c "SELECT logintel.train('$1')" >/dev/null
     remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
                                    version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))

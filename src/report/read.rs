@@ -4,7 +4,7 @@ use logintel_report::report::{
     AnomalyChart, Bucket, Cluster, Component, Counts, Detector, Drift, Model, Report,
 };
 use logintel_report::text::Text as Shown;
-use logintel_report::time::{DAY, Time, bucket_of};
+use logintel_report::time::{DAY, Time, bucket_of, length};
 use pgrx::prelude::*;
 
 use crate::security::RunAs;
@@ -13,7 +13,7 @@ use crate::text::Text;
 use crate::time::{finite_micros, timestamp};
 
 /// Most days that the chart of all shows.
-const DAYS: i64 = 30;
+const DAYS: i64 = 366;
 /// Least time that a chart shows: of less, a bar would fill half of it.
 const LEAST: i64 = DAY / 48;
 /// Most bars of a chart.
@@ -106,7 +106,7 @@ pub fn head(scope: &Scope) -> Report {
     heads.into_iter().next().unwrap_or_default()
 }
 
-/// Anomalies over time: of all that is kept, up to [`DAYS`] back, and of the last 24 hours where that is much less.
+/// Anomalies over time: of all that is kept, up to [`DAYS`] back, and of the last 24 hours where that is much less. The times of a log may be long gone.
 pub fn charts(scope: &Scope, report: &Report) -> Vec<AnomalyChart> {
     let Some(newest) = report.counts.newest_anomaly else { return Vec::new() };
     let now = report.generated_at;
@@ -118,9 +118,12 @@ pub fn charts(scope: &Scope, report: &Report) -> Vec<AnomalyChart> {
     if until.0 - oldest.0 > 2 * DAY {
         let title = if is_live { "The last 24 hours" } else { "The 24 hours up to the newest anomaly" };
         charts.push(chart(scope, title, Time(until.0 - DAY), until));
-        charts.push(chart(scope, &format!("Up to {DAYS} days back"), oldest, until));
+        charts.push(chart(scope, "Up to a year back", oldest, until));
     } else {
-        charts.push(chart(scope, "All anomalies", oldest, until));
+        let span = length(until.0 - oldest.0);
+        let title =
+            if is_live { format!("The last {span}") } else { format!("The {span} up to the newest anomaly") };
+        charts.push(chart(scope, &title, oldest, until));
     }
     charts
 }

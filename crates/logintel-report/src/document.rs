@@ -92,7 +92,7 @@ fn figures(report: &Report) -> Markup {
         dl.tiles {
             div { dt { "Open incidents" } dd { (parts::number(high + medium + low)) }
                 dd.sub { (parts::number(counts.unacknowledged)) " not acknowledged" } }
-            div { dt { "Incidents in all" } dd { (parts::number(counts.incidents)) } dd.sub { (parts::number(counts.suppressed)) " hidden by suppressions" } }
+            div { dt { "Incidents in all" } dd { (parts::number(counts.incidents)) } dd.sub { (parts::number(counts.suppressed)) " suppressed" } }
             div { dt { "Anomalies, last 24 h" } dd { (parts::number(counts.anomalies_last_day)) }
                 dd.sub { @match counts.newest_anomaly { Some(newest) => { "newest " (newest.before(report.generated_at)) } None => { "none is kept" } } } }
             div { dt { "Detectors" } dd { (parts::number(counts.detectors)) } dd.sub { (parts::number(counts.trained)) " trained" } }

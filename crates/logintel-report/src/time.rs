@@ -89,7 +89,7 @@ fn longest(micros: i64) -> String {
 }
 
 /// A length of time, in its two largest units: `2 h 5 min`.
-pub(crate) fn length(micros: i64) -> String {
+pub fn length(micros: i64) -> String {
     let units = [(YEAR, "y"), (DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")];
     let Some(at) = units.iter().position(|(unit, _)| micros >= *unit) else {
         return "0\u{a0}s".to_owned();
