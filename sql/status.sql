@@ -115,10 +115,8 @@ WITH visible AS (
     UNION ALL
     -- Critical while it goes on; afterwards what landed meanwhile is still to be scored.
     SELECT 43, CASE WHEN max(e.last_time) > now() - interval '1 hour' THEN 'critical' ELSE 'warning' END, 'scoring', e.detector,
-           format('%s rows of the last day landed without being scored, the last %s ago: %s', sum(e.rows), date_trunc('second', now() - max(e.last_time)),
-                  (array_agg(e.last_message ORDER BY e.last_time DESC))[1]),
-           format('SELECT * FROM logintel.scoring_errors; mend it, then SELECT logintel.score_history(%L, since => %L) for their times.',
-                  e.detector, date_trunc('second', min(e.first_time)))
+           format('%s rows of the last day landed without being scored: %s', sum(e.rows), (array_agg(e.last_message ORDER BY e.last_time DESC))[1]),
+           format('SELECT * FROM logintel.scoring_errors; mend that, then score_history(%L, since => first_time) scores what landed meanwhile.', e.detector)
     FROM logintel.scoring_errors AS e JOIN judged AS d ON d.name = e.detector WHERE e.last_time > now() - interval '1 day' GROUP BY e.detector
     UNION ALL
     SELECT 44, 'warning', 'training', r.detector, format('The last training by schedule was %s: %s', r.outcome, r.reason),

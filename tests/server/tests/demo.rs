@@ -21,7 +21,7 @@ const LINES: &[(&str, &str, &str, &str, &str)] = &[
         "slow",
     ),
     (r#"{"ts": 1767344401.5, "msg": "epoch"}"#, "2026-01-02 09:00:01.5", "-", "-", "epoch"),
-    (r#"{"broken": "#, "-", "-", "-", r#"{"broken": "#),
+    (r#"{"broken":"#, "-", "-", "-", r#"{"broken":"#),
     ("{not json}", "-", "-", "-", "{not json}"),
     (
         "<34>1 2026-01-02T09:00:01.5Z web-1 sshd 811 - - Failed password",
