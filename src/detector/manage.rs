@@ -7,6 +7,7 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 };
 use pgrx::prelude::*;
 
+use super::columns::quote_literal;
 use super::{Detector, check_options, open_relation, required, usual};
 use crate::error::fail;
 use crate::incident;
@@ -83,7 +84,10 @@ fn create_detector(
         fail(
             PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             format!("detector \"{name}\" already exists"),
-            "Choose another name, or drop it first: SELECT logintel.drop_detector(name).",
+            &format!(
+                "Choose another name, or drop it first, which deletes its models, anomalies and incidents: SELECT logintel.drop_detector({}).",
+                quote_literal(name)
+            ),
         );
     }
     let mut args = vec![text_arg(name), arg(relation.oid()), arg(owner), arg(Jsonb(json))];
@@ -216,7 +220,7 @@ fn activate_model(detector: Text, version: i32) {
             format!("detector \"{detector}\" has no model version {version}"),
             &format!(
                 "SELECT version FROM logintel.models WHERE detector = {} lists what there is.",
-                pgrx::spi::quote_literal(detector)
+                quote_literal(detector)
             ),
         );
     }
