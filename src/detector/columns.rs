@@ -126,6 +126,13 @@ impl Path {
         format!("({} OPERATOR(pg_catalog.->>) {last})", into.join(" OPERATOR(pg_catalog.->) "))
     }
 
+    /// Whether its times are read from text, where anything may stand.
+    pub fn is_time_as_text(&self) -> bool {
+        let is_time =
+            matches!(self.column.oid, pg_sys::TIMESTAMPTZOID | pg_sys::TIMESTAMPOID | pg_sys::DATEOID);
+        self.is_json() || !is_time
+    }
+
     /// SQL for its time; times without zone are of `timezone`, which the session's setting must also be.
     pub fn time_sql(&self, timezone: &str) -> String {
         let column = quote_identifier(&self.column.name);

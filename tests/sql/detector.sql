@@ -270,6 +270,12 @@ INSERT INTO zoned VALUES ('infinity', '-infinity', 'the day before', 'a time tha
 SELECT detector, ts FROM anomalies ORDER BY detector;
 SELECT detector, sqlstate, failures, rows, last_message FROM scoring_errors;
 DELETE FROM anomalies;
+-- What reads the rows that are there says which text is no time.
+SELECT attempt(call) FROM unnest(ARRAY['SELECT train(''words'')', 'SELECT score_history(''words'')', 'SELECT FROM log_timeline(''words'')']) AS call;
+BEGIN;
+UPDATE zoned SET words = '2026-02-31' WHERE words = 'the day before';
+SELECT attempt('SELECT train(''words'')');
+ROLLBACK;
 SET logintel.on_error = error;
 INSERT INTO zoned VALUES (now(), now(), 'no time', 'refused');
 RESET logintel.on_error;
