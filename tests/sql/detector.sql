@@ -33,7 +33,7 @@ SELECT count(DISTINCT detector_id) = count(*) AS numbered, count(*) FILTER (WHER
 SELECT arguments, attempt(format('SELECT create_detector(%s)', arguments)) FROM unnest(ARRAY[
     $$'plain', 'plain'$$, $$'logs', 'plain'$$, $$'', 'plain'$$, $$'  ', 'plain'$$, $$NULL, 'plain'$$, $$repeat('x', 201), 'plain'$$, $$'x', NULL$$, $$'x', 'missing'$$, $$'x', 'numbers'$$, $$'x', 0$$, $$'x', 4294967295$$,
     $$'x', 'container'$$, $$'x', 'container', message => 'data->>''log''', ts => ''$$, $$'x', 'dated', ts => 'day'$$, $$'x', 'dated', ts => 'days'$$, $$'x', 'plain', message => ''$$, $$'x', 'plain', message => 'ts; DROP TABLE plain'$$,
-    $$'x', 'plain', level => 'level->>''x'''$$, $$'x', 'container', message => 'data->>'$$, $$'x', 'container', message => 'data->>log'$$, $$'x', 'container', message => 'data->>''log'' || version()'$$,
+    $$'x', 'plain', level => 'level->>''x'''$$, $$'x', 'container', message => 'data->>'$$, $$'x', 'container', message => 'data->>log'$$, $$'x', 'container', message => 'data->it''s->0->>log'$$, $$'x', 'container', message => 'data->>''log'' || version()'$$,
     $$'x', 'container', message => 'data->>''log'') FROM plain --'$$, $$'x', 'container', message => 'data->>''log'$$, $$'x', 'container', message => '->>''log'''$$, $$'x', 'container', message => 'data->99999999999'$$,
     $$'x', 'plain', message => 'Message'$$, $$'x', 'plain', message => 'ctid'$$,
     $$'x', 'plain', options => '{"windows": "1h"}'$$, $$'x', 'plain', options => '[]'$$, $$'x', 'plain', options => '{"preset": "sead"}'$$, $$'x', 'plain', options => '{"window": "soon"}'$$, $$'x', 'plain', options => '{"window": "-1 hour"}'$$,
