@@ -45,6 +45,12 @@ SELECT name FROM detectors WHERE name = 'x';
 
 -- Alter and drop.
 SELECT alter_detector('plain', '{"min_events": 3}');
+-- Options are replaced as a whole: what that loses is said.
+SET client_min_messages = notice;
+SELECT alter_detector('plain', '{"min_events": 4, "window": "5 minutes", "clustering": {"eps": 0.2, "min_points": 4}, "vectorizer": {"norm": "l1", "min_df": 2}}');
+SELECT alter_detector('plain', '{"min_events": 3, "clustering": {"eps": 0.2}, "vectorizer": {"norm": null}}');
+SELECT alter_detector('plain', '{"min_events": 3}');
+SET client_min_messages = warning;
 SELECT alter_detector('plain', new_name => 'renamed');
 SELECT alter_detector('renamed', NULL, NULL);
 SELECT name, options FROM detectors WHERE relation = 'plain'::regclass ORDER BY 1;
