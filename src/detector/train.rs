@@ -181,8 +181,17 @@ pub fn range_sql(time: &str) -> String {
     format!("($1 IS NULL OR {time} >= $1) AND ($2 IS NULL OR {time} < $2)")
 }
 
-/// The parameters of [`range_sql`].
+/// The parameters of [`range_sql`]; an error where the range ends before it begins.
 pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) -> [Arg; 2] {
+    if let (Some(since), Some(until)) = (since, until)
+        && since > until
+    {
+        fail(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "since is after until",
+            "Rows from since up to until are meant: give the earlier time as since.",
+        );
+    }
     let bound = |time: Option<TimestampWithTimeZone>| {
         (pgrx::pg_sys::TIMESTAMPTZOID, time.and_then(IntoDatum::into_datum))
     };

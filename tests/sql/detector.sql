@@ -107,7 +107,7 @@ SELECT train('app', '2026-01-01 00:00:20Z', '2026-01-01 00:03:40Z', false);
 SELECT train('app', until => '2026-01-01 06:00Z', activate => false);
 SELECT version, training_rows, is_active, since AT TIME ZONE 'UTC' AS since, until AT TIME ZONE 'UTC' AS until FROM models WHERE detector = 'app' ORDER BY version;
 SELECT statement, attempt(statement) FROM unnest(ARRAY[
-    $$SELECT train('app', '2030-01-01')$$, $$SELECT train('app', '2026-01-01', '2026-01-01')$$, $$SELECT activate_model('app', 99)$$, $$SELECT activate_model('missing', 1)$$, $$SELECT activate_model('app', NULL)$$
+    $$SELECT train('app', '2030-01-01')$$, $$SELECT train('app', '2026-01-02', '2026-01-01')$$, $$SELECT train('app', '2026-01-01', '2026-01-01')$$, $$SELECT activate_model('app', 99)$$, $$SELECT activate_model('missing', 1)$$, $$SELECT activate_model('app', NULL)$$
 ]) AS statement;
 SELECT version FROM models WHERE detector = 'app' AND is_active;
 
