@@ -180,14 +180,18 @@ SELECT count(*) FROM anomalies WHERE detector = 'app';
 ROLLBACK;
 SELECT * FROM caught();
 -- Again changes nothing; the other mode replaces; unwatch removes.
+SET client_min_messages = notice;
 SELECT watch('app'), watch('app', 'statement');
 SELECT watch('app', 'row');
+SET client_min_messages = warning;
 SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'app'::regclass ORDER BY tgname;
 SELECT attempt($$SELECT watch('app', 'sometimes')$$), attempt($$SELECT watch('app', NULL)$$), attempt($$SELECT alter_detector('app', new_name => 'app2')$$);
 INSERT INTO app (ts, level, message) VALUES ('2026-02-01', 'INFO', 'connection 77 closed'), ('2026-02-01', 'ERROR', 'in row mode');
 SELECT * FROM caught();
+SET client_min_messages = notice;
 SELECT unwatch('app');
 SELECT unwatch('app');
+SET client_min_messages = warning;
 INSERT INTO app (ts, level, message) VALUES ('2026-02-01', 'ERROR', 'nobody looks');
 SELECT * FROM caught();
 
