@@ -35,7 +35,10 @@ fn a_standby_reads_and_a_promoted_one_goes_on() {
         ("SELECT count(*) FROM (SELECT logintel.log_template(message) OVER () FROM app_log) AS mined", "302"),
         ("SELECT count(*) > 0 FROM logintel.alerts", "t"),
         ("SELECT count(*) FROM logintel.worker_state()", "0"),
-        ("SELECT state, summary LIKE 'This is a standby%' FROM logintel.status WHERE topic = 'worker'", "ok|t"),
+        (
+            "SELECT state, summary LIKE 'This is a standby%' FROM logintel.status WHERE topic = 'worker'",
+            "ok|t",
+        ),
         ("SELECT health FROM logintel.worker_health", "ok"),
     ] {
         assert_eq!(session.ask(sql), answer, "{sql}");
