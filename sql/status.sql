@@ -101,7 +101,7 @@ WITH visible AS (
     SELECT 30, 'warning', 'settings', NULL, 'logintel.enabled is off: rows that this session writes are not scored.', 'SET logintel.enabled = on;'
     WHERE NOT coalesce(current_setting('logintel.enabled', true)::bool, true)
     UNION ALL
-    SELECT 40, 'critical', 'detector', d.name, 'The relation that it is for is gone.', format('SELECT logintel.drop_detector(%L);', d.name)
+    SELECT 40, 'critical', 'detector', d.name, 'The relation that it is for is gone. To drop the detector deletes its models, anomalies and incidents, too.', format('SELECT logintel.drop_detector(%L);', d.name)
     FROM judged AS d WHERE d.is_gone
     UNION ALL
     SELECT 40, 'warning', 'detector', d.name, 'It is switched off: nothing is scored and no incidents are made.', format('As a superuser: UPDATE logintel.detectors SET enabled = true WHERE name = %L;', d.name)

@@ -1,6 +1,6 @@
 //! A piece of work that may fail without failing what is around it.
 use pgrx::pg_sys;
-use pgrx::pg_sys::panic::CaughtError;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
@@ -75,10 +75,16 @@ pub fn must_raise(sqlstate: &str) -> bool {
     sqlstate.starts_with("40") || sqlstate.starts_with("57") || sqlstate == "53200"
 }
 
-fn failure_of(error: &CaughtError) -> Failure {
+/// What PostgreSQL would say of an error.
+pub fn report_of(error: &CaughtError) -> &ErrorReportWithLevel {
     let (CaughtError::PostgresError(report)
     | CaughtError::ErrorReport(report)
     | CaughtError::RustPanic { ereport: report, .. }) = error;
+    report
+}
+
+fn failure_of(error: &CaughtError) -> Failure {
+    let report = report_of(error);
     Failure {
         sqlstate: unpack(report.sql_error_code() as i32),
         message: report.message().to_owned(),

@@ -126,6 +126,13 @@ impl Path {
         format!("({} OPERATOR(pg_catalog.->>) {last})", into.join(" OPERATOR(pg_catalog.->) "))
     }
 
+    /// Whether its times are read from text, where anything may stand.
+    pub fn is_time_as_text(&self) -> bool {
+        let is_time =
+            matches!(self.column.oid, pg_sys::TIMESTAMPTZOID | pg_sys::TIMESTAMPOID | pg_sys::DATEOID);
+        self.is_json() || !is_time
+    }
+
     /// SQL for its time; times without zone are of `timezone`, which the session's setting must also be.
     pub fn time_sql(&self, timezone: &str) -> String {
         let column = quote_identifier(&self.column.name);
@@ -210,14 +217,39 @@ impl Columns {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// How a path is written, for who meant one.
+    fn path_hint(&self, text: &str) -> String {
+        if !text.contains("->") {
+            return String::new();
+        }
+        let json = self.columns.iter().find(|column| column.is_json());
+        let example = || write_path(json.map_or("column", Column::name), &["key".to_owned()]);
+        let path = with_quotes(text).unwrap_or_else(example);
+        format!(" Keys in a path stand in quotes: {path}.")
+    }
+
     fn no_such(&self, part: Part, text: &str) -> ! {
         let names: Vec<_> = self.columns.iter().map(|column| column.name.as_str()).collect();
         fail(
             PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
             format!("{} => '{text}' names no column of \"{}\"", part.name(), self.relation),
-            &format!("Its columns are {}.", names.join(", ")),
+            &format!("Its columns are {}.{}", names.join(", "), self.path_hint(text)),
         )
     }
+}
+
+/// A path with quotes around the keys that lack them; `None` of what is none with them either.
+fn with_quotes(text: &str) -> Option<String> {
+    let mut parts = text.split("->");
+    let mut path = parts.next()?.to_owned();
+    for part in parts {
+        let (arrow, key) = part.strip_prefix('>').map_or(("->", part), |key| ("->>", key));
+        let key = key.trim();
+        let is_bare = !key.is_empty() && !key.starts_with('\'') && key.parse::<i32>().is_err();
+        path += arrow;
+        path += &if is_bare { quote_literal(key) } else { key.to_owned() };
+    }
+    parse_path(&path).is_some().then_some(path)
 }
 
 /// Types that a time can be read from.

@@ -65,10 +65,10 @@ pub(super) fn for_each_sampled(
     );
     let [since, until] = range_args(since, until);
     let bucket = (pg_sys::INTERVALOID, bucket.and_then(IntoDatum::into_datum));
-    let _owner = detector.run_as_reader();
-    let spi = Connection::open();
-    spi.for_each_shown("scoring", &sql, &[since, until, bucket], |rows, row| {
-        each(rows.get(row, 7), rows.must(row, 8), &line_of(detector, rows, row));
+    detector.read(|spi| {
+        spi.for_each_shown("scoring", &sql, &[since, until, bucket], |rows, row| {
+            each(rows.get(row, 7), rows.must(row, 8), &line_of(detector, rows, row));
+        });
     });
 }
 

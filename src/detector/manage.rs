@@ -7,8 +7,9 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 };
 use pgrx::prelude::*;
 
+use super::columns::quote_literal;
 use super::{Detector, check_options, open_relation, required, usual};
-use crate::error::fail;
+use crate::error::{fail, notice};
 use crate::incident;
 use crate::lock::lock_detector;
 use crate::security::{self, RunAs};
@@ -83,7 +84,10 @@ fn create_detector(
         fail(
             PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             format!("detector \"{name}\" already exists"),
-            "Choose another name, or drop it first: SELECT logintel.drop_detector(name).",
+            &format!(
+                "Choose another name, or drop it first, which deletes its models, anomalies and incidents: SELECT logintel.drop_detector({}).",
+                quote_literal(name)
+            ),
         );
     }
     let mut args = vec![text_arg(name), arg(relation.oid()), arg(owner), arg(Jsonb(json))];
@@ -151,6 +155,7 @@ fn alter_detector(
     security::require_owner(name, detector.owner);
     let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
     check_timezone(&check_options(&json).timezone);
+    let reset = not_named(&detector.json, &json);
     let new_name = valid_name(Some(new_name.as_deref().unwrap_or(name)));
     if new_name != name && detector.is_watched() {
         fail(
@@ -176,6 +181,29 @@ fn alter_detector(
         &[text_arg(name), text_arg(new_name), arg(Jsonb(json))],
     );
     mark_views_stale(&spi);
+    if !reset.is_empty() {
+        notice(format!(
+            "options of detector \"{new_name}\" were replaced as a whole; back at their defaults are {}",
+            reset.join(", ")
+        ));
+    }
+}
+
+/// The options that the one names and the other does not, those in groups as `group.option`.
+fn not_named(before: &serde_json::Value, now: &serde_json::Value) -> Vec<String> {
+    let members = before.as_object().into_iter().flatten();
+    let of = |(name, before): (&String, &serde_json::Value)| {
+        let now = now.get(name);
+        match before {
+            serde_json::Value::Object(_) => not_named(before, now.unwrap_or(&serde_json::Value::Null))
+                .iter()
+                .map(|option| format!("{name}.{option}"))
+                .collect(),
+            _ if now.is_none() => vec![name.clone()],
+            _ => Vec::new(),
+        }
+    };
+    members.flat_map(of).collect()
 }
 
 /// Drops a detector with its models, anomalies, incidents and triggers.
@@ -216,7 +244,7 @@ fn activate_model(detector: Text, version: i32) {
             format!("detector \"{detector}\" has no model version {version}"),
             &format!(
                 "SELECT version FROM logintel.models WHERE detector = {} lists what there is.",
-                pgrx::spi::quote_literal(detector)
+                quote_literal(detector)
             ),
         );
     }

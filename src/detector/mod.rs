@@ -138,7 +138,7 @@ impl Detector {
             fail(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
                 format!("the relation of detector \"{}\" is gone", self.name),
-                "logintel.drop_detector removes the detector; create_detector makes one for another relation.",
+                "logintel.drop_detector deletes the detector with its models, anomalies and incidents; create_detector makes one for another relation.",
             )
         })
     }

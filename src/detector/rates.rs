@@ -116,10 +116,7 @@ pub fn begin(detector: &Detector, relation: &PgRelation) {
         detector.time_sql(&columns),
         qualified(relation)
     );
-    let read = || {
-        let _owner = detector.run_as_reader();
-        Connection::open().read(&sql, &[]).get(0, 1)
-    };
+    let read = || detector.read(|spi| spi.read(&sql, &[]).get(0, 1));
     // Where times cannot be read, rows are watched all the same, and the worker says why their rates are not.
     let last: Option<TimestampWithTimeZone> = attempt(read).unwrap_or_else(|_| Some(timestamp(now_micros())));
     let _owner = RunAs::extension_owner();

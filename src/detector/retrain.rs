@@ -173,20 +173,21 @@ fn split(
 ) -> TimestampWithTimeZone {
     let rows = format!("({}) AS r WHERE j IS NOT NULL AND {}", lines_sql(detector), range_sql("t"));
     let [since, until] = range_args(Some(since), Some(until));
-    let _owner = detector.run_as_reader();
-    let spi = Connection::open();
-    let count: i64 = spi.read(&format!("SELECT pg_catalog.count(*) FROM {rows}"), &[since, until]).must(0, 1);
-    let count = count.cast_unsigned();
-    if count < ENOUGH_ROWS {
-        fail(
-            PgSqlErrorCode::ERRCODE_NO_DATA_FOUND,
-            format!("its history holds {count} rows, and {ENOUGH_ROWS} are needed"),
-            "The option history says how far back it reaches.",
-        );
-    }
-    let newest = arg((held_back(count) - 1).cast_signed());
-    spi.read(&format!("SELECT t FROM {rows} ORDER BY t DESC OFFSET $3 LIMIT 1"), &[since, until, newest])
-        .must(0, 1)
+    detector.read(|spi| {
+        let count: i64 =
+            spi.read(&format!("SELECT pg_catalog.count(*) FROM {rows}"), &[since, until]).must(0, 1);
+        let count = count.cast_unsigned();
+        if count < ENOUGH_ROWS {
+            fail(
+                PgSqlErrorCode::ERRCODE_NO_DATA_FOUND,
+                format!("its history holds {count} rows, and {ENOUGH_ROWS} are needed"),
+                "The option history says how far back it reaches.",
+            );
+        }
+        let newest = arg((held_back(count) - 1).cast_signed());
+        spi.read(&format!("SELECT t FROM {rows} ORDER BY t DESC OFFSET $3 LIMIT 1"), &[since, until, newest])
+            .must(0, 1)
+    })
 }
 
 /// Tries a candidate on the rows that were held back. It is activated, or kept aside: then the reason is returned.

@@ -15,7 +15,7 @@ use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::control::Session as Backend;
 use crate::error::{OrRaise, fail};
 use crate::progress::Progress;
-use crate::spi::{Connection, Rows};
+use crate::spi::Rows;
 use crate::text::Text;
 use crate::tuples::ResultSet;
 
@@ -121,23 +121,24 @@ fn for_each_session(
     let mut judge = Judge::of(resolved);
     let detector = &resolved.detector;
     let sql = rows_sql(detector, since.is_some(), include_open);
-    let _owner = detector.run_as_reader();
-    let spi = Connection::open();
+    let args = range_args(since, until);
     let mut current: Option<Session> = None;
-    spi.for_each_shown("scoring", &sql, &range_args(since, until), |rows: &Rows<'_>, row| {
-        let (id, message): (Text, Text) = (rows.must(row, 1), rows.must(row, 2));
-        let template = judge.template_of(&message);
-        if let Some(session) = current.take_if(|session| session.id != *id) {
-            let judgement = judge.judge(&session);
-            each(session, judgement);
-        }
-        let session = current.get_or_insert_with(|| Session {
-            id: id.0,
-            start: rows.get(row, 3),
-            end: rows.get(row, 4),
-            counts: SessionCounts::default(),
+    detector.read(|spi| {
+        spi.for_each_shown("scoring", &sql, &args, |rows: &Rows<'_>, row| {
+            let (id, message): (Text, Text) = (rows.must(row, 1), rows.must(row, 2));
+            let template = judge.template_of(&message);
+            if let Some(session) = current.take_if(|session| session.id != *id) {
+                let judgement = judge.judge(&session);
+                each(session, judgement);
+            }
+            let session = current.get_or_insert_with(|| Session {
+                id: id.0,
+                start: rows.get(row, 3),
+                end: rows.get(row, 4),
+                counts: SessionCounts::default(),
+            });
+            session.counts.add(template);
         });
-        session.counts.add(template);
     });
     if let Some(session) = current {
         let judgement = judge.judge(&session);

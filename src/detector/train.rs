@@ -124,31 +124,35 @@ pub(super) fn learn(
             qualified(&relation),
             range_sql("t"),
         );
-        let _owner = detector.run_as_reader();
-        let spi = Connection::open();
-        spi.for_each_shown("reading", &sql, &range_args(since, until), |rows, row| {
-            read += 1;
-            let message = rows.text(row, 1).unwrap_or_default();
-            let level = detector.readings.level(rows.text(row, 2));
-            let ts = rows.get::<TimestampWithTimeZone>(row, 4);
-            let component = detector.readings.component(rows.text(row, 5));
-            let source = rows.text(row, 6);
-            let line = Line {
-                message: &message,
-                ts: ts.and_then(finite_micros),
-                level: level.as_deref(),
-                component: component.as_deref(),
-                source: source.as_deref(),
-            };
-            if exclusions.as_mut().is_some_and(|rules| rules.excludes(&line, rows.text(row, 7).as_deref())) {
-                return;
-            }
-            let number = trainer.add(&line).or_raise();
-            if has_sessions {
-                // OpenTelemetry's lines outside of all traces have an empty one: that is no session.
-                let session = rows.text(row, 3).filter(|session| !session.is_empty());
-                trainer.sessions().add(session.as_deref(), number, ts.map(Into::into)).or_raise();
-            }
+        let args = range_args(since, until);
+        detector.read(|spi| {
+            spi.for_each_shown("reading", &sql, &args, |rows, row| {
+                read += 1;
+                let message = rows.text(row, 1).unwrap_or_default();
+                let level = detector.readings.level(rows.text(row, 2));
+                let ts = rows.get::<TimestampWithTimeZone>(row, 4);
+                let component = detector.readings.component(rows.text(row, 5));
+                let source = rows.text(row, 6);
+                let line = Line {
+                    message: &message,
+                    ts: ts.and_then(finite_micros),
+                    level: level.as_deref(),
+                    component: component.as_deref(),
+                    source: source.as_deref(),
+                };
+                if exclusions
+                    .as_mut()
+                    .is_some_and(|rules| rules.excludes(&line, rows.text(row, 7).as_deref()))
+                {
+                    return;
+                }
+                let number = trainer.add(&line).or_raise();
+                if has_sessions {
+                    // OpenTelemetry's lines outside of all traces have an empty one: that is no session.
+                    let session = rows.text(row, 3).filter(|session| !session.is_empty());
+                    trainer.sessions().add(session.as_deref(), number, ts.map(Into::into)).or_raise();
+                }
+            });
         });
     }
     let excluded = exclusions.map_or(0, |rules| rules.excluded());
@@ -177,8 +181,17 @@ pub fn range_sql(time: &str) -> String {
     format!("($1 IS NULL OR {time} >= $1) AND ($2 IS NULL OR {time} < $2)")
 }
 
-/// The parameters of [`range_sql`].
+/// The parameters of [`range_sql`]; an error where the range ends before it begins.
 pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) -> [Arg; 2] {
+    if let (Some(since), Some(until)) = (since, until)
+        && since > until
+    {
+        fail(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "since is after until",
+            "Rows from since up to until are meant: give the earlier time as since.",
+        );
+    }
     let bound = |time: Option<TimestampWithTimeZone>| {
         (pgrx::pg_sys::TIMESTAMPTZOID, time.and_then(IntoDatum::into_datum))
     };

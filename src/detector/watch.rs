@@ -7,7 +7,7 @@ use super::Detector;
 use super::columns::{quote_identifier, quote_literal};
 use super::fill;
 use super::train::qualified;
-use crate::error::{fail, warn};
+use crate::error::{fail, notice, warn};
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
 use crate::text::{Text, relation_name};
@@ -28,7 +28,9 @@ fn watch(detector: Text, mode: default!(Text, "'statement'")) {
     };
     let relation = detector.open_relation();
     check_kind(&detector, &relation, row);
-    detector.drop_triggers();
+    if detector.drop_triggers() > 0 {
+        notice(format!("detector \"{}\" was watching already: its triggers are made anew", detector.name));
+    }
     super::rates::begin(&detector, &relation);
     let table = qualified(&relation);
     let argument = quote_literal(&detector.name);
@@ -93,7 +95,9 @@ fn say_what_a_subscription_needs(detector: &Detector, table: &str, triggers: &[S
 fn unwatch(detector: Text) {
     let detector = Detector::get(&detector);
     security::require_owner(&detector.name, detector.owner);
-    detector.drop_triggers();
+    if detector.drop_triggers() == 0 {
+        notice(format!("detector \"{}\" was not watching: there is nothing to remove", detector.name));
+    }
 }
 
 fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
@@ -164,15 +168,17 @@ impl Detector {
         !self.triggers().is_empty()
     }
 
-    /// Removes them, for an owner of the detector.
-    pub(super) fn drop_triggers(&self) {
-        for (table, trigger) in self.triggers() {
+    /// Removes them, for an owner of the detector; returns how many there were.
+    pub(super) fn drop_triggers(&self) -> usize {
+        let triggers = self.triggers();
+        for (table, trigger) in &triggers {
             // SAFETY: the lock that DROP TRIGGER takes is held to the end of the transaction.
-            let relation = unsafe { PgRelation::with_lock(table, pg_sys::AccessExclusiveLock as i32) };
+            let relation = unsafe { PgRelation::with_lock(*table, pg_sys::AccessExclusiveLock as i32) };
             // Who had the right to make the trigger has not always the right to drop it.
             let _owner = RunAs::table_owner(unsafe { (*relation.rd_rel).relowner });
-            let sql = format!("DROP TRIGGER {} ON {}", quote_identifier(&trigger), qualified(&relation));
+            let sql = format!("DROP TRIGGER {} ON {}", quote_identifier(trigger), qualified(&relation));
             Connection::open().write(&sql, &[]);
         }
+        triggers.len()
     }
 }

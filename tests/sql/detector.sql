@@ -33,7 +33,7 @@ SELECT count(DISTINCT detector_id) = count(*) AS numbered, count(*) FILTER (WHER
 SELECT arguments, attempt(format('SELECT create_detector(%s)', arguments)) FROM unnest(ARRAY[
     $$'plain', 'plain'$$, $$'logs', 'plain'$$, $$'', 'plain'$$, $$'  ', 'plain'$$, $$NULL, 'plain'$$, $$repeat('x', 201), 'plain'$$, $$'x', NULL$$, $$'x', 'missing'$$, $$'x', 'numbers'$$, $$'x', 0$$, $$'x', 4294967295$$,
     $$'x', 'container'$$, $$'x', 'container', message => 'data->>''log''', ts => ''$$, $$'x', 'dated', ts => 'day'$$, $$'x', 'dated', ts => 'days'$$, $$'x', 'plain', message => ''$$, $$'x', 'plain', message => 'ts; DROP TABLE plain'$$,
-    $$'x', 'plain', level => 'level->>''x'''$$, $$'x', 'container', message => 'data->>'$$, $$'x', 'container', message => 'data->>log'$$, $$'x', 'container', message => 'data->>''log'' || version()'$$,
+    $$'x', 'plain', level => 'level->>''x'''$$, $$'x', 'container', message => 'data->>'$$, $$'x', 'container', message => 'data->>log'$$, $$'x', 'container', message => 'data->it''s->0->>log'$$, $$'x', 'container', message => 'data->>''log'' || version()'$$,
     $$'x', 'container', message => 'data->>''log'') FROM plain --'$$, $$'x', 'container', message => 'data->>''log'$$, $$'x', 'container', message => '->>''log'''$$, $$'x', 'container', message => 'data->99999999999'$$,
     $$'x', 'plain', message => 'Message'$$, $$'x', 'plain', message => 'ctid'$$,
     $$'x', 'plain', options => '{"windows": "1h"}'$$, $$'x', 'plain', options => '[]'$$, $$'x', 'plain', options => '{"preset": "sead"}'$$, $$'x', 'plain', options => '{"window": "soon"}'$$, $$'x', 'plain', options => '{"window": "-1 hour"}'$$,
@@ -45,6 +45,12 @@ SELECT name FROM detectors WHERE name = 'x';
 
 -- Alter and drop.
 SELECT alter_detector('plain', '{"min_events": 3}');
+-- Options are replaced as a whole: what that loses is said.
+SET client_min_messages = notice;
+SELECT alter_detector('plain', '{"min_events": 4, "window": "5 minutes", "clustering": {"eps": 0.2, "min_points": 4}, "vectorizer": {"norm": "l1", "min_df": 2}}');
+SELECT alter_detector('plain', '{"min_events": 3, "clustering": {"eps": 0.2}, "vectorizer": {"norm": null}}');
+SELECT alter_detector('plain', '{"min_events": 3}');
+SET client_min_messages = warning;
 SELECT alter_detector('plain', new_name => 'renamed');
 SELECT alter_detector('renamed', NULL, NULL);
 SELECT name, options FROM detectors WHERE relation = 'plain'::regclass ORDER BY 1;
@@ -101,7 +107,7 @@ SELECT train('app', '2026-01-01 00:00:20Z', '2026-01-01 00:03:40Z', false);
 SELECT train('app', until => '2026-01-01 06:00Z', activate => false);
 SELECT version, training_rows, is_active, since AT TIME ZONE 'UTC' AS since, until AT TIME ZONE 'UTC' AS until FROM models WHERE detector = 'app' ORDER BY version;
 SELECT statement, attempt(statement) FROM unnest(ARRAY[
-    $$SELECT train('app', '2030-01-01')$$, $$SELECT train('app', '2026-01-01', '2026-01-01')$$, $$SELECT activate_model('app', 99)$$, $$SELECT activate_model('missing', 1)$$, $$SELECT activate_model('app', NULL)$$
+    $$SELECT train('app', '2030-01-01')$$, $$SELECT train('app', '2026-01-02', '2026-01-01')$$, $$SELECT train('app', '2026-01-01', '2026-01-01')$$, $$SELECT activate_model('app', 99)$$, $$SELECT activate_model('missing', 1)$$, $$SELECT activate_model('app', NULL)$$
 ]) AS statement;
 SELECT version FROM models WHERE detector = 'app' AND is_active;
 
@@ -174,14 +180,18 @@ SELECT count(*) FROM anomalies WHERE detector = 'app';
 ROLLBACK;
 SELECT * FROM caught();
 -- Again changes nothing; the other mode replaces; unwatch removes.
+SET client_min_messages = notice;
 SELECT watch('app'), watch('app', 'statement');
 SELECT watch('app', 'row');
+SET client_min_messages = warning;
 SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'app'::regclass ORDER BY tgname;
 SELECT attempt($$SELECT watch('app', 'sometimes')$$), attempt($$SELECT watch('app', NULL)$$), attempt($$SELECT alter_detector('app', new_name => 'app2')$$);
 INSERT INTO app (ts, level, message) VALUES ('2026-02-01', 'INFO', 'connection 77 closed'), ('2026-02-01', 'ERROR', 'in row mode');
 SELECT * FROM caught();
+SET client_min_messages = notice;
 SELECT unwatch('app');
 SELECT unwatch('app');
+SET client_min_messages = warning;
 INSERT INTO app (ts, level, message) VALUES ('2026-02-01', 'ERROR', 'nobody looks');
 SELECT * FROM caught();
 
@@ -270,6 +280,12 @@ INSERT INTO zoned VALUES ('infinity', '-infinity', 'the day before', 'a time tha
 SELECT detector, ts FROM anomalies ORDER BY detector;
 SELECT detector, sqlstate, failures, rows, last_message FROM scoring_errors;
 DELETE FROM anomalies;
+-- What reads the rows that are there says which text is no time.
+SELECT attempt(call) FROM unnest(ARRAY['SELECT train(''words'')', 'SELECT score_history(''words'')', 'SELECT FROM log_timeline(''words'')']) AS call;
+BEGIN;
+UPDATE zoned SET words = '2026-02-31' WHERE words = 'the day before';
+SELECT attempt('SELECT train(''words'')');
+ROLLBACK;
 SET logintel.on_error = error;
 INSERT INTO zoned VALUES (now(), now(), 'no time', 'refused');
 RESET logintel.on_error;

@@ -288,9 +288,12 @@ fn duration(
     min: Micros,
     interval: &dyn Fn(&str) -> Option<Micros>,
 ) -> Result<Micros> {
-    let length = interval(string(name, value)?).filter(|&length| (min..=1000 * 366 * DAY).contains(&length));
+    let length =
+        value.as_str().and_then(interval).filter(|&length| (min..=1000 * 366 * DAY).contains(&length));
     let least = if min == MINUTE { " of at least a minute" } else { "" };
-    length.ok_or_else(|| invalid(name, format!("it must be a length of time{least} such as \"10 minutes\"")))
+    length.ok_or_else(|| {
+        invalid(name, format!("it must be a length of time{least} in quotes, such as \"10 minutes\""))
+    })
 }
 
 #[cfg(test)]
@@ -340,7 +343,10 @@ mod tests {
             (json!({"retrain": true}), "\"retrain\""),
             (json!({"history": "0 min"}), "\"history\""),
             (json!({"history": null}), "\"history\""),
-            (json!({"resolve_after": 5}), "\"resolve_after\""),
+            (
+                json!({"resolve_after": 5}),
+                "\"resolve_after\": it must be a length of time in quotes, such as \"10 minutes\"",
+            ),
             (json!({"notify_messages": "yes"}), "\"notify_messages\""),
             (json!({"false_alarm_rate": 0}), "\"false_alarm_rate\""),
             (json!({"preset": "seeds"}), "\"preset\""),
