@@ -6,7 +6,6 @@ use logintel_core::origin;
 use logintel_core::suppression::Scratch;
 use pgrx::prelude::*;
 
-use super::hiding::FEW;
 use crate::error::OrRaise;
 use crate::spi::{Arg, Connection, Rows, arg};
 use crate::step::with_snapshot;
@@ -25,6 +24,8 @@ const FIRST_TEMPLATES: usize = 500;
 /// Anomalies that are looked at for where it began, and, of each sort, for other messages.
 const FIRST_SUSPECTS: usize = 1000;
 const FIRST_MESSAGES: usize = 100;
+/// Anomalies that are looked at one by one, to find that an incident is shown, before all are.
+pub const FEW: usize = 100;
 
 /// Groups of anomalies.
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,10 @@
 //! Which rules hide an incident: those that all of its anomalies are silenced by.
 use logintel_core::suppression::{Scratch, Tally};
 
-use super::gather::Groups;
+use super::gather::{FEW, Groups};
 use crate::error::OrRaise;
 use crate::spi::{Connection, arg};
 use crate::suppression::{Anomaly, Suppressions, message_sql, times};
-
-/// Anomalies that are looked at one by one, to find that an incident is shown, before all are.
-pub const FEW: usize = 100;
 
 /// The names of the rules that hide an incident, as the active snapshot shows it; `None` where it is shown.
 pub fn hidden_by(spi: &Connection, suppressions: &Suppressions, incident: i64) -> Option<String> {

@@ -4,10 +4,10 @@
 //! `postgres` if it has it, else the one made first. As long as it is not known of one of those before whether it has the extension, the
 //! others wait. What keeps the log from being followed is no failure of the tick: it is said once, and `worker_state()` shows it.
 use super::databases;
+use super::guard::{Failure, guarded};
 use super::process::{self, transaction};
 use super::schedule::Database;
 use super::state;
-use super::tick::{Failure, guarded};
 use crate::server_log::{Follower, Problem};
 use crate::settings::{self, Databases};
 use pgrx::prelude::*;

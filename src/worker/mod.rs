@@ -21,6 +21,7 @@ use std::time::Duration;
 
 mod databases;
 mod follow;
+mod guard;
 mod launcher;
 mod process;
 mod schedule;

@@ -1,10 +1,9 @@
 //! One tick: a process that connects to one database, runs `logintel.run_maintenance()` there, and exits.
+use super::guard::{Failure, guarded};
 use super::schedule::Outcome;
 use super::{WORKER, databases, follow, process, state};
-use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 use std::ffi::{CStr, c_int};
-use std::panic::AssertUnwindSafe;
 use std::ptr::null_mut;
 
 /// What a tick runs.
@@ -91,33 +90,6 @@ fn settle() {
     if unsafe { pg_sys::LockTimeout } == 0 {
         process::set(c"lock_timeout", LOCK_TIMEOUT);
     }
-}
-
-/// What went wrong in a tick.
-pub(super) struct Failure {
-    sqlstate: PgSqlErrorCode,
-    pub(super) message: String,
-    detail: String,
-    pub(super) hint: String,
-}
-
-/// Runs `body`; an error becomes a value, and its transaction is over.
-pub(super) fn guarded<R>(body: impl FnOnce() -> R) -> Result<R, Failure> {
-    PgTryBuilder::new(AssertUnwindSafe(|| Ok(body())))
-        .catch_others(|error| {
-            let (CaughtError::PostgresError(report)
-            | CaughtError::ErrorReport(report)
-            | CaughtError::RustPanic { ereport: report, .. }) = error;
-            // SAFETY: ends whatever transaction the error left behind.
-            unsafe { pg_sys::AbortOutOfAnyTransaction() };
-            Err(Failure {
-                sqlstate: report.sql_error_code(),
-                message: report.message().to_owned(),
-                detail: report.detail().unwrap_or_default().to_owned(),
-                hint: report.hint().unwrap_or_default().to_owned(),
-            })
-        })
-        .execute()
 }
 
 /// One tick. False when the database does not have the extension.
