@@ -10,6 +10,7 @@ use super::extract::Line;
 use super::lines::for_each_line;
 use super::record::copied;
 use super::resolve::Resolved;
+use super::train::require_range;
 use super::trigger::judge;
 use super::{Active, Detector};
 use crate::call::{Raw, argument, text_argument, time_argument};
@@ -163,6 +164,7 @@ unsafe fn compare_models(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     detector.require_reader();
     let known = detector.versions();
     let [a, b] = versions.map(|version| Resolved::new(detector.with_version(&known, version)));
+    require_range(since, until);
     let _progress = Progress::begin("compare_models");
     let mut differences = Differences::default();
     for_each_line(&detector, since, until, None, |line| {

@@ -15,7 +15,7 @@ use super::extract::Line;
 use super::history::require_model;
 use super::lines::{line_of, lines_sql};
 use super::resolve::{Resolved, resolve};
-use super::train::{range_args, range_sql};
+use super::train::{range_args, range_sql, require_range};
 use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::control::Session;
 use crate::deadline::{CANCELED, attempt_within};
@@ -112,6 +112,7 @@ unsafe fn measure_drift(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
         let resolved = resolve(&detector, Detector::require_reader);
         require_model(&resolved);
         let bucket = require_bucket(bucket);
+        require_range(range.0, range.1);
         let _progress = Progress::begin("measure_drift");
         measure(&resolved, range, Some(bucket), |bucket| {
             set.push(|| {

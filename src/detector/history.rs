@@ -7,7 +7,7 @@ use super::lines::for_each_line;
 use super::rates::Rates;
 use super::record::Recorder;
 use super::resolve::{Resolved, resolve};
-use super::train::{range_args, range_sql};
+use super::train::{range_args, range_sql, require_range};
 use super::trigger::judge;
 use super::{Detector, required};
 use crate::call::{Raw, text_argument, time_argument};
@@ -30,6 +30,7 @@ fn score_history(
     let detector = required(detector);
     let resolved = resolve(&detector, |detector| security::require_owner(&detector.name, detector.owner));
     require_model(&resolved);
+    require_range(since, until);
     let _progress = Progress::begin("score_history");
     lock_detector(&detector);
     // The anomalies that go are those of the rows that are read, and of no other: what commits meanwhile keeps the
@@ -107,6 +108,7 @@ unsafe fn log_timeline(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     if let Some(detector) = detector {
         let resolved = resolve(&detector, Detector::require_reader);
         require_model(&resolved);
+        require_range(since, until);
         let _progress = Progress::begin("log_timeline");
         for_each_line(&resolved.detector, since, until, None, |line| {
             let judgement = judge(&resolved, &line, Mode::History);

@@ -10,7 +10,7 @@ use super::Detector;
 use super::columns::{Columns, Part};
 use super::history::require_model;
 use super::resolve::{Resolved, resolve};
-use super::train::{qualified, range_args, range_sql};
+use super::train::{qualified, range_args, range_sql, require_range};
 use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::control::Session as Backend;
 use crate::error::{OrRaise, fail};
@@ -171,6 +171,7 @@ unsafe fn score_sessions(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     let mut set = unsafe { ResultSet::of_call(fcinfo) };
     if let Some(detector) = detector {
         let resolved = resolve(&detector, Detector::require_reader);
+        require_range(range.0, range.1);
         let _progress = Progress::begin("score_sessions");
         for_each_session(&resolved, range, include_open.unwrap_or(false), |session, judgement| {
             set.push(|| {

@@ -35,6 +35,7 @@ fn train(
 ) -> i32 {
     let detector = Detector::get(&required(detector));
     security::require_owner(&detector.name, detector.owner);
+    require_range(since, until);
     let _progress = Progress::begin("train");
     let baseline = learn(&detector, since, until);
     warn_of_little(&detector, &baseline);
@@ -181,8 +182,9 @@ pub fn range_sql(time: &str) -> String {
     format!("($1 IS NULL OR {time} >= $1) AND ($2 IS NULL OR {time} < $2)")
 }
 
-/// The parameters of [`range_sql`]; an error where the range ends before it begins.
-pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) -> [Arg; 2] {
+/// Refuses a range that somebody has given and that ends before it begins. Maintenance's own ranges may: what has come up to
+/// now, a lateness allowed, since a time that is later.
+pub fn require_range(since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) {
     if let (Some(since), Some(until)) = (since, until)
         && since > until
     {
@@ -192,6 +194,10 @@ pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampW
             "Rows from since up to until are meant: give the earlier time as since.",
         );
     }
+}
+
+/// The parameters of [`range_sql`].
+pub fn range_args(since: Option<TimestampWithTimeZone>, until: Option<TimestampWithTimeZone>) -> [Arg; 2] {
     let bound = |time: Option<TimestampWithTimeZone>| {
         (pgrx::pg_sys::TIMESTAMPTZOID, time.and_then(IntoDatum::into_datum))
     };

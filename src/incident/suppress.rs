@@ -15,7 +15,7 @@ use super::hiding::hidden_by;
 use super::life;
 use crate::call::{Raw, argument, time_argument};
 use crate::detector::Detector;
-use crate::detector::train::{range_args, range_sql};
+use crate::detector::train::{range_args, range_sql, require_range};
 use crate::error::OrRaise;
 use crate::lock::lock_detector;
 use crate::progress::Progress;
@@ -166,6 +166,7 @@ unsafe fn suppression_preview(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
     // SAFETY: the call is the running one.
     let mut set = unsafe { ResultSet::of_call(fcinfo) };
     if let Some(id) = id {
+        require_range(range.0, range.1);
         let _progress = Progress::begin("suppression_preview");
         let (mut anomalies, mut incidents) = (0, 0);
         let (detector, rule) = suppression::find(id);
