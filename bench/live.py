@@ -263,7 +263,9 @@ def _apart(server: Server, sizes: Sizes, scripts: Scripts, clients: int, synchro
             _emptied(server, table)
             printed = _pgbench(scripts[table], clients, synchronous, PGBENCH_SECONDS)
             found = re.search(r"^tps = ([\d.]+)", printed, re.MULTILINE)
-            return clients / float(found[1]) if found else float("nan")
+            if not found:
+                raise SystemExit(f"error: pgbench tells no transactions a second: {printed}")
+            return clients / float(found[1])
 
         return inserted
 

@@ -115,17 +115,3 @@ WHERE f.rows > 0 AND f.detector IN (SELECT logintel.readable_detectors(current_u
 COMMENT ON VIEW logintel.drift_by_hour IS 'How far what came in each hour was from what the model had been trained on; hours without rows are left out. Trainings are in the view models';
 COMMENT ON COLUMN logintel.drift_by_hour.training_flagged_share IS 'Share of its own training rows that the model flagged, to compare; NULL where that version is gone';
 COMMENT ON COLUMN logintel.drift_by_hour.trained_at IS 'When that version was trained';
-DO $comments$
-DECLARE
-    c record;
-BEGIN
-    -- The others mean the same as in the table.
-    FOR c IN
-        SELECT v.attname, pg_catalog.col_description(t.attrelid, t.attnum) AS words
-        FROM pg_catalog.pg_attribute AS v JOIN pg_catalog.pg_attribute AS t USING (attname)
-        WHERE v.attrelid = 'logintel.drift_by_hour'::regclass AND t.attrelid = 'logintel.drift'::regclass AND v.attnum > 0
-    LOOP
-        EXECUTE format('COMMENT ON COLUMN logintel.drift_by_hour.%I IS %L', c.attname, c.words);
-    END LOOP;
-END
-$comments$;

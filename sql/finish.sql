@@ -95,6 +95,24 @@ COMMENT ON COLUMN logintel.progress.started IS 'When the call began';
 COMMENT ON COLUMN logintel.progress.phase_started IS 'When the phase began';
 COMMENT ON FUNCTION logintel.progress_info() IS 'long calls that run now; the view progress shows them';
 
+-- Columns of views mean what they mean in the table that these show, where they have no words of their own.
+DO $comments$
+DECLARE
+    c record;
+BEGIN
+    FOR c IN
+        SELECT v.attrelid::regclass AS view_name, v.attname, pg_catalog.col_description(t.attrelid, t.attnum) AS words
+        FROM (VALUES ('logintel.live_logs', 'logintel.logs'), ('logintel.worker_stats', 'logintel.worker_steps'),
+                     ('logintel.drift_by_hour', 'logintel.drift')) AS r (view_name, table_name)
+        JOIN pg_catalog.pg_attribute AS v ON v.attrelid = r.view_name::regclass AND v.attnum > 0
+        JOIN pg_catalog.pg_attribute AS t ON t.attrelid = r.table_name::regclass AND t.attname = v.attname
+        WHERE pg_catalog.col_description(v.attrelid, v.attnum) IS NULL
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', c.view_name, c.attname, c.words);
+    END LOOP;
+END
+$comments$;
+
 -- Comments on functions that are declared from Rust ---------------------------------------------------------------
 
 COMMENT ON FUNCTION logintel.create_detector(text, regclass, text, text, text, text, text, text, text, jsonb) IS

@@ -26,17 +26,3 @@ SELECT log_id, ts, source, level, component, message, recorded_at, is_anomaly, a
 FROM logintel.logs
 WHERE recorded_at >= coalesce((SELECT started_at FROM logintel.live_session), '-infinity');
 COMMENT ON VIEW logintel.live_logs IS 'The lines of logs that were recorded since the live session began; all of them before the first';
-
-DO $comments$
-DECLARE
-    c record;
-BEGIN
-    FOR c IN
-        SELECT v.attname, pg_catalog.col_description(t.attrelid, t.attnum) AS words
-        FROM pg_catalog.pg_attribute AS v JOIN pg_catalog.pg_attribute AS t USING (attname)
-        WHERE v.attrelid = 'logintel.live_logs'::regclass AND t.attrelid = 'logintel.logs'::regclass AND v.attnum > 0
-    LOOP
-        EXECUTE format('COMMENT ON COLUMN logintel.live_logs.%I IS %L', c.attname, c.words);
-    END LOOP;
-END
-$comments$;

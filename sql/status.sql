@@ -147,7 +147,7 @@ SELECT state, topic, detector, summary, what_to_do FROM (
     SELECT 0 AS place, 0 AS rank, CASE WHEN bool_or(state = 'critical') THEN 'critical' WHEN bool_or(state = 'warning') THEN 'warning' ELSE 'ok' END AS state,
            'all' AS topic, NULL::text AS detector,
            CASE WHEN bool_and(state = 'ok') THEN 'All is well.'
-                ELSE format('%s critical, %s of warning.', count(*) FILTER (WHERE state = 'critical'), count(*) FILTER (WHERE state = 'warning')) END AS summary,
+                ELSE format('critical: %s, warning: %s.', count(*) FILTER (WHERE state = 'critical'), count(*) FILTER (WHERE state = 'warning')) END AS summary,
            NULL AS what_to_do
     FROM findings
     UNION ALL

@@ -27,7 +27,7 @@ COMMENT ON COLUMN logintel.worker_steps.runs IS 'How often it ran; where the wor
 COMMENT ON COLUMN logintel.worker_steps.rows IS 'Rows that it worked on in all';
 COMMENT ON COLUMN logintel.worker_steps.errors IS 'How often it failed';
 COMMENT ON COLUMN logintel.worker_steps.failures IS 'How often it failed in a row; 0 after a success';
-COMMENT ON COLUMN logintel.worker_steps.last_error IS 'Message of the last error';
+COMMENT ON COLUMN logintel.worker_steps.last_error IS 'Message of the last error, with its hint';
 COMMENT ON COLUMN logintel.worker_steps.last_error_at IS 'When that was';
 COMMENT ON COLUMN logintel.worker_steps.next_run IS 'Until when the worker lets it rest; NULL: until the next tick';
 
@@ -39,16 +39,3 @@ SELECT detector, step, last_run, last_duration, last_rows, runs, rows, errors, f
 FROM logintel.worker_steps
 WHERE detector IS NULL OR detector IN (SELECT logintel.readable_detectors(current_user));
 COMMENT ON VIEW logintel.worker_stats IS 'What became of each step of maintenance, by the worker or by hand, as far as the role may read the logs';
-DO $comments$
-DECLARE
-    c record;
-BEGIN
-    -- They mean the same in both.
-    FOR c IN
-        SELECT a.attname, pg_catalog.col_description(a.attrelid, a.attnum) AS words FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = 'logintel.worker_steps'::regclass AND a.attnum > 0
-    LOOP
-        EXECUTE format('COMMENT ON COLUMN logintel.worker_stats.%I IS %L', c.attname, c.words);
-    END LOOP;
-END
-$comments$;

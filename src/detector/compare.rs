@@ -6,16 +6,17 @@ use logintel_core::detect::{Judgement, Mode};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::columns::quote_literal;
 use super::extract::Line;
 use super::lines::for_each_line;
 use super::record::copied;
 use super::resolve::Resolved;
-use super::train::require_range;
 use super::trigger::judge;
 use super::{Active, Detector};
 use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::error::{fail, warn};
 use crate::progress::Progress;
+use crate::range::require_range;
 use crate::security::RunAs;
 use crate::spi::{Connection, text_arg};
 use crate::text::Text;
@@ -112,10 +113,7 @@ impl Detector {
                     None => "version_a and version_b must not be NULL".to_owned(),
                 },
                 &if known.is_empty() {
-                    format!(
-                        "It has none: SELECT logintel.train({}) first.",
-                        pgrx::spi::quote_literal(&self.name)
-                    )
+                    format!("It has none: SELECT logintel.train({}) first.", quote_literal(&self.name))
                 } else {
                     format!("Its versions: {}.", known.join(", "))
                 },

@@ -11,17 +11,18 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::Detector;
+use super::columns::quote_literal;
 use super::extract::Line;
 use super::history::require_model;
 use super::lines::{line_of, lines_sql};
 use super::resolve::{Resolved, resolve};
-use super::train::{range_args, range_sql, require_range};
 use crate::call::{Raw, argument, text_argument, time_argument};
 use crate::control::Session;
 use crate::deadline::{CANCELED, attempt_within};
 use crate::error::{OrRaise, fail, warn};
 use crate::lock::lock_detector;
 use crate::progress::Progress;
+use crate::range::{range_args, range_sql, require_range};
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
 use crate::step::{Done, Step, list, with_snapshot};
@@ -284,7 +285,7 @@ fn level_shift(name: &str, bucket: &Bucket, retrains: bool) -> (String, String) 
     } else {
         format!(
             "Where that is ordinary from now on, train it again: SELECT logintel.train({}, since => 'when it began').",
-            pgrx::spi::quote_literal(name)
+            quote_literal(name)
         )
     };
     (words, advice)

@@ -3,6 +3,7 @@ use logintel_core::detect::{Explanation, Mode, Scratch};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::columns::quote_literal;
 use super::extract::Line;
 use super::resolve::{Resolved, resolve};
 use super::trigger::{judge, judge_by_model};
@@ -117,7 +118,7 @@ pub fn explain(detector: &str, arguments: [Option<Text>; 4]) -> Vec<Explanation>
     }
     if rows.is_empty() {
         let detail = if resolved.model.is_none() {
-            format!("no model yet: SELECT logintel.train({})", pgrx::spi::quote_literal(detector))
+            format!("no model yet: SELECT logintel.train({})", quote_literal(detector))
         } else {
             "there is no message".to_owned()
         };

@@ -8,8 +8,9 @@ use pgrx::prelude::*;
 use super::Detector;
 use super::columns::{Columns, Part};
 use super::extract::Line;
-use super::train::{qualified, range_args, range_sql};
+use super::train::qualified;
 use crate::error::fail;
+use crate::range::{range_args, range_sql};
 use crate::spi::{Connection, Rows};
 use crate::subtransaction::report_of;
 

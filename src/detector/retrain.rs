@@ -13,16 +13,18 @@ use pgrx::Uuid;
 use pgrx::datum::datetime_support::transaction_timestamp;
 use pgrx::prelude::*;
 
+use super::columns::quote_literal;
 use super::drift::for_each_sampled;
 use super::lines::lines_sql;
 use super::resolve::Resolved;
-use super::train::{learn, range_args, range_sql, store};
+use super::train::{learn, store};
 use super::{Active, Detector};
 use crate::control::Session;
 use crate::deadline::attempt_within;
 use crate::error::{OrRaise, fail, warn};
 use crate::lock::{lock_detector, try_lock_training};
 use crate::progress::Progress;
+use crate::range::{range_args, range_sql};
 use crate::security::RunAs;
 use crate::server_log;
 use crate::spi::{Connection, arg, text_arg};
@@ -295,7 +297,7 @@ fn conclude(name: &str, outcome: &Outcome) {
             ),
             format!(
                 "SELECT logintel.activate_model({}, {version}) activates it all the same.",
-                pgrx::spi::quote_literal(name)
+                quote_literal(name)
             ),
         ),
         Outcome::Failed(reason) if is_new => warn(

@@ -31,6 +31,11 @@ pub struct Scope {
 pub const IN_SCOPE: &str =
     "(SELECT r FROM logintel.readable_detectors($1::name) AS r WHERE $2::text IS NULL OR r = $2)";
 
+/// Whether a detector `d` has something to tell: the two that `CREATE EXTENSION` makes have nothing before they are used, and are
+/// shown where one of them is asked for.
+const IS_USED: &str = "(d.name NOT IN ('logs', 'server_log') OR d.active_version IS NOT NULL OR $2 IS NOT NULL \
+                        OR EXISTS (SELECT FROM logintel.anomalies AS a WHERE a.detector = d.name))";
+
 impl Scope {
     /// The parameters `$1` and `$2`, and those that follow.
     pub fn args(&self, others: &[Arg]) -> Vec<Arg> {
@@ -39,11 +44,13 @@ impl Scope {
         args
     }
 
-    /// Calls `each` with every row of a query on our own tables, in which `{scope}` stands for [`IN_SCOPE`].
+    /// Calls `each` with every row of a query on our own tables, in which `{scope}` stands for [`IN_SCOPE`], `{is_used}` for
+    /// [`IS_USED`].
     pub fn read<T>(&self, sql: &str, others: &[Arg], each: impl Fn(&Rows<'_>, u64) -> T) -> Vec<T> {
         let _owner = RunAs::extension_owner();
         let spi = Connection::open();
-        let rows = spi.read(&sql.replace("{scope}", IN_SCOPE), &self.args(others));
+        let rows =
+            spi.read(&sql.replace("{scope}", IN_SCOPE).replace("{is_used}", IS_USED), &self.args(others));
         pgrx::check_for_interrupts!();
         (0..rows.len()).map(|row| each(&rows, row)).collect()
     }
@@ -84,8 +91,7 @@ pub fn head(scope: &Scope) -> Report {
                     LATERAL (SELECT max(a.ts) AS newest FROM logintel.anomalies AS a \
                              WHERE a.detector = s.name AND isfinite(a.ts) AND a.ts < now() + interval '1 day') AS n) AS a, \
               (SELECT count(*) AS detectors, count(active_version) AS trained FROM logintel.detectors AS d \
-               WHERE name IN {scope} AND (name NOT IN ('logs', 'server_log') OR active_version IS NOT NULL \
-                                          OR EXISTS (SELECT FROM logintel.anomalies AS a WHERE a.detector = d.name))) AS d",
+               WHERE name IN {scope} AND {is_used}) AS d",
         &[],
         |rows, row| Report {
             database: line(rows, row, 1),
@@ -202,8 +208,7 @@ pub fn detectors(scope: &Scope) -> Vec<Detector> {
                 format('SELECT logintel.train(%L);', d.name) \
          FROM logintel.detectors AS d LEFT JOIN pg_class AS c ON c.oid = d.relation \
          LEFT JOIN logintel.model_versions AS m ON m.detector = d.name AND m.version = d.active_version \
-         WHERE d.name IN {scope} AND (d.name NOT IN ('logs', 'server_log') OR m.version IS NOT NULL OR $2 IS NOT NULL \
-                                      OR EXISTS (SELECT FROM logintel.anomalies AS a WHERE a.detector = d.name)) \
+         WHERE d.name IN {scope} AND {is_used} \
          ORDER BY m.version IS NULL, d.detector_id LIMIT $3",
         &[arg(limits::DETECTORS as i64)],
         |rows, row| {

@@ -53,6 +53,8 @@ DELETE FROM logintel.anomalies WHERE ts > '2026-01-03';
 
 -- Rows that could not be scored, a version kept aside, waiting anomalies, drift, steps that fail.
 INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 3, '22023', 'made up');
+-- The newest is shown, whatever its words.
+INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message, recorded_at) VALUES ('app', 2, '22012', 'an earlier one', now() - interval '3 hours');
 INSERT INTO logintel.retrainings VALUES ('app', now() + interval '1 minute', now() + interval '2 minutes', 'kept aside', 7, 'it would flag half of them');
 INSERT INTO logintel.drift (detector, "time", rows, warning) VALUES ('app', now(), 100, 'too much of it is new');
 UPDATE logintel.worker_steps SET failures = 2, last_error = 'canceling statement due to lock timeout' WHERE detector = 'app' AND step = 'grouping';
@@ -61,6 +63,9 @@ UPDATE logintel.maintenance SET views_refreshed_at = now() - interval '3 hours';
 UPDATE logintel.detectors SET enabled = false WHERE name = 'app';
 SET logintel.enabled = off;
 TABLE well;
+-- An hour after the last there is still something to be done, and no hurry.
+UPDATE logintel.scoring_failures SET recorded_at = recorded_at - interval '1 hour 1 second' WHERE detector = 'app';
+SELECT state, summary FROM well WHERE topic = 'scoring';
 INSERT INTO logintel.drift (detector, "time", version, rows, flagged_share, unseen_template_share, unseen_term_share)
 VALUES ('app', '2026-01-02 10:00Z', 1, 200, 0.02, 0.1, 0.05), ('app', '2026-01-02 11:00Z', 1, 0, NULL, NULL, NULL);
 SELECT "time", version, rows, flagged_share, training_flagged_share BETWEEN 0 AND 1 AS has_training, unseen_template_share, unseen_term_share, is_level_shift, warning,
