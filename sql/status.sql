@@ -104,7 +104,7 @@ WITH visible AS (
     SELECT 40, 'critical', 'detector', d.name, 'The relation that it is for is gone. To drop the detector deletes its models, anomalies and incidents, too.', format('SELECT logintel.drop_detector(%L);', d.name)
     FROM judged AS d WHERE d.is_gone
     UNION ALL
-    SELECT 40, 'warning', 'detector', d.name, 'It is switched off: nothing is scored and no incidents are made.', format('As a superuser: UPDATE logintel.detectors SET enabled = true WHERE name = %L;', d.name)
+    SELECT 40, 'warning', 'detector', d.name, 'It is switched off: nothing is scored and no incidents are made.', format('SELECT logintel.alter_detector(%L, enabled => true);', d.name)
     FROM judged AS d WHERE NOT d.enabled AND NOT d.is_gone
     UNION ALL
     SELECT 41, 'warning', 'detector', d.name, 'It has no model yet: lines are judged by their level alone.', format('SELECT logintel.train(%L);', d.name)

@@ -10,7 +10,7 @@
 //! | [`report`] | what was found, as one page |
 //! | [`server_log`] | the server's own log as a source |
 //! | [`settings`] | the settings `logintel.*` |
-//! | [`call`], [`cache`], [`hash`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`backoff`], [`views`], [`text`], [`time`], [`range`], [`tuples`], [`deadline`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
+//! | [`call`], [`cache`], [`hash`], [`error`], [`security`], [`subtransaction`], [`spi`], [`lock`], [`step`], [`backoff`], [`views`], [`text`], [`time`], [`range`], [`reg`], [`tuples`], [`deadline`], [`control`], [`progress`], [`memory`] | the border to PostgreSQL |
 #![allow(clippy::needless_pass_by_value, reason = "pgrx hands arguments over by value")]
 use pgrx::prelude::*;
 
@@ -76,6 +76,7 @@ mod maintenance;
 mod memory;
 mod progress;
 mod range;
+mod reg;
 mod report;
 mod security;
 mod server_log;

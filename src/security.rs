@@ -178,7 +178,7 @@ fn require_role(role: pg_sys::Oid) {
         fail(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             format!("the detector's owner, role {}, does not exist any more", role.to_u32()),
-            "A member of logintel_admin may drop the detector; create_detector makes one that belongs to another role.",
+            "A member of logintel_admin may give the detector to another role: SELECT logintel.alter_detector(name, owner => 'role').",
         );
     }
 }
@@ -307,13 +307,28 @@ fn reads_as_invoker(view: pg_sys::Oid) -> bool {
     }
 }
 
+/// Refuses who could not act as a detector's owner, as ALTER … OWNER TO does.
+pub fn require_membership(owner: pg_sys::Oid) {
+    require_role(owner);
+    if !has_role(current_user(), owner) {
+        fail(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("must be a member of role \"{}\", the detector's owner", role_name(owner)),
+            "A superuser may name any owner, others themselves and roles that they are members of: owner => 'role'.",
+        );
+    }
+}
+
 /// Refuses a role that may not read a relation.
-pub fn require_select(relation: pg_sys::Oid, name: &str) {
-    if !may_select(current_user(), relation) {
+pub fn require_select(role: pg_sys::Oid, relation: pg_sys::Oid, name: &str) {
+    if !may_select(role, relation) {
         fail(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("permission denied for relation {name}"),
-            "A detector reads its relation with its owner's rights: GRANT SELECT on it first.",
+            &format!(
+                "A detector reads its relation with its owner's rights: GRANT SELECT on it to role \"{}\" first.",
+                role_name(role)
+            ),
         );
     }
 }

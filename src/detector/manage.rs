@@ -1,17 +1,14 @@
-//! Making, changing and dropping detectors, and choosing their models.
+//! Making and dropping detectors, and choosing their models.
 use pgrx::PgRelation;
-use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::pg_sys;
-use pgrx::pgrx_sql_entity_graph::metadata::{
-    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
-};
 use pgrx::prelude::*;
 
 use super::columns::quote_literal;
-use super::{Detector, check_options, open_relation, required, usual};
-use crate::error::{fail, notice};
+use super::{Detector, check_options, open_relation, usual};
+use crate::error::fail;
 use crate::incident;
 use crate::lock::lock_detector;
+use crate::reg::RegClass;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
 use crate::text::{Jsonb, Text, relation_name};
@@ -19,26 +16,6 @@ use crate::views::mark_views_stale;
 
 /// Longest name of a detector, bytes.
 const MAX_NAME: usize = 200;
-
-/// An OID that SQL takes for a relation's. Opening it is ours, and so is the error where there is none.
-struct RegClass(pg_sys::Oid);
-
-// SAFETY: reads an argument of type regclass, which is an OID.
-unsafe impl<'fcx> ArgAbi<'fcx> for RegClass {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: as above.
-        RegClass(unsafe { pg_sys::Oid::unbox_arg_unchecked(arg) })
-    }
-}
-
-// SAFETY: it is the SQL type regclass.
-unsafe impl SqlTranslatable for RegClass {
-    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(RegClass);
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("regclass"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
-        Ok(ReturnsRef::One(SqlMappingRef::literal("regclass")));
-}
 
 /// Registers a table or view. See the reference for its arguments.
 #[pg_extern(requires = ["detector"])]
@@ -63,15 +40,7 @@ fn create_detector(
             "Name the table or view that holds the logs.",
         )
     };
-    let relation = open_relation(relation.0).unwrap_or_else(|| {
-        fail(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-            format!("relation with OID {} does not exist", relation.0.to_u32()),
-            "Name the table or view that holds the logs.",
-        )
-    });
-    check_kind(&relation);
-    security::require_select(relation.oid(), &relation_name(&relation));
+    let relation = open_readable(relation.0);
     let parts = usual::resolve(&relation, [message, ts, level, component, source, session, template]);
     let json = options.map_or_else(|| serde_json::json!({}), |options| options.0);
     check_timezone(&check_options(&json).timezone);
@@ -103,7 +72,21 @@ fn create_detector(
     rows.must(0, 1)
 }
 
-fn valid_name(name: Option<&str>) -> &str {
+/// Opens a table or view that the caller may read.
+pub(super) fn open_readable(relation: pg_sys::Oid) -> PgRelation {
+    let relation = open_relation(relation).unwrap_or_else(|| {
+        fail(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            format!("relation with OID {} does not exist", relation.to_u32()),
+            "Name the table or view that holds the logs.",
+        )
+    });
+    check_kind(&relation);
+    security::require_select(security::current_user(), relation.oid(), &relation_name(&relation));
+    relation
+}
+
+pub(super) fn valid_name(name: Option<&str>) -> &str {
     let refuse = |why: &str| {
         let hint = format!("Give a name of up to {MAX_NAME} bytes.");
         fail(PgSqlErrorCode::ERRCODE_INVALID_NAME, format!("a detector's name must not be {why}"), &hint)
@@ -129,7 +112,7 @@ fn check_kind(relation: &PgRelation) {
 }
 
 /// Lets PostgreSQL say whether it knows a time zone.
-fn check_timezone(timezone: &str) {
+pub(super) fn check_timezone(timezone: &str) {
     let known = crate::subtransaction::attempt(|| {
         let spi = Connection::open();
         spi.read("SELECT pg_catalog.timezone($1, pg_catalog.now())", &[text_arg(timezone)]).len()
@@ -141,69 +124,6 @@ fn check_timezone(timezone: &str) {
             "SELECT name FROM pg_timezone_names lists the names.",
         );
     }
-}
-
-/// Changes a detector's options (all of them at once) or its name; NULL leaves them.
-#[pg_extern(requires = ["detector"])]
-fn alter_detector(
-    name: Option<Text>,
-    options: default!(Option<Jsonb>, "NULL"),
-    new_name: default!(Option<Text>, "NULL"),
-) {
-    let name = &*required(name);
-    let detector = Detector::get(name);
-    security::require_owner(name, detector.owner);
-    let json = options.map_or_else(|| detector.json.clone(), |options| options.0);
-    check_timezone(&check_options(&json).timezone);
-    let reset = not_named(&detector.json, &json);
-    let new_name = valid_name(Some(new_name.as_deref().unwrap_or(name)));
-    if new_name != name && detector.is_watched() {
-        fail(
-            PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
-            format!("detector \"{name}\" is watching its relation, whose trigger names it"),
-            "SELECT logintel.unwatch(name) first, and logintel.watch(new name) afterwards.",
-        );
-    }
-    if new_name != name && Detector::find(new_name).is_some() {
-        fail(
-            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
-            format!("detector \"{new_name}\" already exists"),
-            "Choose another name.",
-        );
-    }
-    if new_name != name {
-        lock_detector(name);
-    }
-    let _owner = RunAs::extension_owner();
-    let spi = Connection::open();
-    spi.write(
-        "UPDATE logintel.detectors SET name = $2, options = $3 WHERE name = $1",
-        &[text_arg(name), text_arg(new_name), arg(Jsonb(json))],
-    );
-    mark_views_stale(&spi);
-    if !reset.is_empty() {
-        notice(format!(
-            "options of detector \"{new_name}\" were replaced as a whole; back at their defaults are {}",
-            reset.join(", ")
-        ));
-    }
-}
-
-/// The options that the one names and the other does not, those in groups as `group.option`.
-fn not_named(before: &serde_json::Value, now: &serde_json::Value) -> Vec<String> {
-    let members = before.as_object().into_iter().flatten();
-    let of = |(name, before): (&String, &serde_json::Value)| {
-        let now = now.get(name);
-        match before {
-            serde_json::Value::Object(_) => not_named(before, now.unwrap_or(&serde_json::Value::Null))
-                .iter()
-                .map(|option| format!("{name}.{option}"))
-                .collect(),
-            _ if now.is_none() => vec![name.clone()],
-            _ => Vec::new(),
-        }
-    };
-    members.flat_map(of).collect()
 }
 
 /// Drops a detector with its models, anomalies, incidents and triggers.

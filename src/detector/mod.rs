@@ -17,6 +17,7 @@ use crate::spi::{Connection, text_arg};
 use crate::text::Jsonb;
 use crate::text::Text;
 
+mod alter;
 pub mod cache;
 pub mod columns;
 mod compare;
@@ -138,7 +139,7 @@ impl Detector {
             fail(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
                 format!("the relation of detector \"{}\" is gone", self.name),
-                "logintel.drop_detector deletes the detector with its models, anomalies and incidents; create_detector makes one for another relation.",
+                "logintel.alter_detector(name, relation => 'table') has it read another; logintel.drop_detector deletes it with its models, anomalies and incidents.",
             )
         })
     }

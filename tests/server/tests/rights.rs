@@ -425,6 +425,49 @@ fn a_detector_needs_the_rights_of_its_owner() {
     db.client_as("r_owner").ask("INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', 'nobody listens')");
 }
 
+/// As ALTER … OWNER TO: to oneself, or to a role that one is a member of. Who says what is read must be a member of who reads.
+#[test]
+fn a_detector_changes_hands() {
+    let db = database("rights_hands");
+    let mut administrator = db.client_as("r_administrator");
+    for (role, arguments, must_be) in [
+        ("r_owner", "owner => 'r_mallory'", "r_mallory"),
+        ("r_owner", "owner => 'postgres'", "postgres"),
+        ("r_administrator", "owner => 'r_mallory'", "r_mallory"),
+        // A view of the administrator's would run his functions with the owner's rights.
+        ("r_administrator", "message => 'message'", "r_owner"),
+        ("r_administrator", "relation => 'app_log'", "r_owner"),
+    ] {
+        let refusal =
+            db.client_as(role).refusal(&format!("SELECT logintel.alter_detector('app', {arguments})"));
+        let message = format!("must be a member of role \"{must_be}\", the detector's owner");
+        assert_eq!(refusal, (DENIED.to_owned(), message), "{role}: {arguments}");
+    }
+    // Neither to who could not read it.
+    let (state, message) = db.client().refusal("SELECT logintel.alter_detector('app', owner => 'r_mallory')");
+    assert_eq!((state.as_str(), message.as_str()), (DENIED, "permission denied for relation app_log"));
+    let mut owner = db.client_as("r_owner");
+    owner.ask("SELECT logintel.alter_detector('app', enabled => false); SELECT logintel.alter_detector('app', enabled => true, component => 'source')");
+    assert_eq!(owner.ask("SELECT component, enabled FROM logintel.detectors WHERE name = 'app'"), "source|t");
+
+    // The owner leaves. Who is left takes over, and what was read is read again.
+    db.execute(
+        "CREATE ROLE r_leaver LOGIN IN ROLE logintel_writer; GRANT SELECT ON app_log TO r_leaver, r_administrator",
+    );
+    db.client_as("r_leaver").ask("SELECT logintel.create_detector('left', 'app_log')");
+    db.execute("REVOKE SELECT ON app_log FROM r_leaver; DROP ROLE r_leaver");
+    let (state, message) = administrator.refusal("SELECT logintel.train('left')");
+    assert_eq!(state, "42704");
+    assert!(message.starts_with("the detector's owner, role "), "{message}");
+    administrator.ask(
+        "SELECT logintel.alter_detector('left', owner => 'r_administrator'); SELECT logintel.train('left')",
+    );
+    assert_eq!(
+        administrator.ask("SELECT owner, component FROM logintel.detectors WHERE name = 'left'"),
+        "r_administrator|component"
+    );
+}
+
 #[test]
 fn a_hostile_view_gains_no_rights() {
     let db = database("rights_view");
