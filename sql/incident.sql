@@ -62,6 +62,7 @@ COMMENT ON FUNCTION logintel.rfc3339(timestamptz) IS 'a time as alerts hold it';
 CREATE FUNCTION logintel.alert_annotations(i logintel.incidents, alert bigint, what text) RETURNS jsonb LANGUAGE sql STABLE
 RETURN jsonb_strip_nulls(jsonb_build_object(
     'alert_id', alert::text, 'event', what, 'status', i.status, 'event_count', i.event_count::text,
+    'reasons', nullif(array_to_string(i.reasons, ', '), ''),
     'severity_score', i.severity_score::text, 'last_event_at', logintel.rfc3339(i.end_time),
     'held', CASE WHEN i.is_held THEN 'true' END));
 COMMENT ON FUNCTION logintel.alert_annotations(logintel.incidents, bigint, text) IS 'what an alert says that is no text of the log';

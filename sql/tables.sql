@@ -183,6 +183,7 @@ CREATE TABLE logintel.incidents (
     sources        text[] NOT NULL,
     components     text[] NOT NULL,
     levels         text[] NOT NULL,
+    reasons        text[] NOT NULL DEFAULT '{}',
     messages       text[] NOT NULL,
     origin         text,
     templates      jsonb NOT NULL DEFAULT '[]',
@@ -221,6 +222,7 @@ COMMENT ON COLUMN logintel.incidents.event_count IS 'Number of its anomalies';
 COMMENT ON COLUMN logintel.incidents.sources IS 'Sources of its anomalies, the first 100 by name';
 COMMENT ON COLUMN logintel.incidents.components IS 'Components of its anomalies, the first 100 by name';
 COMMENT ON COLUMN logintel.incidents.levels IS 'Levels of its anomalies, the first 100 by name';
+COMMENT ON COLUMN logintel.incidents.reasons IS 'Kinds of reasons of its anomalies, without figures, strongest first: ERROR_level, unseen_template, unseen_terms, rate_spike, rate_drop, semantic_distance, rare_template';
 COMMENT ON COLUMN logintel.incidents.messages IS 'Up to five messages that differ, in time order: the first of each of the templates that are rarest in training, then others; those of routine lines come last. In the seed''s preset the first five';
 COMMENT ON COLUMN logintel.incidents.origin IS 'The component where it most likely began: the rarest in training of those that came in the first five seconds';
 COMMENT ON COLUMN logintel.incidents.templates IS 'The 20 most frequent templates of its anomalies: template, count, and baseline_rate, its lines each minute in training';

@@ -5,10 +5,11 @@ use logintel_core::config::{MINUTE, Preset};
 use logintel_core::detect::Detector as Model;
 use logintel_core::incident;
 use logintel_core::origin;
+use logintel_core::reason::Kinds;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-use super::gather::{Counted, First, Gathered, Groups, LABELS, MESSAGES, gather};
+use super::gather::{Counted, First, Gathered, Groups, LABELS, MESSAGES, Sort, Suspect, gather};
 use super::hiding::tally;
 use crate::detector::Detector;
 use crate::spi::{Arg, Connection, arg};
@@ -61,12 +62,15 @@ pub struct Description {
     /// Component where it most likely began, and the template that it began with there.
     pub origin: Option<String>,
     pub first_template: String,
+    /// Whether it began with more lines of that template than there should be, none of which need be strange.
+    began_with_burst: bool,
     events: i64,
     /// The same, of a burst its lines.
     gravity: i64,
     sources: Vec<String>,
     components: Vec<String>,
     levels: Vec<String>,
+    reasons: Kinds,
     messages: Vec<String>,
     /// The most frequent.
     templates: Vec<Counted>,
@@ -133,7 +137,10 @@ impl Description {
             templates.iter().filter(|one| one.is_subject == is_subject).map(|one| one.rows).sum()
         };
         let known = rows_of(true).max(rows_of(false));
-        let (origin, first_template) = likely_origin(training, &found);
+        let (origin, first_template, began_with_burst) = likely_origin(training, &found)
+            .map_or_else(Default::default, |first| {
+                (first.component.clone(), first.template.clone(), first.is_burst_of_template())
+            });
         let messages = match preset {
             Preset::Seed => first_messages(found.telling.messages, found.routine.messages),
             Preset::Default => telling_messages(found.telling.messages, found.routine.messages, &templates),
@@ -145,11 +152,13 @@ impl Description {
             end,
             origin,
             first_template,
+            began_with_burst,
             events: found.events,
             gravity: found.gravity,
             sources: found.sources.list(),
             components: found.components.list(),
             levels: found.levels.list(),
+            reasons: found.reasons,
             messages,
             templates,
             rate: found.lines as f64 / minutes,
@@ -175,7 +184,9 @@ impl Description {
                 incident::seed_title(self.events, &self.components, most)
             }
             Preset::Default => {
-                incident::title(self.events, self.origin.as_deref(), &self.components, &self.first_template)
+                let what = if self.began_with_burst { "burst of " } else { "" };
+                let began_with = format!("{what}{}", self.first_template);
+                incident::title(self.events, self.origin.as_deref(), &self.components, &began_with)
             }
         }
     }
@@ -194,13 +205,14 @@ impl Description {
 
 /// Columns of the table `incidents` that a description fills, and what each is cast to: an array of arrays has one length for
 /// all, and no array holds a jsonb that is made here.
-const COLUMNS: [(&str, &str); 16] = [
+const COLUMNS: [(&str, &str); 17] = [
     ("start_time", ""),
     ("end_time", ""),
     ("event_count", ""),
     ("sources", "::text[]"),
     ("components", "::text[]"),
     ("levels", "::text[]"),
+    ("reasons", "::text[]"),
     ("messages", "::text[]"),
     ("severity", ""),
     ("severity_score", ""),
@@ -236,6 +248,7 @@ pub fn values(described: &[&Description], preset: Preset, training: &Training) -
         each(described, |one| literal(&one.sources)),
         each(described, |one| literal(&one.components)),
         each(described, levels),
+        each(described, |one| literal(&one.reasons.names().map(str::to_owned).collect::<Vec<_>>())),
         each(described, |one| literal(&one.messages)),
         arg(graded.iter().map(|(_, severity)| Text(severity.as_str().to_owned())).collect::<Vec<_>>()),
         arg(graded.iter().map(|&(score, _)| score).collect::<Vec<_>>()),
@@ -287,14 +300,14 @@ fn add_most_frequent(spi: &Connection, group: Groups<'_>, templates: &mut Vec<Co
     }
 }
 
-/// Where an incident most likely began, and with what template.
-fn likely_origin(training: &Training, found: &Gathered) -> (Option<String>, String) {
+/// What an incident most likely began with.
+fn likely_origin<'a>(training: &Training, found: &'a Gathered) -> Option<&'a Suspect> {
     let suspects: Vec<origin::Suspect<'_>> = found
         .suspects
         .iter()
         .map(|one| {
             // What a component does as a whole is no rare template.
-            let unknown = if one.is_rate { u64::MAX } else { 0 };
+            let unknown = if one.sort == Sort::Line { 0 } else { u64::MAX };
             origin::Suspect {
                 component: one.component.as_deref(),
                 template: &one.template,
@@ -305,9 +318,8 @@ fn likely_origin(training: &Training, found: &Gathered) -> (Option<String>, Stri
             }
         })
         .collect();
-    origin::origin(&suspects).map_or_else(Default::default, |origin| {
-        (origin.component.map(str::to_owned), origin.template.to_owned())
-    })
+    let origin = origin::origin(&suspects)?.id;
+    found.suspects.iter().find(|one| one.id == origin)
 }
 
 /// In which messages are shown.

@@ -3,6 +3,7 @@ use std::collections::{HashMap, HashSet};
 
 use logintel_core::config::{Micros, Preset};
 use logintel_core::origin;
+use logintel_core::reason::Kinds;
 use logintel_core::suppression::Scratch;
 use pgrx::prelude::*;
 
@@ -94,6 +95,7 @@ pub struct Gathered {
     pub sources: Names,
     pub components: Names,
     pub levels: Names,
+    pub reasons: Kinds,
     /// The first templates.
     pub templates: Vec<Counted>,
     by_text: HashMap<String, usize>,
@@ -146,8 +148,35 @@ pub struct Suspect {
     pub template: String,
     pub ts: Micros,
     pub id: i64,
-    /// Whether it tells of a rate, not of a line.
-    pub is_rate: bool,
+    pub sort: Sort,
+}
+
+impl Suspect {
+    /// What a component or the whole log has too much of is named so by itself.
+    pub fn is_burst_of_template(&self) -> bool {
+        self.sort == Sort::Spike && !self.template.starts_with("burst of ")
+    }
+}
+
+/// What an anomaly tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// One line.
+    Line,
+    /// Lines that come too often.
+    Spike,
+    /// Lines that come too seldom.
+    Drop,
+}
+
+impl Sort {
+    fn of(reason: &str) -> Self {
+        match reason {
+            "rate_spike" => Sort::Spike,
+            "rate_drop" => Sort::Drop,
+            _ => Sort::Line,
+        }
+    }
 }
 
 /// Messages of the first anomalies.
@@ -210,10 +239,9 @@ const AT: i32 = 6;
 const ID: i32 = 7;
 const WEIGHT: i32 = 8;
 const SOURCE: i32 = 9;
-const IS_DROP: i32 = 10;
-const IS_RATE: i32 = 11;
-const BURST_START: i32 = 12;
-const BURST_END: i32 = 13;
+const REASON: i32 = 10;
+const BURST_START: i32 = 11;
+const BURST_END: i32 = 12;
 
 /// Reads groups; of one without anomalies nothing. What is `hiding`, if anything is, is asked of the first anomalies.
 pub fn gather(
@@ -228,8 +256,8 @@ pub fn gather(
     with_snapshot(|| {
         spi.for_each(
             &format!(
-                "SELECT ts, component, level, template, message, at, anomaly_id, weight, source, reason = 'rate_drop', \
-                        starts_with(reason, 'rate_'), burst_start, burst_end FROM {anomalies}"
+                "SELECT ts, component, level, template, message, at, anomaly_id, weight, source, reason, burst_start, burst_end \
+                 FROM {anomalies}"
             ),
             &args,
             |rows, row| {
@@ -292,6 +320,7 @@ impl Gathered {
             sources: Names::new(LABELS),
             components: Names::new(LABELS),
             levels: Names::new(LEVELS),
+            reasons: Kinds::default(),
             templates: Vec::new(),
             by_text: HashMap::new(),
             has_more_templates: false,
@@ -320,7 +349,12 @@ impl Gathered {
         }
         self.events += 1;
         self.has_routine |= is_routine;
-        if rows.must::<bool>(row, IS_DROP) {
+        let sort = rows.with_text(row, REASON, |reason| {
+            self.reasons.add(reason);
+            Sort::of(reason)
+        });
+        let sort = sort.unwrap_or(Sort::Line);
+        if sort == Sort::Drop {
             self.gravity += 1;
         } else {
             self.gravity += i64::from(weight.max(1));
@@ -335,9 +369,9 @@ impl Gathered {
         rows.with_text(row, 3, |name| self.levels.add(name));
         let said =
             || First { ts: micros(ts), id, is_routine, message: rows.text(row, 5).unwrap_or_default() };
-        let sort = if is_routine { &mut self.routine } else { &mut self.telling };
-        if sort.wants() {
-            sort.add(preset, said());
+        let list = if is_routine { &mut self.routine } else { &mut self.telling };
+        if list.wants() {
+            list.add(preset, said());
         }
         let known = rows.with_text(row, 4, |text| self.by_text.get(text).copied());
         let known = known.unwrap_or_else(|| self.by_text.get("").copied());
@@ -365,13 +399,7 @@ impl Gathered {
             let key = (rows.text(row, 2), rows.text(row, 4).unwrap_or_default());
             if self.suspected.insert(key.clone()) {
                 let (component, template) = key;
-                self.suspects.push(Suspect {
-                    component,
-                    template,
-                    ts: micros(ts),
-                    id,
-                    is_rate: rows.must(row, IS_RATE),
-                });
+                self.suspects.push(Suspect { component, template, ts: micros(ts), id, sort });
             }
         }
     }

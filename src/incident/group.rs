@@ -53,12 +53,12 @@ pub fn group(name: &str) -> Done {
     if !more {
         touched.extend(to_count(&spi, name));
         // What was replaced has all come by now.
-        let (gone, stale) = settle_stale(&spi, &detector);
-        is_changed |= !gone.is_empty();
-        touched.extend(stale);
+        let replaced = settle_stale(&spi, &detector);
+        is_changed |= replaced.is_changed();
+        touched.extend(replaced.founded);
         touched.sort_unstable();
         touched.dedup();
-        touched.retain(|incident| !gone.contains(incident));
+        touched.retain(|incident| !replaced.gone.contains(incident));
     }
     if !touched.is_empty() || !grouping.founds.is_empty() {
         let counting = Counting::of(&spi, &detector);
@@ -263,24 +263,55 @@ fn join(spi: &Connection, joins: &[(i64, i64)]) -> Vec<i64> {
     incidents
 }
 
-/// Incidents whose anomalies were replaced: removes those that have too few left, whose anomalies wait for others again, and
-/// returns them, and those that have to be counted anew.
-fn settle_stale(spi: &Connection, detector: &Detector) -> (Vec<i64>, Vec<i64>) {
+/// Incidents whose anomalies were replaced.
+struct Replaced {
+    /// To be counted anew.
+    founded: Vec<i64>,
+    /// Those that have too few left: they are over and removed.
+    gone: Vec<i64>,
+    /// Over, too, and kept as they were, for people have done or said something of them.
+    kept: Vec<i64>,
+}
+
+impl Replaced {
+    fn is_changed(&self) -> bool {
+        !self.gone.is_empty() || !self.kept.is_empty()
+    }
+}
+
+/// Ends those incidents whose anomalies were replaced that have too few left; what is left of those that are removed waits for others
+/// again.
+fn settle_stale(spi: &Connection, detector: &Detector) -> Replaced {
+    /// Why they are over.
+    const UNFOUNDED: &str = "its lines are no longer flagged";
     let rows = spi.write(
-        "SELECT incident_id FROM logintel.incidents AS i WHERE i.detector = $1 AND i.is_stale AND ( \
+        "SELECT incident_id, EXISTS ( \
+             SELECT FROM logintel.incident_events AS e WHERE e.incident_id = i.incident_id AND e.actor <> $3) \
+         FROM logintel.incidents AS i WHERE i.detector = $1 AND i.is_stale AND ( \
              SELECT coalesce(sum(weight), 0) FROM logintel.anomalies AS a WHERE a.incident_id = i.incident_id) < $2",
-        &[text_arg(&detector.name), arg(i64::from(detector.options.min_events))],
+        &[
+            text_arg(&detector.name),
+            arg(i64::from(detector.options.min_events)),
+            text_arg(life::MAINTENANCE),
+        ],
     );
-    let gone: Vec<i64> = (0..rows.len()).map(|row| rows.must(row, 1)).collect();
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    for row in 0..rows.len() {
+        let is_touched: bool = rows.must(row, 2);
+        if is_touched { &mut kept } else { &mut gone }.push(rows.must(row, 1));
+    }
     if !gone.is_empty() {
-        life::end(spi, &gone, "its lines are no longer flagged");
+        life::end(spi, &gone, UNFOUNDED);
+    }
+    if !kept.is_empty() {
+        life::resolve(spi, &kept, UNFOUNDED);
     }
     let left = spi.write(
         "UPDATE logintel.incidents SET is_stale = false WHERE detector = $1 AND is_stale RETURNING incident_id",
         &[text_arg(&detector.name)],
     );
-    let left = (0..left.len()).map(|row| left.must(row, 1)).collect();
-    (gone, left)
+    let founded = (0..left.len()).map(|row| left.must(row, 1)).filter(|id| !kept.contains(id)).collect();
+    Replaced { founded, gone, kept }
 }
 
 /// What is to be written of groups that were settled.

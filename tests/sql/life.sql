@@ -308,8 +308,28 @@ DROP TABLE many;
 SELECT mark_incident_normal(incident_id) FROM incidents;
 SELECT event, from_status, to_status, note FROM incident_events ORDER BY event_id OFFSET 4;
 SELECT unmark_normal('app', template) FROM normal_templates;
--- Gone from the log, it is gone, and whoever was told of it is told.
-SELECT reopen_incident(incident_id) FROM incidents;
+-- Gone from the log, it is over, and whoever was told of it is told. What people have said of it stays, with it, as it was.
+SELECT reopen_incident(incident_id, 'was it the disk?') FROM incidents;
+CREATE TEMP TABLE known AS SELECT * FROM incidents;
+DELETE FROM app WHERE ts > '2026-07-02';
+SELECT score_history('app', '2026-07-02');
+CALL run_maintenance();
+SELECT i.status, i.is_stale, i.messages = known.messages AND i.event_count = known.event_count AS same,
+       (SELECT count(*) FROM anomalies AS a WHERE a.incident_id = i.incident_id) AS anomalies FROM incidents AS i JOIN known USING (incident_id);
+SELECT actor, event, from_status, to_status, note FROM incident_events ORDER BY event_id DESC LIMIT 2;
+SELECT status, event FROM alerts ORDER BY alert_id DESC LIMIT 2;
+-- Its rows come back: that is another, beside it.
+INSERT INTO app SELECT '2026-07-02'::timestamptz + n * interval '1 s', 'ERROR', 'web', 'upstream gone' FROM generate_series(1, 2) AS n;
+SELECT score_history('app', '2026-07-02');
+CALL run_maintenance();
+SELECT count(*) AS incidents, count(*) FILTER (WHERE incident_id = (SELECT incident_id FROM known)) AS same FROM incidents;
+DELETE FROM app WHERE ts > '2026-07-02';
+DELETE FROM incidents;
+-- What nobody has touched goes.
+INSERT INTO app SELECT '2026-07-02'::timestamptz + n * interval '1 s', 'ERROR', 'web', 'upstream gone' FROM generate_series(1, 2) AS n;
+SELECT score_history('app', '2026-07-02');
+CALL run_maintenance();
+SELECT count(*) AS incidents FROM incidents;
 DELETE FROM app WHERE ts > '2026-07-02';
 SELECT score_history('app', '2026-07-02');
 CALL run_maintenance();
@@ -337,6 +357,6 @@ SELECT count(*) AS incidents, (SELECT count(*) FROM incident_events) AS events, 
 SELECT alter_detector('app', '{"resolve_after": "0 s"}');
 SELECT alter_detector('app', '{"notify_messages": 1}');
 SELECT drop_detector('app');
-DROP TABLE app, before, flaps;
+DROP TABLE app, before, known, flaps;
 DROP FUNCTION lines, hours_pass, wrong;
 DROP ROLE life_ann;

@@ -23,6 +23,36 @@ pub enum Reason {
     Untrained,
 }
 
+/// What makes an anomaly, without its figures, as [`Reason`] is written. The order is that of strength.
+pub const KINDS: [&str; 7] = [
+    "ERROR_level",
+    "unseen_template",
+    "unseen_terms",
+    "rate_spike",
+    "rate_drop",
+    "semantic_distance",
+    "rare_template",
+];
+
+/// Kinds of reasons, each once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Takes in the kind of a reason as it is written: what stands before its figure. What is no kind adds nothing.
+    pub fn add(&mut self, reason: &str) {
+        let kind = reason.split('=').next().unwrap_or_default();
+        if let Some(at) = KINDS.iter().position(|known| *known == kind) {
+            self.0 |= 1 << at;
+        }
+    }
+
+    /// Their names, strongest first.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        KINDS.into_iter().enumerate().filter(move |(at, _)| self.0 & (1 << at) != 0).map(|(_, name)| name)
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -36,5 +66,30 @@ impl std::fmt::Display for Reason {
             Reason::Normal(distance) => write!(f, "normal_distance={distance:.3}"),
             Reason::Untrained => f.write_str("untrained"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_reasons_without_figures() {
+        let all = [
+            Reason::RareTemplate,
+            Reason::SemanticDistance(0.4),
+            Reason::RateDrop,
+            Reason::RateSpike,
+            Reason::UnseenTerms(0.25),
+            Reason::UnseenTemplate,
+            Reason::ErrorLevel,
+        ];
+        let mut kinds = Kinds::default();
+        for reason in all.into_iter().chain([Reason::Normal(0.1), Reason::Untrained]) {
+            kinds.add(&reason.to_string());
+        }
+        kinds.add("");
+        assert!(kinds.names().eq(KINDS), "{kinds:?}");
+        assert_eq!(Kinds::default().names().count(), 0);
     }
 }
