@@ -26,16 +26,14 @@ CREATE TABLE logintel.view_changes (changed_at timestamptz NOT NULL DEFAULT now(
 COMMENT ON TABLE logintel.view_changes IS 'Changes that the materialized views do not show yet; at most some thousand';
 COMMENT ON COLUMN logintel.view_changes.changed_at IS 'When';
 
--- Which detectors' logs a role may read: its own, all for an administrator, and those on relations that it may
--- SELECT, unless these show each role other rows.
+-- Which detectors' logs a role may read: its own, all for an administrator, and those whose rows it could read itself: not of a view or
+-- foreign table, nor with row-level security, which may show each role other rows.
 CREATE FUNCTION logintel.readable_detectors(role name) RETURNS SETOF text
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
     SELECT d.name FROM logintel.detectors AS d LEFT JOIN pg_catalog.pg_class AS c ON c.oid = d.relation
     WHERE pg_has_role(role, 'logintel_admin', 'USAGE')
        OR EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = d.owner AND pg_has_role(role, r.oid, 'USAGE'))
-       OR (c.oid IS NOT NULL AND has_table_privilege(role, c.oid, 'SELECT') AND NOT c.relrowsecurity
-           -- A view that reads with its reader's rights.
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions)
-                           WHERE option_name = 'security_invoker' AND option_value::bool))
+       OR (c.relkind IN ('r', 'p', 'm') AND NOT c.relrowsecurity
+           AND has_schema_privilege(role, c.relnamespace, 'USAGE') AND has_table_privilege(role, c.oid, 'SELECT'))
 $$;
 COMMENT ON FUNCTION logintel.readable_detectors(name) IS 'names of the detectors whose logs a role may read';

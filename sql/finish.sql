@@ -117,8 +117,8 @@ $comments$;
 
 COMMENT ON FUNCTION logintel.create_detector(text, regclass, text, text, text, text, text, text, text, jsonb) IS
     'registers a table or view of logs; returns the detector''s number';
-COMMENT ON FUNCTION logintel.alter_detector(text, jsonb, text, bool, regrole, regclass, text, text, text, text, text, text, text) IS
-    'replaces a detector''s options; renames it, switches it on or off, gives it to another owner, or has it read other columns or another relation; NULL leaves what is';
+COMMENT ON FUNCTION logintel.alter_detector(text, jsonb, text, bool, regrole, text, text, text, text, text, text, text) IS
+    'replaces a detector''s options; renames it, switches it on or off, gives it to another owner, or has it read other columns; NULL leaves what is';
 COMMENT ON FUNCTION logintel.drop_detector(text) IS 'drops a detector with its models, anomalies, incidents and triggers';
 COMMENT ON FUNCTION logintel.train(text, timestamptz, timestamptz, bool) IS
     'learns what is ordinary from a range of time; returns the version of the new model';

@@ -165,7 +165,7 @@ impl Drop for RunAs {
 }
 
 /// Refuses a role that was dropped: what is granted to PUBLIC would still be granted to its number.
-fn require_role(role: pg_sys::Oid) {
+pub fn require_role(role: pg_sys::Oid) {
     // SAFETY: catalog look-up.
     let exists = unsafe {
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::AUTHOID as i32, role.into());
@@ -189,10 +189,25 @@ pub fn schema() -> pg_sys::Oid {
     unsafe { pg_sys::get_namespace_oid(c"logintel".as_ptr(), false) }
 }
 
+/// A table of the extension's schema.
+pub fn own_table(name: &str) -> pg_sys::Oid {
+    let name = std::ffi::CString::new(name).unwrap_or_default();
+    // SAFETY: catalog look-up.
+    unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema()) }
+}
+
+/// Whether a relation belongs to the extension.
+pub fn is_ours(relation: pg_sys::Oid) -> bool {
+    // SAFETY: catalog look-ups.
+    let extension_of =
+        |relation| unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, relation) };
+    let extension = extension_of(relation);
+    extension != pg_sys::Oid::INVALID && extension == extension_of(detectors_table())
+}
+
 /// The table `logintel.detectors`.
 pub fn detectors_table() -> pg_sys::Oid {
-    // SAFETY: catalog look-up.
-    unsafe { pg_sys::get_relname_relid(c"detectors".as_ptr(), schema()) }
+    own_table("detectors")
 }
 
 /// The role that CREATE EXTENSION was run as.
@@ -262,13 +277,17 @@ pub fn require_owner(detector: &str, owner: pg_sys::Oid) {
     }
 }
 
-/// Whether a role may see what a detector of `owner` says about a relation: as its owner or administrator, or with
-/// SELECT on a relation that shows everybody the same rows.
+/// Whether a role may see what a detector of `owner` says about a relation: as its owner or administrator, or where it could read
+/// the same rows itself. As `logintel.readable_detectors`, which does so in SQL.
 pub fn may_read(user: pg_sys::Oid, owner: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
-    may_administer(user, owner) || may_select(user, relation) && !shows_each_role_other_rows(relation)
+    may_administer(user, owner)
+        || shows_everybody_the_same(relation)
+            && may_use_schema_of(user, relation)
+            && may_select(user, relation)
 }
 
-fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
+/// Whether a role has SELECT on a relation.
+pub fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
     let mut is_missing = false;
     // SAFETY: catalog look-up, which says when the relation is gone.
     let granted = unsafe {
@@ -277,33 +296,31 @@ fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
     !is_missing && granted == pg_sys::AclResult::ACLCHECK_OK
 }
 
-/// Row-level security, or a view that reads with its reader's rights.
-fn shows_each_role_other_rows(relation: pg_sys::Oid) -> bool {
+fn may_use_schema_of(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
+    // SAFETY: a catalog look-up, and a call of SQL's has_schema_privilege(oid, oid, text), which is NULL where the schema is gone.
+    unsafe {
+        let schema = pg_sys::get_rel_namespace(relation);
+        pgrx::direct_function_call::<bool>(
+            pg_sys::has_schema_privilege_id_id,
+            &[user.into_datum(), schema.into_datum(), "USAGE".into_datum()],
+        )
+        .unwrap_or(false)
+    }
+}
+
+/// Tables and materialized views without row-level security. What a view shows may depend on who asks (its conditions, its functions,
+/// the policies of tables below it), and what a foreign table shows on who is known elsewhere.
+fn shows_everybody_the_same(relation: pg_sys::Oid) -> bool {
     // SAFETY: catalog look-up.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
         if tuple.is_null() {
-            return true;
+            return false;
         }
         let class = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
-        let (secured, is_view) = (class.relrowsecurity, class.relkind as u8 == b'v');
+        let (secured, kind) = (class.relrowsecurity, class.relkind as u8);
         pg_sys::ReleaseSysCache(tuple);
-        secured || is_view && reads_as_invoker(relation)
-    }
-}
-
-fn reads_as_invoker(view: pg_sys::Oid) -> bool {
-    // SAFETY: the options of an open view are NULL or of this type.
-    unsafe {
-        let lock = pg_sys::AccessShareLock as i32;
-        let relation = pg_sys::try_relation_open(view, lock);
-        if relation.is_null() {
-            return true;
-        }
-        let options = (*relation).rd_options.cast::<pg_sys::ViewOptions>();
-        let invoker = !options.is_null() && (*options).security_invoker;
-        pg_sys::relation_close(relation, lock);
-        invoker
+        !secured && matches!(kind, b'r' | b'p' | b'm')
     }
 }
 
@@ -319,9 +336,16 @@ pub fn require_membership(owner: pg_sys::Oid) {
     }
 }
 
-/// Refuses a role that may not read a relation.
-pub fn require_select(role: pg_sys::Oid, relation: pg_sys::Oid, name: &str) {
-    if !may_select(role, relation) {
+/// Refuses a role that may not read a relation. Of one that is gone whoever opens it says so.
+pub fn require_select(role: pg_sys::Oid, relation: pg_sys::Oid) {
+    if may_select(role, relation) {
+        return;
+    }
+    // SAFETY: catalog look-up; the copy is freed with the statement's memory.
+    let name = unsafe { pg_sys::get_rel_name(relation) };
+    if !name.is_null() {
+        // SAFETY: a C string.
+        let name = unsafe { crate::text::from_c_string(name) };
         fail(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("permission denied for relation {name}"),

@@ -6,10 +6,10 @@ use super::manage::{check_timezone, open_readable, valid_name};
 use super::{Detector, PARTS, check_options, required, usual};
 use crate::error::{fail, notice};
 use crate::lock::lock_detector;
-use crate::reg::{RegClass, RegRole};
+use crate::reg::RegRole;
 use crate::security::{self, RunAs};
 use crate::spi::{Connection, arg, text_arg};
-use crate::text::{Jsonb, Text, relation_name};
+use crate::text::{Jsonb, Text};
 use crate::views::mark_views_stale;
 
 /// Changes what is given of a detector, its options all of them at once; NULL leaves what is, `''` takes a part away.
@@ -21,7 +21,6 @@ fn alter_detector(
     new_name: default!(Option<Text>, "NULL"),
     enabled: default!(Option<bool>, "NULL"),
     owner: default!(Option<RegRole>, "NULL"),
-    relation: default!(Option<RegClass>, "NULL"),
     message: default!(Option<Text>, "NULL"),
     ts: default!(Option<Text>, "NULL"),
     level: default!(Option<Text>, "NULL"),
@@ -38,11 +37,10 @@ fn alter_detector(
     let new_name = checked_name(&detector, new_name.as_deref());
     let place = Place {
         owner: owner.map(|role| role.0),
-        relation: relation.map(|relation| relation.0),
         parts: [message, ts, level, component, source, session, template],
     };
     let place = place.checked(&detector);
-    if new_name != name || place.owner != detector.owner || place.relation != detector.relation {
+    if new_name != name || place.owner != detector.owner {
         // Maintenance goes by the name, and by what it has read of the detector when it began.
         lock_detector(name);
     }
@@ -52,15 +50,14 @@ fn alter_detector(
         arg(Jsonb(json.clone())),
         arg(enabled.unwrap_or(detector.enabled)),
         arg(place.owner),
-        arg(place.relation),
     ];
     args.extend(place.parts.map(|part| (pg_sys::TEXTOID, part.and_then(IntoDatum::into_datum))));
     let _owner = RunAs::extension_owner();
     let spi = Connection::open();
     spi.write(
         "UPDATE logintel.detectors \
-         SET name = $2, options = $3, enabled = $4, owner = $5, relation = $6, \
-             message = $7, ts = $8, level = $9, component = $10, source = $11, session = $12, template = $13 \
+         SET name = $2, options = $3, enabled = $4, owner = $5, \
+             message = $6, ts = $7, level = $8, component = $9, source = $10, session = $11, template = $12 \
          WHERE name = $1",
         &args,
     );
@@ -78,10 +75,13 @@ fn alter_detector(
 fn checked_name<'a>(detector: &'a Detector, new_name: Option<&'a str>) -> &'a str {
     let new_name = valid_name(Some(new_name.unwrap_or(&detector.name)));
     if new_name != detector.name {
-        refuse_while_watched(
-            detector,
-            "SELECT logintel.unwatch(name) first, and logintel.watch(new name) afterwards.",
-        );
+        if detector.is_watched() {
+            fail(
+                PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
+                format!("detector \"{}\" is watching its relation, whose trigger names it", detector.name),
+                "SELECT logintel.unwatch(name) first, and logintel.watch(new name) afterwards.",
+            );
+        }
         if Detector::find(new_name).is_some() {
             fail(
                 PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
@@ -93,27 +93,15 @@ fn checked_name<'a>(detector: &'a Detector, new_name: Option<&'a str>) -> &'a st
     new_name
 }
 
-fn refuse_while_watched(detector: &Detector, hint: &str) {
-    if detector.is_watched() {
-        fail(
-            PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
-            format!("detector \"{}\" is watching its relation, whose trigger names it", detector.name),
-            hint,
-        );
-    }
-}
-
-/// Where its lines are and who reads them, as the caller gave it: `None` for what stays.
+/// Who reads its lines, and where in the relation they are, as the caller gave it: `None` for what stays.
 struct Place {
     owner: Option<pg_sys::Oid>,
-    relation: Option<pg_sys::Oid>,
     parts: [Option<Text>; PARTS.len()],
 }
 
 /// The same as it will be kept.
 struct Checked {
     owner: pg_sys::Oid,
-    relation: pg_sys::Oid,
     parts: [Option<String>; PARTS.len()],
 }
 
@@ -121,31 +109,21 @@ impl Place {
     /// Refuses what the caller may not give, what one of both may not read, and parts that are not there. Where none of it is given
     /// nothing is looked at, so that the options of a detector whose relation is gone can be changed.
     ///
-    /// Whoever says what is read must be a member of who reads it: a view runs its owner's functions with its reader's rights. An
-    /// administrator who is none gives the detector to himself first.
+    /// Whoever says what is read must be a member of who reads it. An administrator who is none gives the detector to himself first.
     fn checked(self, detector: &Detector) -> Checked {
         let owner = self.owner.unwrap_or(detector.owner);
-        let oid = self.relation.unwrap_or(detector.relation);
-        if self.owner.is_none() && self.relation.is_none() && self.parts.iter().all(Option::is_none) {
-            return Checked { owner, relation: oid, parts: detector.parts.clone() };
+        if self.owner.is_none() && self.parts.iter().all(Option::is_none) {
+            return Checked { owner, parts: detector.parts.clone() };
         }
         security::require_membership(owner);
-        if oid != detector.relation {
-            refuse_while_watched(
-                detector,
-                "SELECT logintel.unwatch(name) first, and logintel.watch(name) afterwards.",
-            );
-        }
-        if self.relation.is_none() {
-            // Names the detector, where its relation is gone.
-            detector.open_relation();
-        }
-        let relation = open_readable(oid);
-        security::require_select(owner, oid, &relation_name(&relation));
+        // Names the detector, where its relation is gone.
+        detector.open_relation();
+        let relation = open_readable(detector.relation);
+        security::require_select(owner, detector.relation);
         let stays = detector.parts.iter().map(|part| part.clone().unwrap_or_default());
         let mut given = self.parts.into_iter().zip(stays).map(|(given, stays)| given.unwrap_or(Text(stays)));
         let parts = usual::resolve(&relation, std::array::from_fn(|_| given.next()));
-        Checked { owner, relation: oid, parts }
+        Checked { owner, parts }
     }
 }
 

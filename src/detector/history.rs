@@ -3,6 +3,7 @@ use logintel_core::detect::Mode;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::columns::quote_literal;
 use super::lines::for_each_line;
 use super::rates::Rates;
 use super::record::Recorder;
@@ -62,7 +63,7 @@ pub(super) fn require_model(resolved: &Resolved) {
         fail(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             format!("detector \"{}\" is not trained yet", resolved.detector.name),
-            &format!("SELECT logintel.train('{}') first.", resolved.detector.name),
+            &format!("SELECT logintel.train({}) first.", quote_literal(&resolved.detector.name)),
         );
     }
 }

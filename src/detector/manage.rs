@@ -16,6 +16,8 @@ use crate::views::mark_views_stale;
 
 /// Longest name of a detector, bytes.
 const MAX_NAME: usize = 200;
+/// Most detectors that a role may own that is no administrator: maintenance goes from one to the next.
+const MAX_OWNED: i64 = 200;
 
 /// Registers a table or view. See the reference for its arguments.
 #[pg_extern(requires = ["detector"])]
@@ -59,6 +61,7 @@ fn create_detector(
             ),
         );
     }
+    check_number(&spi, owner);
     let mut args = vec![text_arg(name), arg(relation.oid()), arg(owner), arg(Jsonb(json))];
     args.extend(
         parts.into_iter().map(|part| (pg_sys::TEXTOID, part.map(Text).and_then(IntoDatum::into_datum))),
@@ -72,6 +75,17 @@ fn create_detector(
     rows.must(0, 1)
 }
 
+fn check_number(spi: &Connection, owner: pg_sys::Oid) {
+    let rows = spi.read("SELECT count(*) FROM logintel.detectors WHERE owner = $1", &[arg(owner)]);
+    if rows.must::<i64>(0, 1) >= MAX_OWNED && !security::is_admin(owner) {
+        fail(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            format!("role \"{}\" has {MAX_OWNED} detectors already", security::role_name(owner)),
+            "One detector can take the lines of many sources; logintel.drop_detector drops one. Members of logintel_admin may have more.",
+        );
+    }
+}
+
 /// Opens a table or view that the caller may read.
 pub(super) fn open_readable(relation: pg_sys::Oid) -> PgRelation {
     let relation = open_relation(relation).unwrap_or_else(|| {
@@ -82,7 +96,7 @@ pub(super) fn open_readable(relation: pg_sys::Oid) -> PgRelation {
         )
     });
     check_kind(&relation);
-    security::require_select(security::current_user(), relation.oid(), &relation_name(&relation));
+    security::require_select(security::current_user(), relation.oid());
     relation
 }
 
@@ -106,6 +120,15 @@ fn check_kind(relation: &PgRelation) {
         fail(
             PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
             format!("\"{}\" is not a table or view", relation_name(relation)),
+            "Name the table or view that holds the logs.",
+        );
+    }
+    if security::is_ours(relation.oid())
+        && !["logs", "server_log"].map(security::own_table).contains(&relation.oid())
+    {
+        fail(
+            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            format!("\"{}\" holds what logintel has found, not logs", relation_name(relation)),
             "Name the table or view that holds the logs.",
         );
     }

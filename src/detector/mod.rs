@@ -139,7 +139,7 @@ impl Detector {
             fail(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
                 format!("the relation of detector \"{}\" is gone", self.name),
-                "logintel.alter_detector(name, relation => 'table') has it read another; logintel.drop_detector deletes it with its models, anomalies and incidents.",
+                "logintel.drop_detector deletes the detector with its models, anomalies and incidents; create_detector makes one for another relation.",
             )
         })
     }
@@ -230,7 +230,7 @@ pub fn embed(detector: &str, message: &str) -> logintel_core::sparse::SparseVec 
         fail(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             format!("detector \"{detector}\" is not trained yet"),
-            &format!("SELECT logintel.train('{detector}') first."),
+            &format!("SELECT logintel.train({}) first.", columns::quote_literal(detector)),
         )
     };
     let mut scratch = Scratch::new(Session::watch());

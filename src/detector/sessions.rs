@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::Detector;
-use super::columns::{Columns, Part};
+use super::columns::{Columns, Part, quote_literal};
 use super::history::require_model;
 use super::resolve::{Resolved, resolve};
 use super::train::qualified;
@@ -54,8 +54,8 @@ impl<'a> Judge<'a> {
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("the active model of detector \"{}\" has seen no sessions", detector.name),
                 &format!(
-                    "SELECT logintel.train('{}') again once rows have a value in its session column.",
-                    detector.name
+                    "SELECT logintel.train({}) again once rows have a value in its session column.",
+                    quote_literal(&detector.name)
                 ),
             )
         };

@@ -288,6 +288,7 @@ impl Call {
                 "Its owner may feed it from another table that belongs to him.",
             );
         }
+        detector.require_select();
     }
 
     /// # Safety

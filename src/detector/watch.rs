@@ -114,8 +114,8 @@ fn check_kind(detector: &Detector, relation: &PgRelation, row: bool) {
         b'v' | b'm' => refuse(
             "a view, which takes no rows",
             &format!(
-                "Score it from time to time: SELECT logintel.score_history('{}', since, until).",
-                detector.name
+                "Score it from time to time: SELECT logintel.score_history({}, since, until).",
+                quote_literal(&detector.name)
             ),
         ),
         b'f' if !row => refuse("a foreign table, which has no transition tables", "Use mode => 'row'."),
