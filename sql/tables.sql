@@ -323,7 +323,7 @@ CREATE TABLE logintel.scoring_failures (
     message     text NOT NULL
 );
 CREATE INDEX scoring_failures_recorded ON logintel.scoring_failures (recorded_at);
-COMMENT ON TABLE logintel.scoring_failures IS 'Statements whose rows landed without being scored; kept for 7 days';
+COMMENT ON TABLE logintel.scoring_failures IS 'Statements whose rows landed without being scored; kept for 7 days, or until score_history goes over that time';
 COMMENT ON COLUMN logintel.scoring_failures.failure_id IS 'Number';
 COMMENT ON COLUMN logintel.scoring_failures.detector IS 'The detector that should have scored them';
 COMMENT ON COLUMN logintel.scoring_failures.recorded_at IS 'When it was written here';

@@ -64,7 +64,7 @@ SELECT detector, sqlstate, count(*) AS failures, sum(rows)::bigint AS rows, min(
 FROM logintel.scoring_failures
 WHERE detector IN (SELECT logintel.readable_detectors(current_user)) OR pg_has_role(current_user, 'logintel_admin', 'USAGE')
 GROUP BY detector, sqlstate;
-COMMENT ON VIEW logintel.scoring_errors IS 'Why rows landed without being scored, and how often, in the last 7 days';
+COMMENT ON VIEW logintel.scoring_errors IS 'Why rows landed without being scored, and how often, in the last 7 days, but for times that score_history has gone over since';
 COMMENT ON COLUMN logintel.scoring_errors.detector IS 'The detector that should have scored them';
 COMMENT ON COLUMN logintel.scoring_errors.sqlstate IS 'SQLSTATE of the failures';
 COMMENT ON COLUMN logintel.scoring_errors.failures IS 'Number of failures: of statements, or of rows where each is scored by itself';
