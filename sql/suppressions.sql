@@ -22,7 +22,7 @@ CREATE TABLE logintel.suppressions (
 );
 CREATE INDEX suppressions_detector ON logintel.suppressions (detector, expires_at);
 CREATE INDEX suppressions_expired ON logintel.suppressions (expires_at);
-COMMENT ON TABLE logintel.suppressions IS 'Rules that hide incidents or keep lines from training, each with an end; written with INSERT and UPDATE, and ended by UPDATE of expires_at. A rule matches what all its fields match.';
+COMMENT ON TABLE logintel.suppressions IS 'Rules that hide incidents or keep lines from training, each with an end; written with INSERT and UPDATE, and ended by UPDATE of expires_at. A rule matches what all its fields match, and must have one beside detector.';
 COMMENT ON COLUMN logintel.suppressions.suppression_id IS 'Number';
 COMMENT ON COLUMN logintel.suppressions.name IS 'What incidents call it; NULL for its number';
 COMMENT ON COLUMN logintel.suppressions.detector IS 'The detector it is about; NULL for all, which only logintel_admin may write';
@@ -62,15 +62,6 @@ LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_te
 $$;
 COMMENT ON FUNCTION logintel.owned_detectors(name) IS 'names of the detectors that a role may administer';
 
-CREATE FUNCTION logintel.check_suppression() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM logintel.validate_suppression(
-        NEW.suppression_id, NEW.name, NEW.detector, NEW.component, NEW.level, NEW.template, NEW.message_pattern, NEW.min_count,
-        NEW.since, NEW.until, NEW.hide, NEW.exclude_from_training, NEW.expires_at, NEW.comment, TG_OP = 'INSERT');
-    NEW.updated_at := clock_timestamp();
-    RETURN NEW;
-END
-$$;
 COMMENT ON FUNCTION logintel.check_suppression() IS 'refuses a suppression that cannot be right';
 -- What a dump brings may have expired since; it was written at another transaction's time.
 CREATE TRIGGER check_new BEFORE INSERT ON logintel.suppressions
