@@ -32,12 +32,12 @@ COMMENT ON COLUMN logintel.worker_health.is_preloaded IS 'Whether the worker is 
 COMMENT ON COLUMN logintel.worker_health.is_known IS 'Whether it knows this database';
 COMMENT ON COLUMN logintel.worker_health.is_followed IS 'Whether the server''s log is followed; NULL where it is not meant to be';
 COMMENT ON COLUMN logintel.worker_health.is_late IS 'Whether its next tick is overdue by more than a minute and three times logintel.interval';
-COMMENT ON COLUMN logintel.worker_health.last_tick IS 'When its last tick ended';
-COMMENT ON COLUMN logintel.worker_health.next_tick IS 'When the next one is due';
-COMMENT ON COLUMN logintel.worker_health.failed_ticks IS 'How many ticks failed in a row';
-COMMENT ON COLUMN logintel.worker_health.last_run IS 'When a step of maintenance last ended, of the worker or by hand';
-COMMENT ON COLUMN logintel.worker_health.failing_steps IS 'Steps whose last run failed, of detectors whose logs the role may read';
-COMMENT ON COLUMN logintel.worker_health.views_refreshed_at IS 'When the materialized views were last refreshed';
+COMMENT ON COLUMN logintel.worker_health.last_tick IS 'When its last tick ended; NULL where none has, or it is not loaded';
+COMMENT ON COLUMN logintel.worker_health.next_tick IS 'When the next one is due; NULL likewise';
+COMMENT ON COLUMN logintel.worker_health.failed_ticks IS 'Number of ticks that failed in a row; NULL likewise';
+COMMENT ON COLUMN logintel.worker_health.last_run IS 'When a step of maintenance last ended, of the worker or by hand; NULL before the first';
+COMMENT ON COLUMN logintel.worker_health.failing_steps IS 'Number of steps whose last run failed, of detectors whose logs the role may read';
+COMMENT ON COLUMN logintel.worker_health.views_refreshed_at IS 'When the materialized views were last refreshed; NULL before the first time: they are empty';
 
 -- What is to be done tells who may do it, where the role that looks may not.
 CREATE VIEW logintel.status WITH (security_barrier) AS
@@ -182,6 +182,6 @@ ORDER BY place, rank, detector;
 COMMENT ON VIEW logintel.status IS 'Whether all is well, and what to do if not: one row for all, one for each finding, worst first; of detectors whose logs the role may read';
 COMMENT ON COLUMN logintel.status.state IS 'ok, warning or critical';
 COMMENT ON COLUMN logintel.status.topic IS 'all; worker, step, views, settings, server_log; detector, scoring, training, drift, grouping, incidents';
-COMMENT ON COLUMN logintel.status.detector IS 'Detector; NULL for what concerns all';
-COMMENT ON COLUMN logintel.status.summary IS 'What there is to say';
+COMMENT ON COLUMN logintel.status.detector IS 'Name of the detector; NULL for what concerns all';
+COMMENT ON COLUMN logintel.status.summary IS 'What was found, in a sentence';
 COMMENT ON COLUMN logintel.status.what_to_do IS 'The way out; NULL where nothing is to be done. Where the role may not do it, it begins with who may';
