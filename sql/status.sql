@@ -81,7 +81,7 @@ WITH caller AS (
     FROM caller AS u CROSS JOIN (SELECT * FROM logintel.worker_health WHERE NOT pg_is_in_recovery()) AS w CROSS JOIN LATERAL (
         SELECT 'warning', 'worker', NULL::text,
                'The background worker is not loaded, and maintenance ' || coalesce('last ran ' || date_trunc('second', now() - w.last_run) || ' ago.', 'never ran.'),
-               'Set shared_preload_libraries = ''logintel'' and restart the server, or let pg_cron CALL logintel.run_maintenance().'
+               u.as_superuser || 'Set shared_preload_libraries = ''logintel'' and restart the server, or let pg_cron CALL logintel.run_maintenance().'
         WHERE NOT w.is_preloaded AND (w.last_run IS NULL OR w.last_run < now() - interval '15 minutes')
         UNION ALL
         SELECT 'ok', 'worker', NULL, 'No background worker is loaded; maintenance ran by hand ' || date_trunc('second', now() - w.last_run) || ' ago.', NULL
@@ -153,9 +153,11 @@ WITH caller AS (
     WHERE w.warning IS NOT NULL
     UNION ALL
     SELECT 46, 'warning', 'grouping', d.name, format('Anomalies have waited to be grouped since %s.', date_trunc('second', b.since)), u.as_admin || 'CALL logintel.run_maintenance();'
-    FROM caller AS u CROSS JOIN judged AS d CROSS JOIN LATERAL (SELECT min(a.recorded_at) AS since FROM (
-        SELECT recorded_at FROM logintel.anomalies WHERE detector = d.name AND NOT is_grouped ORDER BY anomaly_id LIMIT 1) AS a) AS b
-    WHERE b.since < now() - interval '5 minutes'
+    FROM caller AS u CROSS JOIN judged AS d CROSS JOIN LATERAL (
+        -- The first at or after the detector's name in the index of what is to be done: where there is none, nothing else is read.
+        SELECT detector, recorded_at AS since FROM logintel.anomalies
+        WHERE NOT is_grouped AND (detector, anomaly_id) >= (d.name, 0) ORDER BY detector, anomaly_id LIMIT 1) AS b
+    WHERE b.detector = d.name AND b.since < now() - interval '5 minutes'
     UNION ALL
     SELECT 50, CASE WHEN bool_or(i.severity = 'HIGH') THEN 'critical' ELSE 'warning' END, 'incidents', i.detector,
            format('%s open, %s of severity HIGH; the newest: %s', count(*), count(*) FILTER (WHERE i.severity = 'HIGH'), (array_agg(i.title ORDER BY i.start_time DESC, i.incident_id DESC))[1]),

@@ -271,21 +271,6 @@ demo_server() {
 
 # --- a log file of the user's --------------------------------------------------------------------------------------
 
-# A record of PostgreSQL's csvlog ends where as many quotes have been opened as closed: its lines become one. Where a file begins or
-# breaks off within one, the next begins with its time. Other files stay as they are.
-one_record_a_line() {
-    LC_ALL=C awk '
-        function begins(line) {
-            return line ~ /^[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]:[0-9][0-9][.][0-9][0-9][0-9] [^ ,]+,("|,)/
-        }
-        NR <= 100 && begins($0) { is_csvlog = 1 }
-        !is_csvlog { print; next }
-        quotes % 2 && begins($0) { print record; record = ""; quotes = 0 }
-        { record = record (record == "" ? "" : " ") $0; quotes += gsub(/"/, "\"") }
-        quotes % 2 == 0 { print record; record = "" }
-        END { if (record != "") print record }'
-}
-
 demo_file() {
     STEPS=9
     prepare "logintel.interval = '2s'" "logintel.databases = 'logs'"
@@ -297,7 +282,7 @@ demo_file() {
     # Bytes that are no UTF-8, NULs and line ends of Windows are dropped; \1 and \2 cannot be in a line then, so that no line
     # is taken apart; a line `\.` alone would end the COPY.
     "${reader[@]}" "$FILE" | { iconv -c -f UTF-8 -t UTF-8 || true; } | LC_ALL=C tr -d '\000\001\002\r' |
-        one_record_a_line | sed -e '/^[[:space:]]*$/d' -e 's/^\\\.$/\\ ./' >"$LOGS/lines.txt"
+        LC_ALL=C awk -f "$ROOT/tools/demo-records.awk" | sed -e '/^[[:space:]]*$/d' -e 's/^\\\.$/\\ ./' >"$LOGS/lines.txt"
     rows=$(awk 'END { print NR }' "$LOGS/lines.txt")
     [ "$rows" -ge 20 ] || die "$FILE has $rows lines: too few to learn from"
     watched "SELECT format('%s of $rows lines copied', tuples_processed) FROM pg_stat_progress_copy WHERE relid = 'raw_line'::regclass" \

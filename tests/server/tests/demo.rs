@@ -1,6 +1,8 @@
 //! The demo takes lines of usual formats apart.
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use logintel_server_tests::{Ask, Cluster};
 
@@ -132,4 +134,32 @@ fn a_year_that_syslog_does_not_name_is_the_last_that_fits() {
             "SELECT as_syslog_time('Feb 29 01:02:03') IS NOT NULL, as_syslog_time('Feb 30 01:02:03') IS NULL"
         ) == "t|t"
     );
+}
+
+/// Records of csvlog become lines, wherever the file begins or breaks off; other lines stay as they are.
+#[test]
+fn records_of_csvlog_become_lines() {
+    let joined = |text: &str| {
+        let mut awk = Command::new("awk")
+            .arg("-f")
+            .arg(sql("demo-records.awk"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("awk");
+        awk.stdin.take().expect("stdin").write_all(text.as_bytes()).expect("a pipe");
+        let output = awk.wait_with_output().expect("the output of awk");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let time = "2026-01-02 09:00:00.123 UTC";
+    let cases = [
+        ("Jan  2 \"odd\nx \"y\" z\n".to_owned(), "Jan  2 \"odd\nx \"y\" z\n".to_owned()),
+        (
+            format!("end of a record\",,\n{time},,,1,\"one\"\n{time},\"a\",\"two\"\" of\n\nlines\",7\n{time},,,1,\"cut\n{time},,,1,\"off\n"),
+            format!("end of a record\",,\n{time},,,1,\"one\"\n{time},\"a\",\"two\"\" of  lines\",7\n{time},,,1,\"cut\n{time},,,1,\"off\n"),
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(joined(&text), expected);
+    }
 }
