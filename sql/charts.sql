@@ -17,16 +17,16 @@ CROSS JOIN LATERAL (
     FROM logintel.anomalies WHERE detector = d.name AND recorded_at > now() - interval '1 day') AS a
 WHERE d.name IN (SELECT logintel.readable_detectors(current_user));
 COMMENT ON VIEW logintel.live_status IS 'How each detector''s log is at the moment';
-COMMENT ON COLUMN logintel.live_status.detector IS 'Detector';
+COMMENT ON COLUMN logintel.live_status.detector IS 'Name of the detector';
 COMMENT ON COLUMN logintel.live_status.health IS 'critical with an unresolved incident of severity HIGH, warning with another, else ok; suppressed ones do not count';
-COMMENT ON COLUMN logintel.live_status.open_incidents IS 'Incidents that nobody looks after';
-COMMENT ON COLUMN logintel.live_status.acknowledged_incidents IS 'Incidents that somebody looks after';
-COMMENT ON COLUMN logintel.live_status.anomalies_last_minute IS 'Anomalies recorded in the last minute';
-COMMENT ON COLUMN logintel.live_status.anomalies_last_hour IS 'Anomalies recorded in the last hour';
-COMMENT ON COLUMN logintel.live_status.anomalies_last_day IS 'Anomalies recorded in the last day';
-COMMENT ON COLUMN logintel.live_status.last_anomaly IS 'Event time of the last anomaly';
+COMMENT ON COLUMN logintel.live_status.open_incidents IS 'Number of incidents that nobody looks after; suppressed ones do not count, here and in the next';
+COMMENT ON COLUMN logintel.live_status.acknowledged_incidents IS 'Number of incidents that somebody looks after';
+COMMENT ON COLUMN logintel.live_status.anomalies_last_minute IS 'Number of anomalies recorded in the last minute';
+COMMENT ON COLUMN logintel.live_status.anomalies_last_hour IS 'Number of anomalies recorded in the last hour';
+COMMENT ON COLUMN logintel.live_status.anomalies_last_day IS 'Number of anomalies recorded in the last day';
+COMMENT ON COLUMN logintel.live_status.last_anomaly IS 'Event time of the last anomaly that is kept; NULL where there is none';
 COMMENT ON COLUMN logintel.live_status.version IS 'Version of the active model; NULL before the first training';
-COMMENT ON COLUMN logintel.live_status.trained_at IS 'When that was trained';
+COMMENT ON COLUMN logintel.live_status.trained_at IS 'When that was trained; NULL before the first training';
 
 DO $charts$
 DECLARE
@@ -41,14 +41,14 @@ BEGIN
             WHERE isfinite(ts) AND detector IN (SELECT logintel.readable_detectors(current_user))
             GROUP BY 1, 2, 3 $view$, 'anomalies_by_' || unit, '1 ' || unit);
         EXECUTE format('COMMENT ON VIEW logintel.%I IS %L', 'anomalies_by_' || unit, 'Anomalies of each component in each ' || unit);
-        EXECUTE format('COMMENT ON COLUMN logintel.%I."time" IS %L', 'anomalies_by_' || unit, 'Beginning of the ' || unit);
+        EXECUTE format('COMMENT ON COLUMN logintel.%I."time" IS %L', 'anomalies_by_' || unit, 'Beginning of the ' || unit || ', in UTC');
         EXECUTE format($words$
-            COMMENT ON COLUMN logintel.%1$I.detector IS 'Detector';
+            COMMENT ON COLUMN logintel.%1$I.detector IS 'Name of the detector';
             COMMENT ON COLUMN logintel.%1$I.component IS 'Component; empty where the rows have none';
-            COMMENT ON COLUMN logintel.%1$I.anomalies IS 'Number of anomalies';
-            COMMENT ON COLUMN logintel.%1$I.errors IS 'Those flagged for their level';
-            COMMENT ON COLUMN logintel.%1$I.templates IS 'Their different templates';
-            COMMENT ON COLUMN logintel.%1$I.highest_score IS 'Highest anomaly score' $words$, 'anomalies_by_' || unit);
+            COMMENT ON COLUMN logintel.%1$I.anomalies IS 'Number of anomalies; a minute or an hour without any has no row';
+            COMMENT ON COLUMN logintel.%1$I.errors IS 'Number of those flagged for their level';
+            COMMENT ON COLUMN logintel.%1$I.templates IS 'Number of their different templates';
+            COMMENT ON COLUMN logintel.%1$I.highest_score IS 'Highest anomaly_score among them, 0 to 1' $words$, 'anomalies_by_' || unit);
     END LOOP;
     FOREACH unit IN ARRAY ARRAY['hour', 'day'] LOOP
         EXECUTE format($view$
@@ -60,13 +60,13 @@ BEGIN
             GROUP BY 1, 2, 3 $view$, 'incidents_by_' || unit, '1 ' || unit);
         EXECUTE format('COMMENT ON VIEW logintel.%I IS %L', 'incidents_by_' || unit,
             'Incidents that began in each ' || unit || ', by severity; without suppressed ones');
-        EXECUTE format('COMMENT ON COLUMN logintel.%I."time" IS %L', 'incidents_by_' || unit, 'Beginning of the ' || unit);
+        EXECUTE format('COMMENT ON COLUMN logintel.%I."time" IS %L', 'incidents_by_' || unit, 'Beginning of the ' || unit || ', in UTC');
         EXECUTE format($words$
-            COMMENT ON COLUMN logintel.%1$I.detector IS 'Detector';
+            COMMENT ON COLUMN logintel.%1$I.detector IS 'Name of the detector';
             COMMENT ON COLUMN logintel.%1$I.severity IS 'LOW, MEDIUM or HIGH';
-            COMMENT ON COLUMN logintel.%1$I.incidents IS 'Number of incidents';
-            COMMENT ON COLUMN logintel.%1$I.unresolved IS 'Those that are open or acknowledged';
-            COMMENT ON COLUMN logintel.%1$I.events IS 'Number of their anomalies' $words$, 'incidents_by_' || unit);
+            COMMENT ON COLUMN logintel.%1$I.incidents IS 'Number of incidents; an hour or a day without any has no row';
+            COMMENT ON COLUMN logintel.%1$I.unresolved IS 'Number of those that are open or acknowledged now';
+            COMMENT ON COLUMN logintel.%1$I.events IS 'Number of anomalies in them' $words$, 'incidents_by_' || unit);
     END LOOP;
 END
 $charts$;
@@ -80,15 +80,15 @@ FROM logintel.anomalies
 WHERE detector IN (SELECT logintel.readable_detectors(current_user))
 GROUP BY detector, coalesce(template, '');
 COMMENT ON VIEW logintel.top_templates IS 'The templates of all anomalies that are kept: ORDER BY anomalies DESC, or last_time';
-COMMENT ON COLUMN logintel.top_templates.detector IS 'Detector';
-COMMENT ON COLUMN logintel.top_templates.template IS 'Template';
-COMMENT ON COLUMN logintel.top_templates.anomalies IS 'Anomalies of it';
-COMMENT ON COLUMN logintel.top_templates.anomalies_last_day IS 'Those recorded in the last day';
-COMMENT ON COLUMN logintel.top_templates.first_time IS 'Event time of the first';
-COMMENT ON COLUMN logintel.top_templates.last_time IS 'Event time of the last';
-COMMENT ON COLUMN logintel.top_templates.highest_score IS 'Highest anomaly score';
+COMMENT ON COLUMN logintel.top_templates.detector IS 'Name of the detector';
+COMMENT ON COLUMN logintel.top_templates.template IS 'Message without what varies; empty where the rows have none';
+COMMENT ON COLUMN logintel.top_templates.anomalies IS 'Number of its anomalies that are kept';
+COMMENT ON COLUMN logintel.top_templates.anomalies_last_day IS 'Number of those recorded in the last day';
+COMMENT ON COLUMN logintel.top_templates.first_time IS 'Event time of the first; NULL where none has one';
+COMMENT ON COLUMN logintel.top_templates.last_time IS 'Event time of the last; NULL where none has one';
+COMMENT ON COLUMN logintel.top_templates.highest_score IS 'Highest anomaly_score among them, 0 to 1';
 COMMENT ON COLUMN logintel.top_templates.reason IS 'Their most frequent reason, without its figure';
-COMMENT ON COLUMN logintel.top_templates.incidents IS 'Incidents that they have a part in';
+COMMENT ON COLUMN logintel.top_templates.incidents IS 'Number of incidents that they have a part in';
 
 CREATE VIEW logintel.new_templates WITH (security_barrier) AS
 SELECT min(ts) AS "time", detector, coalesce(template, '') AS template, count(*) AS anomalies, max(ts) AS last_time,
@@ -99,13 +99,13 @@ WHERE reason = 'unseen_template' AND detector IN (SELECT logintel.readable_detec
 GROUP BY detector, coalesce(template, '');
 COMMENT ON VIEW logintel.new_templates IS 'Templates that training had not seen when they came';
 COMMENT ON COLUMN logintel.new_templates."time" IS 'Event time of the first line of it';
-COMMENT ON COLUMN logintel.new_templates.detector IS 'Detector';
-COMMENT ON COLUMN logintel.new_templates.template IS 'Template';
-COMMENT ON COLUMN logintel.new_templates.anomalies IS 'Lines of it, as long as it was new';
+COMMENT ON COLUMN logintel.new_templates.detector IS 'Name of the detector';
+COMMENT ON COLUMN logintel.new_templates.template IS 'Message without what varies';
+COMMENT ON COLUMN logintel.new_templates.anomalies IS 'Number of lines of it that were flagged, as long as it was new';
 COMMENT ON COLUMN logintel.new_templates.last_time IS 'Event time of the last of these';
-COMMENT ON COLUMN logintel.new_templates.component IS 'Component of the first';
+COMMENT ON COLUMN logintel.new_templates.component IS 'Component of the first; NULL where it has none';
 COMMENT ON COLUMN logintel.new_templates.message IS 'Message of the first';
-COMMENT ON COLUMN logintel.new_templates.incident_id IS 'Incident that the first belongs to, if any';
+COMMENT ON COLUMN logintel.new_templates.incident_id IS 'Incident that the first belongs to; NULL where it is in none';
 
 CREATE VIEW logintel.drift_by_hour WITH (security_barrier) AS
 SELECT f."time", f.detector, f.version, f.rows, f.flagged_share, m.flagged_share AS training_flagged_share, f.unseen_template_share,
@@ -113,5 +113,5 @@ SELECT f."time", f.detector, f.version, f.rows, f.flagged_share, m.flagged_share
 FROM logintel.drift AS f LEFT JOIN logintel.model_versions AS m ON m.detector = f.detector AND m.version = f.version
 WHERE f.rows > 0 AND f.detector IN (SELECT logintel.readable_detectors(current_user));
 COMMENT ON VIEW logintel.drift_by_hour IS 'How far what came in each hour was from what the model had been trained on; hours without rows are left out. Trainings are in the view models';
-COMMENT ON COLUMN logintel.drift_by_hour.training_flagged_share IS 'Share of its own training rows that the model flagged, to compare; NULL where that version is gone';
-COMMENT ON COLUMN logintel.drift_by_hour.trained_at IS 'When that version was trained';
+COMMENT ON COLUMN logintel.drift_by_hour.training_flagged_share IS 'Share of its own training rows that the model flagged, 0 to 1, to compare; NULL where that version is gone';
+COMMENT ON COLUMN logintel.drift_by_hour.trained_at IS 'When that version was trained; NULL where it is gone';

@@ -32,22 +32,42 @@ COMMENT ON COLUMN logintel.worker_health.is_preloaded IS 'Whether the worker is 
 COMMENT ON COLUMN logintel.worker_health.is_known IS 'Whether it knows this database';
 COMMENT ON COLUMN logintel.worker_health.is_followed IS 'Whether the server''s log is followed; NULL where it is not meant to be';
 COMMENT ON COLUMN logintel.worker_health.is_late IS 'Whether its next tick is overdue by more than a minute and three times logintel.interval';
-COMMENT ON COLUMN logintel.worker_health.last_tick IS 'When its last tick ended';
-COMMENT ON COLUMN logintel.worker_health.next_tick IS 'When the next one is due';
-COMMENT ON COLUMN logintel.worker_health.failed_ticks IS 'How many ticks failed in a row';
-COMMENT ON COLUMN logintel.worker_health.last_run IS 'When a step of maintenance last ended, of the worker or by hand';
-COMMENT ON COLUMN logintel.worker_health.failing_steps IS 'Steps whose last run failed, of detectors whose logs the role may read';
-COMMENT ON COLUMN logintel.worker_health.views_refreshed_at IS 'When the materialized views were last refreshed';
+COMMENT ON COLUMN logintel.worker_health.last_tick IS 'When its last tick ended; NULL where none has, or it is not loaded';
+COMMENT ON COLUMN logintel.worker_health.next_tick IS 'When the next one is due; NULL likewise';
+COMMENT ON COLUMN logintel.worker_health.failed_ticks IS 'Number of ticks that failed in a row; NULL likewise';
+COMMENT ON COLUMN logintel.worker_health.last_run IS 'When a step of maintenance last ended, of the worker or by hand; NULL before the first';
+COMMENT ON COLUMN logintel.worker_health.failing_steps IS 'Number of steps whose last run failed, of detectors whose logs the role may read';
+COMMENT ON COLUMN logintel.worker_health.views_refreshed_at IS 'When the materialized views were last refreshed; NULL before the first time: they are empty';
 
+-- What is to be done tells who may do it, where the role that looks may not.
 CREATE VIEW logintel.status WITH (security_barrier) AS
-WITH visible AS (
+WITH caller AS (
+    SELECT pg_has_role(current_user, 'logintel_admin', 'USAGE') AS is_admin,
+           CASE WHEN pg_has_role(current_user, 'logintel_admin', 'USAGE') THEN '' ELSE 'As a member of logintel_admin: ' END AS as_admin,
+           CASE WHEN current_setting('is_superuser')::bool THEN '' ELSE 'As a superuser: ' END AS as_superuser
+), visible AS (
     SELECT d.*, c.oid IS NULL AS is_gone, c.relkind,
+           CASE WHEN u.is_admin OR pg_has_role(current_user, 'logintel_writer', 'USAGE')
+                                   AND EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = d.owner AND pg_has_role(current_user, r.oid, 'USAGE')) THEN ''
+                WHEN o.oid IS NULL THEN 'As a member of logintel_admin: '
+                ELSE format('As %s or a member of logintel_admin: ', d.owner) END AS as_owner,
+           o.oid IS NULL AS is_orphaned,
+           l.lost, l.to_name,
            EXISTS (
                SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
                WHERE (t.tgrelid = d.relation OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(d.relation)))
                  AND t.tgenabled IN ('O', 'A') AND p.pronamespace = 'logintel'::regnamespace AND p.proname IN ('score_row', 'score_rows')
                  AND t.tgargs = convert_to(d.name, getdatabaseencoding()) || '\x00') AS is_watched
-    FROM logintel.detectors AS d LEFT JOIN pg_class AS c ON c.oid = d.relation
+    FROM caller AS u CROSS JOIN logintel.detectors AS d LEFT JOIN pg_class AS c ON c.oid = d.relation
+    LEFT JOIN pg_roles AS o ON o.oid = d.owner
+    -- Parts whose column was dropped or renamed.
+    CROSS JOIN LATERAL (
+        SELECT string_agg(format('%s (%s)', part, path), ', ' ORDER BY place) AS lost, string_agg(part || ' => ''…''', ', ' ORDER BY place) AS to_name
+        FROM (VALUES (1, 'message', d.message), (2, 'ts', d.ts), (3, 'level', d.level), (4, 'component', d.component), (5, 'source', d.source),
+                     (6, 'session', d.session), (7, 'template', d.template)) AS p (place, part, path)
+        WHERE path IS NOT NULL AND c.oid IS NOT NULL AND NOT EXISTS (
+            SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+              AND a.attname::text IN (path, logintel.path_column(path)))) AS l
     WHERE d.name IN (SELECT logintel.readable_detectors(current_user))
 ), judged AS (
     SELECT d.*, m.trained_at, m.templates, m.training_rows,
@@ -61,10 +81,10 @@ WITH visible AS (
     WHERE pg_is_in_recovery()
     UNION ALL
     SELECT 10, f.*
-    FROM (SELECT * FROM logintel.worker_health WHERE NOT pg_is_in_recovery()) AS w CROSS JOIN LATERAL (
+    FROM caller AS u CROSS JOIN (SELECT * FROM logintel.worker_health WHERE NOT pg_is_in_recovery()) AS w CROSS JOIN LATERAL (
         SELECT 'warning', 'worker', NULL::text,
                'The background worker is not loaded, and maintenance ' || coalesce('last ran ' || date_trunc('second', now() - w.last_run) || ' ago.', 'never ran.'),
-               'Set shared_preload_libraries = ''logintel'' and restart the server, or let pg_cron CALL logintel.run_maintenance().'
+               u.as_superuser || 'Set shared_preload_libraries = ''logintel'' and restart the server, or let pg_cron CALL logintel.run_maintenance().'
         WHERE NOT w.is_preloaded AND (w.last_run IS NULL OR w.last_run < now() - interval '15 minutes')
         UNION ALL
         SELECT 'ok', 'worker', NULL, 'No background worker is loaded; maintenance ran by hand ' || date_trunc('second', now() - w.last_run) || ' ago.', NULL
@@ -75,7 +95,7 @@ WITH visible AS (
         WHERE w.is_preloaded AND NOT w.is_known
         UNION ALL
         SELECT 'critical', 'worker', NULL, 'The background worker failed here ' || w.failed_ticks || ' times in a row.',
-               'The server log says why, and SELECT last_error FROM logintel.worker_state().'
+               'The server log says why. ' || u.as_admin || 'SELECT last_error FROM logintel.worker_state();'
         WHERE w.failed_ticks > 0
         UNION ALL
         SELECT 'critical', 'worker', NULL, 'The background worker has not come since ' || coalesce(date_trunc('second', w.last_tick)::text, 'the server was started') || '.',
@@ -86,7 +106,7 @@ WITH visible AS (
                coalesce('The background worker was here ' || date_trunc('second', now() - w.last_tick) || ' ago.', 'The background worker is about to come.'), NULL
         WHERE w.is_known AND w.failed_ticks = 0 AND NOT w.is_late
         UNION ALL
-        SELECT 'warning', 'server_log', 'server_log', 'The server''s log is not followed.', 'SELECT server_log FROM logintel.worker_state() says why.'
+        SELECT 'warning', 'server_log', 'server_log', 'The server''s log is not followed.', u.as_admin || 'SELECT server_log FROM logintel.worker_state(); says why.'
         WHERE NOT w.is_followed
     ) AS f
     UNION ALL
@@ -95,32 +115,43 @@ WITH visible AS (
     FROM logintel.worker_stats WHERE failures > 0
     UNION ALL
     SELECT 30, 'warning', 'views', NULL, coalesce('The materialized views were refreshed ' || date_trunc('second', now() - m.views_refreshed_at) || ' ago.', 'The materialized views were never refreshed: they are empty.'),
-           'CALL logintel.run_maintenance();'
-    FROM logintel.maintenance AS m WHERE m.views_refreshed_at IS NULL OR m.views_refreshed_at < now() - interval '2 hours'
+           u.as_admin || 'CALL logintel.run_maintenance();'
+    FROM caller AS u CROSS JOIN logintel.maintenance AS m WHERE m.views_refreshed_at IS NULL OR m.views_refreshed_at < now() - interval '2 hours'
     UNION ALL
-    SELECT 30, 'warning', 'settings', NULL, 'logintel.enabled is off: rows that this session writes are not scored.', 'SET logintel.enabled = on;'
-    WHERE NOT coalesce(current_setting('logintel.enabled', true)::bool, true)
+    SELECT 30, 'warning', 'settings', NULL, 'logintel.enabled is off: rows that this session writes are not scored.',
+           CASE WHEN has_parameter_privilege(current_user, 'logintel.enabled', 'SET') THEN '' ELSE u.as_superuser END || 'SET logintel.enabled = on;'
+    FROM caller AS u WHERE NOT coalesce(current_setting('logintel.enabled', true)::bool, true)
     UNION ALL
-    SELECT 40, 'critical', 'detector', d.name, 'The relation that it is for is gone. To drop the detector deletes its models, anomalies and incidents, too.', format('SELECT logintel.drop_detector(%L);', d.name)
+    SELECT 40, 'critical', 'detector', d.name, 'The relation that it is for is gone. To drop the detector deletes its models, anomalies and incidents, too.', d.as_owner || format('SELECT logintel.drop_detector(%L);', d.name)
     FROM judged AS d WHERE d.is_gone
     UNION ALL
-    SELECT 40, 'warning', 'detector', d.name, 'It is switched off: nothing is scored and no incidents are made.', format('SELECT logintel.alter_detector(%L, enabled => true);', d.name)
+    SELECT 40, 'critical', 'detector', d.name, format('Its owner, role %s, does not exist any more: nobody reads its relation.', d.owner),
+           d.as_owner || format('SELECT logintel.alter_detector(%L, owner => ''…'');', d.name)
+    FROM judged AS d WHERE d.is_orphaned AND NOT d.is_gone
+    UNION ALL
+    SELECT 40, 'critical', 'detector', d.name,
+           format('%s has no such column any more: %s. New rows are not scored.', d.relation, d.lost),
+           d.as_owner || format('SELECT logintel.alter_detector(%L, %s); or give the column its name back; then score_history for what landed meanwhile.', d.name, d.to_name)
+    FROM judged AS d WHERE d.lost IS NOT NULL
+    UNION ALL
+    SELECT 40, 'warning', 'detector', d.name, 'It is switched off: nothing is scored and no incidents are made.', d.as_owner || format('SELECT logintel.alter_detector(%L, enabled => true);', d.name)
     FROM judged AS d WHERE NOT d.enabled AND NOT d.is_gone
     UNION ALL
-    SELECT 41, 'warning', 'detector', d.name, 'It has no model yet: lines are judged by their level alone.', format('SELECT logintel.train(%L);', d.name)
+    SELECT 41, 'warning', 'detector', d.name, 'It has no model yet: lines are judged by their level alone.', d.as_owner || format('SELECT logintel.train(%L);', d.name)
     FROM judged AS d WHERE d.active_version IS NULL AND NOT d.is_unused AND NOT d.is_gone
     UNION ALL
-    SELECT 42, 'warning', 'detector', d.name, 'New rows are not judged as they come: no trigger is on ' || d.relation::text || '.', format('SELECT logintel.watch(%L);', d.name)
+    SELECT 42, 'warning', 'detector', d.name, 'New rows are not judged as they come: no trigger is on ' || d.relation::text || '.', d.as_owner || format('SELECT logintel.watch(%L);', d.name)
     FROM judged AS d WHERE NOT d.is_watched AND d.relkind IN ('r', 'p', 'f') AND NOT d.is_gone
     UNION ALL
     -- Critical while it goes on; afterwards what landed meanwhile is still to be scored.
     SELECT 43, CASE WHEN max(e.last_time) > now() - interval '1 hour' THEN 'critical' ELSE 'warning' END, 'scoring', e.detector,
            format('%s rows of the last day landed without being scored: %s', sum(e.rows), (array_agg(e.last_message ORDER BY e.last_time DESC))[1]),
-           format('SELECT * FROM logintel.scoring_errors; mend that, then score_history(%L, since => first_time) scores what landed meanwhile.', e.detector)
+           format('SELECT * FROM logintel.scoring_errors; mend that. Then %sSELECT logintel.score_history(%L, since => %L); scores what landed meanwhile.',
+                  lower(left(min(d.as_owner), 1)) || substr(min(d.as_owner), 2), e.detector, to_char(min(e.first_time) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI"Z"'))
     FROM logintel.scoring_errors AS e JOIN judged AS d ON d.name = e.detector WHERE e.last_time > now() - interval '1 day' GROUP BY e.detector
     UNION ALL
     SELECT 44, 'warning', 'training', r.detector, format('The last training by schedule was %s: %s', r.outcome, r.reason),
-           CASE WHEN r.version IS NULL THEN 'It is tried again by itself.' ELSE format('SELECT logintel.activate_model(%L, %s); activates it all the same.', r.detector, r.version) END
+           CASE WHEN r.version IS NULL THEN 'It is tried again by itself.' ELSE d.as_owner || format('SELECT logintel.activate_model(%L, %s); activates it all the same.', r.detector, r.version) END
     FROM logintel.retrainings AS r JOIN judged AS d ON d.name = r.detector WHERE r.outcome <> 'activated' AND coalesce(d.trained_at < r.ended_at, true)
     UNION ALL
     SELECT 45, 'warning', 'drift', w.detector, w.warning, 'SELECT * FROM logintel.drift ORDER BY "time" DESC;'
@@ -128,20 +159,23 @@ WITH visible AS (
           WHERE f."time" > now() - interval '3 hours' ORDER BY f.detector, f."time" DESC) AS w
     WHERE w.warning IS NOT NULL
     UNION ALL
-    SELECT 46, 'warning', 'grouping', d.name, format('Anomalies have waited to be grouped since %s.', date_trunc('second', b.since)), 'CALL logintel.run_maintenance();'
-    FROM judged AS d CROSS JOIN LATERAL (SELECT min(a.recorded_at) AS since FROM (
-        SELECT recorded_at FROM logintel.anomalies WHERE detector = d.name AND NOT is_grouped ORDER BY anomaly_id LIMIT 1) AS a) AS b
-    WHERE b.since < now() - interval '5 minutes'
+    SELECT 46, 'warning', 'grouping', d.name, format('Anomalies have waited to be grouped since %s.', date_trunc('second', b.since)), u.as_admin || 'CALL logintel.run_maintenance();'
+    FROM caller AS u CROSS JOIN judged AS d CROSS JOIN LATERAL (
+        -- The first at or after the detector's name in the index of what is to be done: where there is none, nothing else is read.
+        SELECT detector, recorded_at AS since FROM logintel.anomalies
+        WHERE NOT is_grouped AND (detector, anomaly_id) >= (d.name, 0) ORDER BY detector, anomaly_id LIMIT 1) AS b
+    WHERE b.detector = d.name AND b.since < now() - interval '5 minutes'
     UNION ALL
     SELECT 50, CASE WHEN bool_or(i.severity = 'HIGH') THEN 'critical' ELSE 'warning' END, 'incidents', i.detector,
            format('%s open, %s of severity HIGH; the newest: %s', count(*), count(*) FILTER (WHERE i.severity = 'HIGH'), (array_agg(i.title ORDER BY i.start_time DESC, i.incident_id DESC))[1]),
-           format('SELECT * FROM logintel.incidents WHERE detector = %L AND status = ''open''; then acknowledge_incident, resolve_incident or mark_incident_normal.', i.detector)
+           format('SELECT * FROM logintel.incidents WHERE detector = %L AND status = ''open''; then %sacknowledge_incident, resolve_incident or mark_incident_normal.', i.detector,
+                  lower(left(min(d.as_owner), 1)) || substr(min(d.as_owner), 2))
     FROM logintel.incidents AS i JOIN judged AS d ON d.name = i.detector WHERE i.status = 'open' AND NOT i.is_suppressed GROUP BY i.detector
     UNION ALL
     SELECT 60, 'ok', 'detector', d.name,
            CASE WHEN d.is_unused THEN 'Nothing has come in yet.' ELSE format('Model %s of %s, %s templates of %s rows; %s anomalies in the last hour.',
                d.active_version, to_char(d.trained_at, 'YYYY-MM-DD HH24:MI'), d.templates, d.training_rows, d.anomalies) END, NULL
-    FROM judged AS d WHERE NOT d.is_gone AND d.enabled AND (d.active_version IS NOT NULL OR d.is_unused)
+    FROM judged AS d WHERE NOT d.is_gone AND d.lost IS NULL AND d.enabled AND (d.active_version IS NOT NULL OR d.is_unused)
 )
 SELECT state, topic, detector, summary, what_to_do FROM (
     SELECT 0 AS place, 0 AS rank, CASE WHEN bool_or(state = 'critical') THEN 'critical' WHEN bool_or(state = 'warning') THEN 'warning' ELSE 'ok' END AS state,
@@ -157,6 +191,6 @@ ORDER BY place, rank, detector;
 COMMENT ON VIEW logintel.status IS 'Whether all is well, and what to do if not: one row for all, one for each finding, worst first; of detectors whose logs the role may read';
 COMMENT ON COLUMN logintel.status.state IS 'ok, warning or critical';
 COMMENT ON COLUMN logintel.status.topic IS 'all; worker, step, views, settings, server_log; detector, scoring, training, drift, grouping, incidents';
-COMMENT ON COLUMN logintel.status.detector IS 'Detector; NULL for what concerns all';
-COMMENT ON COLUMN logintel.status.summary IS 'What there is to say';
-COMMENT ON COLUMN logintel.status.what_to_do IS 'The way out; NULL where nothing is to be done';
+COMMENT ON COLUMN logintel.status.detector IS 'Name of the detector; NULL for what concerns all';
+COMMENT ON COLUMN logintel.status.summary IS 'What was found, in a sentence';
+COMMENT ON COLUMN logintel.status.what_to_do IS 'The way out; NULL where nothing is to be done. Where the role may not do it, it begins with who may';

@@ -22,8 +22,8 @@ CREATE TABLE logintel.suppressions (
 );
 CREATE INDEX suppressions_detector ON logintel.suppressions (detector, expires_at);
 CREATE INDEX suppressions_expired ON logintel.suppressions (expires_at);
-COMMENT ON TABLE logintel.suppressions IS 'Rules that hide incidents or keep lines from training, each with an end; written with INSERT and UPDATE, and ended by UPDATE of expires_at. A rule matches what all its fields match.';
-COMMENT ON COLUMN logintel.suppressions.suppression_id IS 'Number';
+COMMENT ON TABLE logintel.suppressions IS 'Rules that hide incidents or keep lines from training, each with an end; written with INSERT and UPDATE, and ended by UPDATE of expires_at. A rule matches what all its fields match, and must have one beside detector.';
+COMMENT ON COLUMN logintel.suppressions.suppression_id IS 'Number of the rule, which suppression_preview is called with';
 COMMENT ON COLUMN logintel.suppressions.name IS 'What incidents call it; NULL for its number';
 COMMENT ON COLUMN logintel.suppressions.detector IS 'The detector it is about; NULL for all, which only logintel_admin may write';
 COMMENT ON COLUMN logintel.suppressions.component IS 'Component, letter by letter; NULL for any, as in the next three';
@@ -33,11 +33,11 @@ COMMENT ON COLUMN logintel.suppressions.message_pattern IS 'Regular expression a
 COMMENT ON COLUMN logintel.suppressions.min_count IS 'An incident with so many matching events is shown all the same; NULL for never';
 COMMENT ON COLUMN logintel.suppressions.since IS 'First event time for which it holds; NULL is open';
 COMMENT ON COLUMN logintel.suppressions.until IS 'End of these times, not included; NULL is open';
-COMMENT ON COLUMN logintel.suppressions.hide IS 'Whether it hides incidents';
+COMMENT ON COLUMN logintel.suppressions.hide IS 'Whether it hides incidents all of whose anomalies are silenced';
 COMMENT ON COLUMN logintel.suppressions.exclude_from_training IS 'Whether training leaves out the lines that it matches';
 COMMENT ON COLUMN logintel.suppressions.expires_at IS 'When it ends by the clock';
-COMMENT ON COLUMN logintel.suppressions.comment IS 'Why it is there';
-COMMENT ON COLUMN logintel.suppressions.created_by IS 'Who wrote it';
+COMMENT ON COLUMN logintel.suppressions.comment IS 'Why it is there; NULL where nobody said';
+COMMENT ON COLUMN logintel.suppressions.created_by IS 'Role that wrote it';
 COMMENT ON COLUMN logintel.suppressions.created_at IS 'When it was written';
 COMMENT ON COLUMN logintel.suppressions.updated_at IS 'When it last changed';
 COMMENT ON SEQUENCE logintel.suppressions_suppression_id_seq IS 'Numbers of suppressions';
@@ -49,9 +49,9 @@ CREATE TABLE logintel.applied_suppressions (
     PRIMARY KEY (detector, suppression_id)
 );
 COMMENT ON TABLE logintel.applied_suppressions IS 'Rules that a detector''s incidents were last judged by; a tick that finds others in force judges them anew';
-COMMENT ON COLUMN logintel.applied_suppressions.detector IS 'Detector';
+COMMENT ON COLUMN logintel.applied_suppressions.detector IS 'Name of the detector';
 COMMENT ON COLUMN logintel.applied_suppressions.suppression_id IS 'The rule, which may be gone';
-COMMENT ON COLUMN logintel.applied_suppressions.updated_at IS 'Which state of it';
+COMMENT ON COLUMN logintel.applied_suppressions.updated_at IS 'Its updated_at at that time';
 
 -- Which detectors' rules a role may write.
 CREATE FUNCTION logintel.owned_detectors(role name) RETURNS SETOF text
@@ -62,15 +62,6 @@ LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_te
 $$;
 COMMENT ON FUNCTION logintel.owned_detectors(name) IS 'names of the detectors that a role may administer';
 
-CREATE FUNCTION logintel.check_suppression() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM logintel.validate_suppression(
-        NEW.suppression_id, NEW.name, NEW.detector, NEW.component, NEW.level, NEW.template, NEW.message_pattern, NEW.min_count,
-        NEW.since, NEW.until, NEW.hide, NEW.exclude_from_training, NEW.expires_at, NEW.comment, TG_OP = 'INSERT');
-    NEW.updated_at := clock_timestamp();
-    RETURN NEW;
-END
-$$;
 COMMENT ON FUNCTION logintel.check_suppression() IS 'refuses a suppression that cannot be right';
 -- What a dump brings may have expired since; it was written at another transaction's time.
 CREATE TRIGGER check_new BEFORE INSERT ON logintel.suppressions

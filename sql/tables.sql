@@ -21,7 +21,7 @@ CREATE TABLE logintel.detectors (
 );
 COMMENT ON TABLE logintel.detectors IS 'Detectors: each watches one table or view. Change them with create_detector, alter_detector and drop_detector.';
 COMMENT ON COLUMN logintel.detectors.detector_id IS 'What create_detector returned';
-COMMENT ON COLUMN logintel.detectors.name IS 'Name';
+COMMENT ON COLUMN logintel.detectors.name IS 'Its name, which all functions and views know it by';
 COMMENT ON COLUMN logintel.detectors.relation IS 'The table or view that holds the logs';
 COMMENT ON COLUMN logintel.detectors.owner IS 'Who made it; what touches the relation runs with this role''s rights, or for a superuser with those of the relation''s owner';
 COMMENT ON COLUMN logintel.detectors.message IS 'Column, or path into a jsonb column, of the message';
@@ -31,7 +31,7 @@ COMMENT ON COLUMN logintel.detectors.component IS 'Column or path of the compone
 COMMENT ON COLUMN logintel.detectors.source IS 'Column or path of the source; NULL for none';
 COMMENT ON COLUMN logintel.detectors.session IS 'Column or path of the session; NULL for none';
 COMMENT ON COLUMN logintel.detectors.template IS 'Column or path of a template that is vectorised in place of the message; NULL for none';
-COMMENT ON COLUMN logintel.detectors.options IS 'Options, as they were given';
+COMMENT ON COLUMN logintel.detectors.options IS 'Options, as they were given; those not named have their defaults (docs/tuning.md)';
 COMMENT ON COLUMN logintel.detectors.enabled IS 'Whether rows are scored and incidents made';
 COMMENT ON COLUMN logintel.detectors.created_at IS 'When it was made';
 COMMENT ON COLUMN logintel.detectors.active_version IS 'Version of the model in use; NULL before the first training';
@@ -65,26 +65,26 @@ CREATE TABLE logintel.model_versions (
 -- Read whole and at once: decompressing it would only slow the first score of a connection.
 ALTER TABLE logintel.model_versions ALTER COLUMN artifact SET STORAGE EXTERNAL;
 COMMENT ON TABLE logintel.model_versions IS 'Trained models with their artifacts; the view models shows them';
-COMMENT ON COLUMN logintel.model_versions.detector IS 'Detector';
+COMMENT ON COLUMN logintel.model_versions.detector IS 'Name of the detector';
 COMMENT ON COLUMN logintel.model_versions.version IS 'Version, counted from 1 for each detector';
 COMMENT ON COLUMN logintel.model_versions.model_id IS 'Identity of the artifact, never used again';
 COMMENT ON COLUMN logintel.model_versions.trained_at IS 'When it was trained';
 COMMENT ON COLUMN logintel.model_versions.since IS 'Beginning of the history it was trained on; NULL is open';
 COMMENT ON COLUMN logintel.model_versions.until IS 'End of that history, not included; NULL is open';
-COMMENT ON COLUMN logintel.model_versions.training_rows IS 'Rows it was trained on';
-COMMENT ON COLUMN logintel.model_versions.calibration_rows IS 'Ordinary rows that its limits were calibrated on; 0 in the seed''s preset';
-COMMENT ON COLUMN logintel.model_versions.vocabulary_size IS 'Terms of its vocabulary';
-COMMENT ON COLUMN logintel.model_versions.templates IS 'Distinct messages without what varies';
-COMMENT ON COLUMN logintel.model_versions.clusters IS 'Clusters of ordinary rows';
-COMMENT ON COLUMN logintel.model_versions.noise_rows IS 'Rows of training in no cluster';
-COMMENT ON COLUMN logintel.model_versions.threshold IS 'Strangeness above which a row is flagged that no profile decides';
-COMMENT ON COLUMN logintel.model_versions.flagged_share IS 'Share of its own training rows that it would flag';
-COMMENT ON COLUMN logintel.model_versions.training_sessions IS 'Sessions it was trained on; NULL without a session column';
-COMMENT ON COLUMN logintel.model_versions.calibration_sessions IS 'Ordinary sessions that their limit was calibrated on';
-COMMENT ON COLUMN logintel.model_versions.session_threshold IS 'Strangeness above which a session is flagged';
-COMMENT ON COLUMN logintel.model_versions.session_flagged_share IS 'Share of its own training sessions that it would flag';
+COMMENT ON COLUMN logintel.model_versions.training_rows IS 'Number of rows it was trained on';
+COMMENT ON COLUMN logintel.model_versions.calibration_rows IS 'Number of ordinary rows that its limits were calibrated on; 0 in the seed''s preset';
+COMMENT ON COLUMN logintel.model_versions.vocabulary_size IS 'Number of terms, words and pairs of words, that it knows';
+COMMENT ON COLUMN logintel.model_versions.templates IS 'Number of distinct messages without what varies';
+COMMENT ON COLUMN logintel.model_versions.clusters IS 'Number of clusters of ordinary rows';
+COMMENT ON COLUMN logintel.model_versions.noise_rows IS 'Number of rows of training in no cluster';
+COMMENT ON COLUMN logintel.model_versions.threshold IS 'Strangeness above which a row is flagged that no profile of its own decides (model_profiles has those): from 0, not strange at all, to 2, nothing in common with any template of training (docs/scores.md); 0 flags whatever is strange at all. No anomaly_score';
+COMMENT ON COLUMN logintel.model_versions.flagged_share IS 'Share of its own training rows that it would flag, 0 to 1';
+COMMENT ON COLUMN logintel.model_versions.training_sessions IS 'Number of sessions it was trained on; NULL without a session column, as in the next three';
+COMMENT ON COLUMN logintel.model_versions.calibration_sessions IS 'Number of ordinary sessions that their limit was calibrated on';
+COMMENT ON COLUMN logintel.model_versions.session_threshold IS 'Strangeness above which a session is flagged: how far its templates and their counts are from the nearest session of training (docs/scores.md)';
+COMMENT ON COLUMN logintel.model_versions.session_flagged_share IS 'Share of its own training sessions that it would flag, 0 to 1';
 COMMENT ON COLUMN logintel.model_versions.kept_aside IS 'Why maintenance trained it and did not activate it; NULL for all others, and once somebody has activated it';
-COMMENT ON COLUMN logintel.model_versions.options IS 'Options it was trained with';
+COMMENT ON COLUMN logintel.model_versions.options IS 'The detector''s options when it was trained';
 COMMENT ON COLUMN logintel.model_versions.artifact IS 'The model, checksummed';
 
 CREATE TABLE logintel.model_clusters (
@@ -98,12 +98,12 @@ CREATE TABLE logintel.model_clusters (
     FOREIGN KEY (detector, version) REFERENCES logintel.model_versions ON UPDATE CASCADE ON DELETE CASCADE
 );
 COMMENT ON TABLE logintel.model_clusters IS 'Clusters of each model';
-COMMENT ON COLUMN logintel.model_clusters.detector IS 'Detector';
+COMMENT ON COLUMN logintel.model_clusters.detector IS 'Name of the detector';
 COMMENT ON COLUMN logintel.model_clusters.version IS 'Version of its model';
 COMMENT ON COLUMN logintel.model_clusters.cluster_id IS 'Number of the cluster in that version';
-COMMENT ON COLUMN logintel.model_clusters.rows IS 'Rows of training in the cluster';
-COMMENT ON COLUMN logintel.model_clusters.templates IS 'Templates in the cluster';
-COMMENT ON COLUMN logintel.model_clusters.template IS 'Its most frequent template';
+COMMENT ON COLUMN logintel.model_clusters.rows IS 'Number of rows of training in the cluster';
+COMMENT ON COLUMN logintel.model_clusters.templates IS 'Number of templates in the cluster';
+COMMENT ON COLUMN logintel.model_clusters.template IS 'Its most frequent template, to know it by';
 
 CREATE TABLE logintel.model_profiles (
     detector         text NOT NULL,
@@ -118,14 +118,14 @@ CREATE TABLE logintel.model_profiles (
     FOREIGN KEY (detector, version) REFERENCES logintel.model_versions ON UPDATE CASCADE ON DELETE CASCADE
 );
 COMMENT ON TABLE logintel.model_profiles IS 'Profiles of each model: the components, levels and sources with a limit of their own; at most 1000. One decides each row.';
-COMMENT ON COLUMN logintel.model_profiles.detector IS 'Detector';
+COMMENT ON COLUMN logintel.model_profiles.detector IS 'Name of the detector';
 COMMENT ON COLUMN logintel.model_profiles.version IS 'Version of its model';
 COMMENT ON COLUMN logintel.model_profiles.profile_id IS 'Number of the profile in that version; 0 is that of all rows without another';
 COMMENT ON COLUMN logintel.model_profiles.profile IS 'The values of its rows, such as {"component": "kernel", "level": "INFO"}, each cut at 256 bytes; {} for number 0';
-COMMENT ON COLUMN logintel.model_profiles.rows IS 'Rows of training that it decides: those with its values that no profile before it decides';
-COMMENT ON COLUMN logintel.model_profiles.calibration_rows IS 'Ordinary rows that its limit was calibrated on: those that it decides, or where they are too few, all with its values';
-COMMENT ON COLUMN logintel.model_profiles.threshold IS 'Strangeness above which its rows are flagged';
-COMMENT ON COLUMN logintel.model_profiles.flagged_share IS 'Share of its own training rows that the model would flag';
+COMMENT ON COLUMN logintel.model_profiles.rows IS 'Number of rows of training that it decides: those with its values that no profile before it decides';
+COMMENT ON COLUMN logintel.model_profiles.calibration_rows IS 'Number of ordinary rows that its limit was calibrated on: those that it decides, or where they are too few, all with its values';
+COMMENT ON COLUMN logintel.model_profiles.threshold IS 'Strangeness above which its rows are flagged: from 0, not strange at all, to 2, nothing in common with any template of training (docs/scores.md); 0 flags whatever is strange at all';
+COMMENT ON COLUMN logintel.model_profiles.flagged_share IS 'Share of its own training rows that the model would flag, 0 to 1';
 
 CREATE TABLE logintel.retrainings (
     detector     text PRIMARY KEY REFERENCES logintel.detectors ON UPDATE CASCADE ON DELETE CASCADE,
@@ -136,12 +136,12 @@ CREATE TABLE logintel.retrainings (
     reason       text
 );
 COMMENT ON TABLE logintel.retrainings IS 'The last training of each detector that maintenance trains by schedule';
-COMMENT ON COLUMN logintel.retrainings.detector IS 'Detector';
+COMMENT ON COLUMN logintel.retrainings.detector IS 'Name of the detector';
 COMMENT ON COLUMN logintel.retrainings.attempted_at IS 'When it began';
 COMMENT ON COLUMN logintel.retrainings.ended_at IS 'When it ended; NULL while it goes on, or where it was cut off: then what follows is of the one before';
 COMMENT ON COLUMN logintel.retrainings.outcome IS 'activated, kept aside, or failed: then nothing was trained';
-COMMENT ON COLUMN logintel.retrainings.version IS 'The version that was trained';
-COMMENT ON COLUMN logintel.retrainings.reason IS 'Why it was kept aside or failed';
+COMMENT ON COLUMN logintel.retrainings.version IS 'The version that was trained; NULL where it failed';
+COMMENT ON COLUMN logintel.retrainings.reason IS 'Why it was kept aside or failed; NULL where it was activated';
 
 CREATE TABLE logintel.drift (
     detector              text NOT NULL REFERENCES logintel.detectors ON UPDATE CASCADE ON DELETE CASCADE,
@@ -158,13 +158,13 @@ CREATE TABLE logintel.drift (
 );
 CREATE INDEX drift_recorded ON logintel.drift (detector, recorded_at);
 COMMENT ON TABLE logintel.drift IS 'How far what comes in has moved from what training saw: a row for each hour of each detector that watches or is trained by schedule';
-COMMENT ON COLUMN logintel.drift.detector IS 'Detector';
+COMMENT ON COLUMN logintel.drift.detector IS 'Name of the detector';
 COMMENT ON COLUMN logintel.drift."time" IS 'Beginning of the hour';
-COMMENT ON COLUMN logintel.drift.version IS 'Version of the model that judged';
+COMMENT ON COLUMN logintel.drift.version IS 'Version of the model that judged; NULL until it is measured, or where it could not be';
 COMMENT ON COLUMN logintel.drift.rows IS 'Rows of the hour with a message; NULL until it is measured, or where it could not be';
-COMMENT ON COLUMN logintel.drift.flagged_share IS 'Share that the model flags, rows left out that their level alone flags, and what is marked passes; of at most 10000 rows, as the next two';
-COMMENT ON COLUMN logintel.drift.unseen_template_share IS 'Share of the rows whose template training never saw';
-COMMENT ON COLUMN logintel.drift.unseen_term_share IS 'Share of all words that training never saw';
+COMMENT ON COLUMN logintel.drift.flagged_share IS 'Share of the rows that the model flags, 0 to 1; rows left out that their level alone flags, and what is marked passes; of at most 10000 rows, as the next two. NULL without rows, as these';
+COMMENT ON COLUMN logintel.drift.unseen_template_share IS 'Share of the rows whose template training never saw, 0 to 1';
+COMMENT ON COLUMN logintel.drift.unseen_term_share IS 'Share of all words that training never saw, 0 to 1';
 COMMENT ON COLUMN logintel.drift.is_level_shift IS 'Whether more than half of at least 100 rows are flagged';
 COMMENT ON COLUMN logintel.drift.warning IS 'What is wrong and what to do; NULL where all is well';
 COMMENT ON COLUMN logintel.drift.recorded_at IS 'When it was written here';
@@ -209,28 +209,28 @@ CREATE INDEX incidents_uncounted ON logintel.incidents (detector) WHERE uncounte
 CREATE INDEX incidents_large ON logintel.incidents (detector) WHERE event_count >= 10000;
 CREATE INDEX incidents_updated ON logintel.incidents (detector, updated_at);
 COMMENT ON TABLE logintel.incidents IS 'Anomalies that belong together';
-COMMENT ON COLUMN logintel.incidents.incident_id IS 'Number';
+COMMENT ON COLUMN logintel.incidents.incident_id IS 'Number of the incident, which its functions are called with';
 COMMENT ON COLUMN logintel.incidents.detector IS 'The detector whose anomalies they are';
 COMMENT ON COLUMN logintel.incidents.fingerprint IS 'What it began with, as a hash of detector, component and template, in the seed''s preset also of the window: equal for incidents of one kind, of which one at most is not resolved';
-COMMENT ON COLUMN logintel.incidents.title IS 'One line for people';
+COMMENT ON COLUMN logintel.incidents.title IS 'One line for people: component, template, and how many more there are';
 COMMENT ON COLUMN logintel.incidents.status IS 'open, acknowledged or resolved';
 COMMENT ON COLUMN logintel.incidents.severity IS 'LOW, MEDIUM (score from 5) or HIGH (from 10)';
 COMMENT ON COLUMN logintel.incidents.severity_score IS 'Events, of a burst its lines, plus 5 if any level is an error, else plus 3 if any is a warning';
 COMMENT ON COLUMN logintel.incidents.start_time IS 'Time of its first event that is no routine';
 COMMENT ON COLUMN logintel.incidents.end_time IS 'Time of its last event that is no routine, of a burst its last line so far';
-COMMENT ON COLUMN logintel.incidents.event_count IS 'Number of its anomalies';
+COMMENT ON COLUMN logintel.incidents.event_count IS 'Number of its anomalies, routine ones too';
 COMMENT ON COLUMN logintel.incidents.sources IS 'Sources of its anomalies, the first 100 by name';
 COMMENT ON COLUMN logintel.incidents.components IS 'Components of its anomalies, the first 100 by name';
 COMMENT ON COLUMN logintel.incidents.levels IS 'Levels of its anomalies, the first 100 by name';
 COMMENT ON COLUMN logintel.incidents.reasons IS 'Kinds of reasons of its anomalies, without figures, strongest first: ERROR_level, unseen_template, unseen_terms, rate_spike, rate_drop, semantic_distance, rare_template';
 COMMENT ON COLUMN logintel.incidents.messages IS 'Up to five messages that differ, in time order: the first of each of the templates that are rarest in training, then others; those of routine lines come last. In the seed''s preset the first five';
-COMMENT ON COLUMN logintel.incidents.origin IS 'The component where it most likely began: the rarest in training of those that came in the first five seconds';
-COMMENT ON COLUMN logintel.incidents.templates IS 'The 20 most frequent templates of its anomalies: template, count, and baseline_rate, its lines each minute in training';
-COMMENT ON COLUMN logintel.incidents.rate IS 'Lines that its anomalies stand for, each minute from the first to the last, or in one minute where that is shorter';
-COMMENT ON COLUMN logintel.incidents.baseline_rate IS 'Lines of the same templates, or components where these have bursts or silences, each minute in training; NULL where there was none, or it had no times';
+COMMENT ON COLUMN logintel.incidents.origin IS 'The component where it most likely began: the rarest in training of those that came in the first five seconds; NULL where its lines have none';
+COMMENT ON COLUMN logintel.incidents.templates IS 'The 20 most frequent templates of its anomalies: template, count, and baseline_rate, its lines per minute in training';
+COMMENT ON COLUMN logintel.incidents.rate IS 'Lines per minute that its anomalies stand for, from the first to the last, or in one minute where that is shorter';
+COMMENT ON COLUMN logintel.incidents.baseline_rate IS 'Lines per minute in training of the same templates, or components where these have bursts or silences; NULL where there was none, or it had no times';
 COMMENT ON COLUMN logintel.incidents.is_held IS 'Whether it came back so often that it stays open for longer';
 COMMENT ON COLUMN logintel.incidents.is_suppressed IS 'Whether a rule says that it is not worth a look';
-COMMENT ON COLUMN logintel.incidents.suppressed_by IS 'The rule';
+COMMENT ON COLUMN logintel.incidents.suppressed_by IS 'What says so: name or number of the suppressions, or the rule of the seeds preset; NULL where it is shown';
 COMMENT ON COLUMN logintel.incidents.recorded_at IS 'When it was first written';
 COMMENT ON COLUMN logintel.incidents.updated_at IS 'When it last changed';
 COMMENT ON COLUMN logintel.incidents.uncounted IS 'Anomalies that joined since its lists were made: of one with 10000 or more they follow when it has grown by a tenth, or rests for a minute';
@@ -266,23 +266,23 @@ CREATE INDEX anomalies_incident ON logintel.anomalies (incident_id, ts, anomaly_
 CREATE INDEX anomalies_burst ON logintel.anomalies (detector, burst_end) WHERE burst_end IS NOT NULL;
 CREATE INDEX anomalies_recorded ON logintel.anomalies (detector, recorded_at);
 COMMENT ON TABLE logintel.anomalies IS 'Flagged rows, one for each';
-COMMENT ON COLUMN logintel.anomalies.anomaly_id IS 'Number';
+COMMENT ON COLUMN logintel.anomalies.anomaly_id IS 'Number of the anomaly, which mark_normal is called with';
 COMMENT ON COLUMN logintel.anomalies.detector IS 'The detector that flagged it';
 COMMENT ON COLUMN logintel.anomalies.version IS 'Version of the model that judged; NULL where there was none yet';
-COMMENT ON COLUMN logintel.anomalies.ts IS 'When it happened';
+COMMENT ON COLUMN logintel.anomalies.ts IS 'When it happened, as the row says; NULL where it has no time';
 COMMENT ON COLUMN logintel.anomalies.recorded_at IS 'When it was written here';
-COMMENT ON COLUMN logintel.anomalies.source IS 'Source';
-COMMENT ON COLUMN logintel.anomalies.component IS 'Component';
-COMMENT ON COLUMN logintel.anomalies.level IS 'Level';
-COMMENT ON COLUMN logintel.anomalies.message IS 'Message, cut at 8 kB';
+COMMENT ON COLUMN logintel.anomalies.source IS 'Where the row came from, such as a host; NULL where the detector has no such column, or the row no value, as in the next two';
+COMMENT ON COLUMN logintel.anomalies.component IS 'What wrote it, such as a service or a class';
+COMMENT ON COLUMN logintel.anomalies.level IS 'How bad it calls itself, as it is written there';
+COMMENT ON COLUMN logintel.anomalies.message IS 'Message, cut at 8 kB; of a burst or a silence with what came to pass';
 COMMENT ON COLUMN logintel.anomalies.template IS 'The message without what varies; of a component''s rate, or the whole log''s, what it is, such as silence of component mail';
-COMMENT ON COLUMN logintel.anomalies.cluster_id IS 'Cluster of ordinary rows that it belongs to, if any';
-COMMENT ON COLUMN logintel.anomalies.anomaly_score IS '0 = ordinary, 1 = never seen';
-COMMENT ON COLUMN logintel.anomalies.reason IS 'The strongest reason';
-COMMENT ON COLUMN logintel.anomalies.weight IS 'Events that it stands for where min_events are needed: 0 for a line that is ordinary but for its level, the lines of a burst so far that are not flagged themselves';
-COMMENT ON COLUMN logintel.anomalies.burst_start IS 'Of a burst, when its lines began to come; ts is when it broke the record';
+COMMENT ON COLUMN logintel.anomalies.cluster_id IS 'Cluster of ordinary rows that it belongs to, as in model_clusters; NULL where it is in none';
+COMMENT ON COLUMN logintel.anomalies.anomaly_score IS 'Share of training''s ordinary rows that were less strange, from 0, ordinary, to 1, stranger than all; a row flagged for its level alone may have 0';
+COMMENT ON COLUMN logintel.anomalies.reason IS 'The strongest reason, some with a figure: ERROR_level, unseen_template, unseen_terms=0.60, rate_spike, rate_drop, semantic_distance=0.437, rare_template';
+COMMENT ON COLUMN logintel.anomalies.weight IS 'Events that it counts for where min_events make an incident: 1; 0 for a line that is ordinary but for its level; of a burst its lines so far that are not flagged themselves; 2147483647, the greatest there is, for a silence, which makes one alone. Not to be summed';
+COMMENT ON COLUMN logintel.anomalies.burst_start IS 'Of a burst, when its lines began to come; ts is when it broke the record. NULL of all others, as the next';
 COMMENT ON COLUMN logintel.anomalies.burst_end IS 'Of a burst, when the last of them came, so far';
-COMMENT ON COLUMN logintel.anomalies.incident_id IS 'The incident that it belongs to, if any';
+COMMENT ON COLUMN logintel.anomalies.incident_id IS 'The incident that it belongs to; NULL where it is in none, or not yet';
 COMMENT ON COLUMN logintel.anomalies.is_grouped IS 'Whether the worker has looked at it';
 
 CREATE TABLE logintel.rate_states (
@@ -311,10 +311,10 @@ CREATE TABLE logintel.normal_templates (
 CREATE UNIQUE INDEX normal_templates_key ON logintel.normal_templates (detector, md5(template), starts_with(reason, 'rate_'));
 COMMENT ON TABLE logintel.normal_templates IS 'Templates that a person has marked as ordinary. Change them with mark_normal, mark_incident_normal and unmark_normal.';
 COMMENT ON COLUMN logintel.normal_templates.detector IS 'The detector that flagged a line of it';
-COMMENT ON COLUMN logintel.normal_templates.template IS 'The template';
-COMMENT ON COLUMN logintel.normal_templates.reason IS 'Why the line was flagged';
+COMMENT ON COLUMN logintel.normal_templates.template IS 'The template whose lines pass';
+COMMENT ON COLUMN logintel.normal_templates.reason IS 'Why the line was flagged that was marked';
 COMMENT ON COLUMN logintel.normal_templates.marked_at IS 'When it was marked';
-COMMENT ON COLUMN logintel.normal_templates.marked_by IS 'Who marked it';
+COMMENT ON COLUMN logintel.normal_templates.marked_by IS 'Role that marked it';
 
 CREATE TABLE logintel.scoring_failures (
     failure_id  bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
@@ -325,13 +325,13 @@ CREATE TABLE logintel.scoring_failures (
     message     text NOT NULL
 );
 CREATE INDEX scoring_failures_recorded ON logintel.scoring_failures (recorded_at);
-COMMENT ON TABLE logintel.scoring_failures IS 'Statements whose rows landed without being scored; kept for 7 days';
-COMMENT ON COLUMN logintel.scoring_failures.failure_id IS 'Number';
+COMMENT ON TABLE logintel.scoring_failures IS 'Statements whose rows landed without being scored; kept for 7 days, or until score_history goes over that time';
+COMMENT ON COLUMN logintel.scoring_failures.failure_id IS 'Number of the failure';
 COMMENT ON COLUMN logintel.scoring_failures.detector IS 'The detector that should have scored them';
 COMMENT ON COLUMN logintel.scoring_failures.recorded_at IS 'When it was written here';
-COMMENT ON COLUMN logintel.scoring_failures.rows IS 'Rows that were not scored';
+COMMENT ON COLUMN logintel.scoring_failures.rows IS 'Number of rows that were not scored';
 COMMENT ON COLUMN logintel.scoring_failures.sqlstate IS 'SQLSTATE of the failure';
-COMMENT ON COLUMN logintel.scoring_failures.message IS 'Its message';
+COMMENT ON COLUMN logintel.scoring_failures.message IS 'Message of the error, cut at 8 kB';
 
 CREATE TABLE logintel.logs (
     log_id         bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
@@ -349,17 +349,17 @@ CREATE TABLE logintel.logs (
 CREATE INDEX logs_ts ON logintel.logs (ts);
 CREATE INDEX logs_recorded ON logintel.logs (recorded_at);
 COMMENT ON TABLE logintel.logs IS 'The built-in table of logs that ingest writes; the detector logs watches it';
-COMMENT ON COLUMN logintel.logs.log_id IS 'Number';
+COMMENT ON COLUMN logintel.logs.log_id IS 'Number of the line';
 COMMENT ON COLUMN logintel.logs.ts IS 'When it happened';
-COMMENT ON COLUMN logintel.logs.source IS 'Source';
-COMMENT ON COLUMN logintel.logs.level IS 'Level';
-COMMENT ON COLUMN logintel.logs.component IS 'Component';
-COMMENT ON COLUMN logintel.logs.message IS 'Message';
+COMMENT ON COLUMN logintel.logs.source IS 'Where it came from; NULL where nobody said, as in the next two';
+COMMENT ON COLUMN logintel.logs.level IS 'How bad it calls itself';
+COMMENT ON COLUMN logintel.logs.component IS 'What wrote it';
+COMMENT ON COLUMN logintel.logs.message IS 'What it says';
 COMMENT ON COLUMN logintel.logs.recorded_at IS 'When it was written here';
-COMMENT ON COLUMN logintel.logs.is_anomaly IS 'Whether it is flagged';
-COMMENT ON COLUMN logintel.logs.anomaly_score IS '0 = ordinary, 1 = never seen';
-COMMENT ON COLUMN logintel.logs.anomaly_reason IS 'The strongest reason';
-COMMENT ON COLUMN logintel.logs.cluster_id IS 'Cluster of ordinary rows that it belongs to, if any';
+COMMENT ON COLUMN logintel.logs.is_anomaly IS 'Whether it is flagged; NULL where it was not judged, as in the next three';
+COMMENT ON COLUMN logintel.logs.anomaly_score IS 'Share of training''s ordinary rows that were less strange, from 0, ordinary, to 1, stranger than all';
+COMMENT ON COLUMN logintel.logs.anomaly_reason IS 'The strongest reason, as in anomalies; of an ordinary line normal_distance with its figure, before the first training untrained';
+COMMENT ON COLUMN logintel.logs.cluster_id IS 'Cluster of ordinary rows that it belongs to; NULL where it is in none, too';
 
 COMMENT ON SEQUENCE logintel.detectors_detector_id_seq IS 'Numbers of detectors';
 COMMENT ON SEQUENCE logintel.incidents_incident_id_seq IS 'Numbers of incidents';
@@ -390,24 +390,24 @@ SELECT m.detector, m.version, m.version = d.active_version AS is_active, m.train
        octet_length(m.artifact) AS artifact_bytes, m.options
 FROM logintel.model_versions AS m JOIN logintel.detectors AS d ON d.name = m.detector;
 COMMENT ON VIEW logintel.models IS 'Trained models, all versions of all detectors';
-COMMENT ON COLUMN logintel.models.detector IS 'Detector';
+COMMENT ON COLUMN logintel.models.detector IS 'Name of the detector';
 COMMENT ON COLUMN logintel.models.version IS 'Version, counted from 1 for each detector';
 COMMENT ON COLUMN logintel.models.is_active IS 'Whether this version judges new rows';
 COMMENT ON COLUMN logintel.models.trained_at IS 'When it was trained';
 COMMENT ON COLUMN logintel.models.since IS 'Beginning of the history it was trained on; NULL is open';
 COMMENT ON COLUMN logintel.models.until IS 'End of that history, not included; NULL is open';
-COMMENT ON COLUMN logintel.models.training_rows IS 'Rows it was trained on';
-COMMENT ON COLUMN logintel.models.calibration_rows IS 'Ordinary rows that its limits were calibrated on; 0 in the seed''s preset';
-COMMENT ON COLUMN logintel.models.vocabulary_size IS 'Terms of its vocabulary';
-COMMENT ON COLUMN logintel.models.templates IS 'Distinct messages without what varies';
-COMMENT ON COLUMN logintel.models.clusters IS 'Clusters of ordinary rows';
-COMMENT ON COLUMN logintel.models.noise_rows IS 'Rows of training in no cluster';
-COMMENT ON COLUMN logintel.models.threshold IS 'Strangeness above which a row is flagged that no profile decides';
-COMMENT ON COLUMN logintel.models.flagged_share IS 'Share of its own training rows that it would flag';
-COMMENT ON COLUMN logintel.models.training_sessions IS 'Sessions it was trained on; NULL without a session column';
-COMMENT ON COLUMN logintel.models.calibration_sessions IS 'Ordinary sessions that their limit was calibrated on';
-COMMENT ON COLUMN logintel.models.session_threshold IS 'Strangeness above which a session is flagged';
-COMMENT ON COLUMN logintel.models.session_flagged_share IS 'Share of its own training sessions that it would flag';
+COMMENT ON COLUMN logintel.models.training_rows IS 'Number of rows it was trained on';
+COMMENT ON COLUMN logintel.models.calibration_rows IS 'Number of ordinary rows that its limits were calibrated on; 0 in the seed''s preset';
+COMMENT ON COLUMN logintel.models.vocabulary_size IS 'Number of terms, words and pairs of words, that it knows';
+COMMENT ON COLUMN logintel.models.templates IS 'Number of distinct messages without what varies';
+COMMENT ON COLUMN logintel.models.clusters IS 'Number of clusters of ordinary rows';
+COMMENT ON COLUMN logintel.models.noise_rows IS 'Number of rows of training in no cluster';
+COMMENT ON COLUMN logintel.models.threshold IS 'Strangeness above which a row is flagged that no profile of its own decides (model_profiles has those): from 0, not strange at all, to 2, nothing in common with any template of training (docs/scores.md); 0 flags whatever is strange at all. No anomaly_score';
+COMMENT ON COLUMN logintel.models.flagged_share IS 'Share of its own training rows that it would flag, 0 to 1';
+COMMENT ON COLUMN logintel.models.training_sessions IS 'Number of sessions it was trained on; NULL without a session column, as in the next three';
+COMMENT ON COLUMN logintel.models.calibration_sessions IS 'Number of ordinary sessions that their limit was calibrated on';
+COMMENT ON COLUMN logintel.models.session_threshold IS 'Strangeness above which a session is flagged: how far its templates and their counts are from the nearest session of training (docs/scores.md)';
+COMMENT ON COLUMN logintel.models.session_flagged_share IS 'Share of its own training sessions that it would flag, 0 to 1';
 COMMENT ON COLUMN logintel.models.kept_aside IS 'Why maintenance trained it and did not activate it; NULL for all others, and once somebody has activated it';
-COMMENT ON COLUMN logintel.models.artifact_bytes IS 'Size of the model';
-COMMENT ON COLUMN logintel.models.options IS 'Options it was trained with';
+COMMENT ON COLUMN logintel.models.artifact_bytes IS 'Size of the stored model, bytes';
+COMMENT ON COLUMN logintel.models.options IS 'The detector''s options when it was trained';

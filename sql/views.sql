@@ -64,7 +64,7 @@ SELECT detector, sqlstate, count(*) AS failures, sum(rows)::bigint AS rows, min(
 FROM logintel.scoring_failures
 WHERE detector IN (SELECT logintel.readable_detectors(current_user)) OR pg_has_role(current_user, 'logintel_admin', 'USAGE')
 GROUP BY detector, sqlstate;
-COMMENT ON VIEW logintel.scoring_errors IS 'Why rows landed without being scored, and how often, in the last 7 days';
+COMMENT ON VIEW logintel.scoring_errors IS 'Why rows landed without being scored, and how often, in the last 7 days, but for times that score_history has gone over since';
 COMMENT ON COLUMN logintel.scoring_errors.detector IS 'The detector that should have scored them';
 COMMENT ON COLUMN logintel.scoring_errors.sqlstate IS 'SQLSTATE of the failures';
 COMMENT ON COLUMN logintel.scoring_errors.failures IS 'Number of failures: of statements, or of rows where each is scored by itself';
@@ -80,40 +80,40 @@ DECLARE
     suffix text;
 BEGIN
     FOR c IN SELECT * FROM (VALUES
-        ('incident_summary', 'detector', 'Detector'),
+        ('incident_summary', 'detector', 'Name of the detector'),
         ('incident_summary', 'severity', 'LOW, MEDIUM or HIGH'),
         ('incident_summary', 'status', 'open, acknowledged or resolved'),
         ('incident_summary', 'is_suppressed', 'Whether a rule says that they are not worth a look'),
-        ('incident_summary', 'incidents', 'Number of incidents'),
-        ('incident_summary', 'events', 'Number of their anomalies'),
-        ('incident_summary', 'first_time', 'Time of the first event'),
-        ('incident_summary', 'last_time', 'Time of the last event'),
-        ('incident_timeline', 'time', 'Time of the first event'),
-        ('incident_timeline', 'end_time', 'Time of the last event'),
+        ('incident_summary', 'incidents', 'Number of incidents of that severity and status'),
+        ('incident_summary', 'events', 'Number of anomalies in them'),
+        ('incident_summary', 'first_time', 'Event time of the first anomaly in them'),
+        ('incident_summary', 'last_time', 'Event time of the last anomaly in them'),
+        ('incident_timeline', 'time', 'Time of its first event that is no routine: start_time in the table incidents'),
+        ('incident_timeline', 'end_time', 'Time of its last event that is no routine'),
         ('incident_timeline', 'incident_id', 'Number in the table incidents'),
-        ('incident_timeline', 'detector', 'Detector'),
+        ('incident_timeline', 'detector', 'Name of the detector'),
         ('incident_timeline', 'severity', 'LOW, MEDIUM or HIGH'),
-        ('incident_timeline', 'severity_score', 'What the severity is read from'),
+        ('incident_timeline', 'severity_score', 'Events, plus 5 if any level is an error, else plus 3 if any is a warning: HIGH from 10, MEDIUM from 5'),
         ('incident_timeline', 'status', 'open, acknowledged or resolved'),
         ('incident_timeline', 'is_suppressed', 'Whether a rule says that it is not worth a look'),
         ('incident_timeline', 'event_count', 'Number of its anomalies'),
-        ('incident_timeline', 'components', 'Components of its anomalies'),
+        ('incident_timeline', 'components', 'Components of its anomalies, the first 100 by name'),
         ('incident_timeline', 'title', 'One line for people'),
-        ('cluster_summary', 'detector', 'Detector'),
+        ('cluster_summary', 'detector', 'Name of the detector'),
         ('cluster_summary', 'version', 'Version of its active model'),
         ('cluster_summary', 'cluster_id', 'Number of the cluster in that version'),
-        ('cluster_summary', 'rows', 'Rows of training in the cluster'),
-        ('cluster_summary', 'share', 'Their share of all rows of training'),
-        ('cluster_summary', 'templates', 'Templates in the cluster'),
-        ('cluster_summary', 'template', 'Its most frequent template'),
-        ('component_health', 'detector', 'Detector'),
+        ('cluster_summary', 'rows', 'Number of rows of training in the cluster'),
+        ('cluster_summary', 'share', 'Their share of all rows of training, 0 to 1'),
+        ('cluster_summary', 'templates', 'Number of templates in the cluster'),
+        ('cluster_summary', 'template', 'Its most frequent template, to know it by'),
+        ('component_health', 'detector', 'Name of the detector'),
         ('component_health', 'component', 'Component; empty where the rows have none'),
-        ('component_health', 'time', 'Time of the last anomaly'),
-        ('component_health', 'anomalies', 'Anomalies kept'),
-        ('component_health', 'anomalies_last_day', 'Anomalies recorded in the last day'),
-        ('component_health', 'incidents', 'Incidents it has a part in'),
-        ('component_health', 'open_incidents', 'Those not resolved and not suppressed'),
-        ('component_health', 'highest_score', 'Highest anomaly score'),
+        ('component_health', 'time', 'Event time of the last anomaly; NULL where none has one'),
+        ('component_health', 'anomalies', 'Number of anomalies that are kept'),
+        ('component_health', 'anomalies_last_day', 'Number of those recorded in the last day before the refresh'),
+        ('component_health', 'incidents', 'Number of incidents it has a part in'),
+        ('component_health', 'open_incidents', 'Number of those not resolved and not suppressed'),
+        ('component_health', 'highest_score', 'Highest anomaly_score of its anomalies, 0 to 1'),
         ('component_health', 'health', 'critical with an open incident of severity HIGH, warning with another, else ok')
     ) AS t (view_name, column_name, words) LOOP
         EXECUTE format('COMMENT ON COLUMN logintel.%I.%I IS %L', c.view_name, c.column_name, c.words);

@@ -18,17 +18,17 @@ CREATE TABLE logintel.worker_steps (
     UNIQUE NULLS NOT DISTINCT (detector, step)
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE logintel.worker_steps IS 'What became of each step of maintenance; the view worker_stats shows it';
-COMMENT ON COLUMN logintel.worker_steps.detector IS 'Detector; NULL for a step of the whole database';
-COMMENT ON COLUMN logintel.worker_steps.step IS 'Step';
+COMMENT ON COLUMN logintel.worker_steps.detector IS 'Name of the detector; NULL for a step of the whole database';
+COMMENT ON COLUMN logintel.worker_steps.step IS 'What is done: rates, grouping, suppressions, retention, resolving, drift, training; views, and the retention of what belongs to no detector';
 COMMENT ON COLUMN logintel.worker_steps.last_run IS 'When it last ended; where the worker found nothing to do, up to a minute earlier';
-COMMENT ON COLUMN logintel.worker_steps.last_duration IS 'How long it took';
-COMMENT ON COLUMN logintel.worker_steps.last_rows IS 'Rows that it worked on';
-COMMENT ON COLUMN logintel.worker_steps.runs IS 'How often it ran; where the worker found nothing to do, each minute counts once';
-COMMENT ON COLUMN logintel.worker_steps.rows IS 'Rows that it worked on in all';
-COMMENT ON COLUMN logintel.worker_steps.errors IS 'How often it failed';
-COMMENT ON COLUMN logintel.worker_steps.failures IS 'How often it failed in a row; 0 after a success';
-COMMENT ON COLUMN logintel.worker_steps.last_error IS 'Message of the last error, with its hint';
-COMMENT ON COLUMN logintel.worker_steps.last_error_at IS 'When that was';
+COMMENT ON COLUMN logintel.worker_steps.last_duration IS 'How long the last run took';
+COMMENT ON COLUMN logintel.worker_steps.last_rows IS 'Number of rows that the last run worked on';
+COMMENT ON COLUMN logintel.worker_steps.runs IS 'Number of runs; where the worker found nothing to do, each minute counts once';
+COMMENT ON COLUMN logintel.worker_steps.rows IS 'Number of rows that all runs worked on';
+COMMENT ON COLUMN logintel.worker_steps.errors IS 'Number of runs that failed';
+COMMENT ON COLUMN logintel.worker_steps.failures IS 'Number of runs that failed in a row; 0 after a success';
+COMMENT ON COLUMN logintel.worker_steps.last_error IS 'Message of the last error, with its hint; NULL where there was none';
+COMMENT ON COLUMN logintel.worker_steps.last_error_at IS 'When that was; NULL where there was none';
 COMMENT ON COLUMN logintel.worker_steps.next_run IS 'Until when the worker lets it rest; NULL: until the next tick';
 
 -- An error may quote the log.

@@ -76,9 +76,24 @@ pub fn notice(message: impl Into<String>) {
         .report(PgLogLevel::NOTICE);
 }
 
+/// Gives a NOTICE with a hint.
+pub fn advise(message: impl Into<String>, hint: &str) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, plain(message), "logintel")
+        .set_hint(plain(hint))
+        .report(PgLogLevel::NOTICE);
+}
+
 /// Raises an ERROR of the surface's own: SQLSTATE, message and hint.
 pub fn fail(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) -> ! {
+    fail_in_detail(code, message, "", hint)
+}
+
+/// The same with a detail between message and hint.
+pub fn fail_in_detail(code: PgSqlErrorCode, message: impl Into<String>, detail: &str, hint: &str) -> ! {
     let mut report = ErrorReport::new(code, plain(message), "logintel");
+    if !detail.is_empty() {
+        report = report.set_detail(plain(detail));
+    }
     if !hint.is_empty() {
         report = report.set_hint(plain(hint));
     }

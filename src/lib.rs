@@ -49,7 +49,11 @@ pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["tfi
 pgrx::extension_sql_file!("../sql/server_log.sql", name = "server_log", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/detector.sql", name = "detector", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/incident.sql", name = "incident", requires = ["detector"]);
-pgrx::extension_sql_file!("../sql/suppressions.sql", name = "suppressions", requires = ["detector"]);
+pgrx::extension_sql_file!(
+    "../sql/suppressions.sql",
+    name = "suppressions",
+    requires = ["detector", suppression::check_suppression]
+);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["incident"]);
 pgrx::extension_sql_file!("../sql/live.sql", name = "live", requires = ["detector"]);
 pgrx::extension_sql_file!("../sql/worker.sql", name = "worker", requires = ["detector"]);

@@ -166,20 +166,23 @@ impl Drop for RunAs {
 
 /// Refuses a role that was dropped: what is granted to PUBLIC would still be granted to its number.
 pub fn require_role(role: pg_sys::Oid) {
-    // SAFETY: catalog look-up.
-    let exists = unsafe {
-        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::AUTHOID as i32, role.into());
-        if !tuple.is_null() {
-            pg_sys::ReleaseSysCache(tuple);
-        }
-        !tuple.is_null()
-    };
-    if !exists {
+    if !role_exists(role) {
         fail(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             format!("the detector's owner, role {}, does not exist any more", role.to_u32()),
             "A member of logintel_admin may give the detector to another role: SELECT logintel.alter_detector(name, owner => 'role').",
         );
+    }
+}
+
+fn role_exists(role: pg_sys::Oid) -> bool {
+    // SAFETY: catalog look-up.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::AUTHOID as i32, role.into());
+        if !tuple.is_null() {
+            pg_sys::ReleaseSysCache(tuple);
+        }
+        !tuple.is_null()
     }
 }
 
@@ -247,6 +250,12 @@ pub fn role_name(role: pg_sys::Oid) -> String {
     unsafe { crate::text::from_c_string(pg_sys::GetUserNameFromId(role, false)) }
 }
 
+/// The same as SQL writes it.
+fn quoted_role(role: pg_sys::Oid) -> String {
+    // SAFETY: as above.
+    unsafe { crate::text::from_c_string(pg_sys::quote_identifier(pg_sys::GetUserNameFromId(role, false))) }
+}
+
 /// Whether the role may do what `role` may.
 fn has_role(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: catalog look-ups.
@@ -269,10 +278,21 @@ pub fn may_administer(user: pg_sys::Oid, owner: pg_sys::Oid) -> bool {
 pub fn require_owner(detector: &str, owner: pg_sys::Oid) {
     let user = current_user();
     if !may_administer(user, owner) {
+        let user = quoted_role(user);
+        // SAFETY: catalog look-up. Nobody is to be made a superuser for this.
+        let is_grantable = role_exists(owner) && !unsafe { pg_sys::superuser_arg(owner) };
+        let hint = if is_grantable {
+            let owner = quoted_role(owner);
+            format!(
+                "Members of {owner} and of logintel_admin may: ask one, or be made one: GRANT {owner} TO {user}."
+            )
+        } else {
+            format!("Members of logintel_admin may: ask one, or be made one: GRANT logintel_admin TO {user}.")
+        };
         fail(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("must be owner of detector \"{detector}\""),
-            "Ask its owner (see logintel.detectors), or a member of logintel_admin.",
+            &hint,
         );
     }
 }

@@ -13,10 +13,16 @@ BEGIN
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;  -- looks like a time and is none
 END $$;
--- syslog names no year: it is the last one in which that day is not in the future.
+-- syslog names no year: it is the last one that has that day, and in which it is not in the future. A line of December that is read
+-- in January is of the last year.
 CREATE FUNCTION as_syslog_time(given text) RETURNS timestamptz LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN t > now() + interval '1 day' THEN as_time(given || ' ' || date_part('year', now()) - 1) ELSE t END
-    FROM (SELECT as_time(given || ' ' || date_part('year', now())) AS t) x
+    SELECT t FROM generate_series(0, 8) AS back, as_time(given || ' ' || (date_part('year', now()) - back)) AS t
+    WHERE t <= now() + interval '1 day' ORDER BY back LIMIT 1
+$$;
+-- The fields of a record of CSV.
+CREATE FUNCTION csv_fields(line text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_agg(CASE WHEN left(m[1], 1) = '"' THEN replace(substr(m[1], 2, length(m[1]) - 2), '""', '"') ELSE m[1] END)
+    FROM regexp_matches(line, '(?:^|,)("[^"]*(?:""[^"]*)*"|[^,"]*)', 'g') AS m
 $$;
 -- A line of JSON, else NULL.
 CREATE FUNCTION as_object(line text) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
@@ -49,6 +55,18 @@ BEGIN
         component := first_of(object, '{logger,component,service,logger_name,module,source,app,name}');
         message := coalesce(first_of(object, '{message,msg,log,event,body,text}'), line);
         RETURN;
+    END IF;
+    -- PostgreSQL's csvlog: 2026-01-02 03:04:05.678 UTC,"user","database",… A record is one line here (tools/demo.sh).
+    IF line ~ '^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Z0-9:+-]+,' THEN
+        part := csv_fields(line);
+        IF cardinality(part) BETWEEN 23 AND 40 THEN
+            -- A zone that this server does not know is taken for UTC.
+            ts := coalesce(as_time(part[1]), as_time(left(part[1], 23) || ' UTC'));
+            level := nullif(part[12], '');
+            component := nullif(part[24], '');  -- backend_type, from version 13 on
+            message := coalesce(nullif(btrim(part[14]), ''), line);
+            RETURN;
+        END IF;
     END IF;
     -- Syslog's newer form, RFC 5424: <34>1 2026-01-02T03:04:05.678Z host program 123 id [data] …
     part := regexp_match(line, '^<\d+>1 (\S+) \S+ (\S+) \S+ \S+ (?:-|(?:\[[^]]*\])+) ?(.*)$');

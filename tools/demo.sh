@@ -2,7 +2,7 @@
 # Shows the whole way of the data, from ordinary log lines to incidents, on real logs.
 #
 #   tools/demo.sh start          this very PostgreSQL server's own log: ordinary traffic, then real faults
-#   tools/demo.sh start FILE     a log file of yours (plain or .gz): trained on its first half, judged on its second
+#   tools/demo.sh start FILE     a log file of yours (plain or .gz): trained on its first half, judged on the rest
 #   tools/demo.sh stop           stops the demo's server and deletes it
 #
 # The server is a private cluster (tools/cluster.sh), with a copy of PostgreSQL that logintel is installed into. Started
@@ -77,11 +77,16 @@ watched() {
     wait "$pid" || exit $?
 }
 
+# progress_of COMMAND: what the view progress says of one that runs.
+progress_of() {
+    printf '%s' "SELECT format('%s: %s%s%s', phase, done, CASE WHEN total_is_estimate THEN ' of about ' ELSE ' of ' END || total,
+                               ', about ' || ceil(extract(epoch FROM time_left)) || ' s left of this phase')
+                 FROM logintel.progress WHERE command = '$1'"
+}
+
 # trained DETECTOR: trains it, and says what the model is like.
 trained() {
-    watched "SELECT format('%s: %s%s%s', phase, done, CASE WHEN total_is_estimate THEN ' of about ' ELSE ' of ' END || total,
-                           ', about ' || ceil(extract(epoch FROM time_left)) || ' s left of this phase')
-             FROM logintel.progress WHERE command = 'train'" must -c "SELECT logintel.train('$1')" >/dev/null
+    watched "$(progress_of train)" must -c "SELECT logintel.train('$1')" >/dev/null
     remark "$(value "SELECT format('version %s: %s rows, vocabulary of %s terms, %s clusters, %s rows of noise, threshold %s',
                                    version, training_rows, vocabulary_size, clusters, noise_rows, round(threshold::numeric, 3))
                      FROM logintel.models WHERE detector = '$1' AND is_active")"
@@ -267,7 +272,7 @@ demo_server() {
 # --- a log file of the user's --------------------------------------------------------------------------------------
 
 demo_file() {
-    STEPS=8
+    STEPS=9
     prepare "logintel.interval = '2s'" "logintel.databases = 'logs'"
 
     step "the lines of $FILE are read"
@@ -277,7 +282,7 @@ demo_file() {
     # Bytes that are no UTF-8, NULs and line ends of Windows are dropped; \1 and \2 cannot be in a line then, so that no line
     # is taken apart; a line `\.` alone would end the COPY.
     "${reader[@]}" "$FILE" | { iconv -c -f UTF-8 -t UTF-8 || true; } | LC_ALL=C tr -d '\000\001\002\r' |
-        sed -e '/^[[:space:]]*$/d' -e 's/^\\\.$/\\ ./' >"$LOGS/lines.txt"
+        LC_ALL=C awk -f "$ROOT/tools/demo-records.awk" | sed -e '/^[[:space:]]*$/d' -e 's/^\\\.$/\\ ./' >"$LOGS/lines.txt"
     rows=$(awk 'END { print NR }' "$LOGS/lines.txt")
     [ "$rows" -ge 20 ] || die "$FILE has $rows lines: too few to learn from"
     watched "SELECT format('%s of $rows lines copied', tuples_processed) FROM pg_stat_progress_copy WHERE relid = 'raw_line'::regclass" \
@@ -289,7 +294,7 @@ demo_file() {
     remark "$(value "SELECT format('%s lines, %s to %s, with a level: %s, with a component: %s',
                                    count(*), min(ts), max(ts), count(level), count(component)) FROM parsed")"
     if [ "$(value 'SELECT bool_and(ts = to_timestamp(id)) FROM parsed')" = t ]; then
-        remark "no usual time format (ISO 8601, syslog, Apache, log4j) was found: line numbers stand for seconds"
+        remark "no usual time format (ISO 8601, syslog, csvlog, Apache, log4j) was found: line numbers stand for seconds"
     fi
 
     step "a detector is trained on the first half, $half lines"
@@ -297,9 +302,16 @@ demo_file() {
     must -c "SELECT logintel.create_detector('app', 'app_log', message => 'message', ts => 'ts', level => 'level', component => 'component')" >/dev/null
     trained app
 
-    step "the table is watched, and the second half is inserted"
+    local live=$((half + (rows - half) / 2))
+    step "the third quarter, $((live - half)) lines, is there already: score_history judges it"
+    must -c "INSERT INTO app_log SELECT * FROM parsed WHERE id BETWEEN $half + 1 AND $live"
+    watched "$(progress_of score_history)" \
+        must -c "SELECT logintel.score_history('app', since => (SELECT ts FROM parsed WHERE id = $half + 1))" >/dev/null
+    remark "$(value "SELECT count(*) || ' flagged' FROM logintel.anomalies WHERE detector = 'app'")"
+
+    step "the table is watched, and the last quarter is inserted"
     must -c "SELECT logintel.watch('app')" >/dev/null
-    in_parts $((half + 1)) "$rows" 'INSERT INTO app_log SELECT * FROM parsed WHERE id' \
+    in_parts $((live + 1)) "$rows" 'INSERT INTO app_log SELECT * FROM parsed WHERE id' \
         "SELECT count(*) || ' flagged' FROM logintel.anomalies WHERE detector = 'app'"
 
     step "the background worker makes incidents of what was flagged"

@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::error::fail;
-use crate::text::{from_name, relation_name};
+use crate::text::{Text, from_name, relation_name};
 
 /// The parts of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +201,7 @@ impl Columns {
         if let Some(column) = self.find(text) {
             return Path { column: column.clone(), steps: Vec::new() };
         }
-        let (name, steps) = parse_path(text).unwrap_or_else(|| self.no_such(part, text));
+        let Parsed { column: name, steps, .. } = parse_path(text).unwrap_or_else(|| self.no_such(part, text));
         let Some(column) = self.find(&name) else { self.no_such(part, &name) };
         if !steps.is_empty() && !column.is_json() {
             fail(
@@ -265,18 +265,27 @@ fn is_time(oid: pg_sys::Oid) -> bool {
     )
 }
 
-/// `column->'key'->3->>'key'`: the column and its steps.
-fn parse_path(text: &str) -> Option<(String, Vec<Step>)> {
-    let (name, mut rest) = if let Some(quoted) = text.strip_prefix('"') {
-        let (name, rest) = quoted_until(quoted, '"')?;
-        (name, rest)
+/// A column's name, or a path from it.
+struct Parsed {
+    column: String,
+    steps: Vec<Step>,
+    /// Whether its last arrow is `->>`, which asks for text.
+    asks_for_text: bool,
+}
+
+/// Reads `column->'key'->3->>'key'`.
+fn parse_path(text: &str) -> Option<Parsed> {
+    let (column, mut rest) = if let Some(quoted) = text.strip_prefix('"') {
+        quoted_until(quoted, '"')?
     } else {
         let end = text.find("->").unwrap_or(text.len());
         (text[..end].trim().to_owned(), &text[end..])
     };
     let mut steps = Vec::new();
+    let mut asks_for_text = false;
     while !rest.trim().is_empty() {
         let after = rest.trim_start();
+        asks_for_text = after.starts_with("->>");
         let after = after.strip_prefix("->>").or_else(|| after.strip_prefix("->"))?.trim_start();
         if let Some(quoted) = after.strip_prefix('\'') {
             let (key, tail) = quoted_until(quoted, '\'')?;
@@ -290,7 +299,18 @@ fn parse_path(text: &str) -> Option<(String, Vec<Step>)> {
             rest = &after[digits.len()..];
         }
     }
-    (!name.is_empty()).then_some((name, steps))
+    (!column.is_empty()).then_some(Parsed { column, steps, asks_for_text })
+}
+
+/// Whether a path says that it leads to json, not to text.
+pub fn asks_for_json(path: &str) -> bool {
+    parse_path(path).is_some_and(|path| !path.steps.is_empty() && !path.asks_for_text)
+}
+
+/// The column that a path leads from; NULL of what is none. For the view `status`, which asks whether it is still there.
+#[pg_extern(immutable, parallel_safe, strict, requires = ["tables"])]
+fn path_column(path: Text) -> Option<Text> {
+    parse_path(&path).map(|path| Text(path.column))
 }
 
 /// A path as [`Columns::parse`] reads it.
@@ -306,7 +326,7 @@ pub fn write_path(column: &str, keys: &[String]) -> String {
 
 /// The name of what a column's name or path leads to: the column, or the last key.
 pub fn last_name(text: &str) -> Option<String> {
-    let (column, mut steps) = parse_path(text)?;
+    let Parsed { column, mut steps, .. } = parse_path(text)?;
     match steps.pop() {
         None => Some(column),
         Some(Step::Key(key)) => Some(key),

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use super::columns::quote_literal;
 use super::lines::for_each_line;
 use super::rates::Rates;
-use super::record::Recorder;
+use super::record::{Recorder, forget_failures};
 use super::resolve::{Resolved, resolve};
 use super::trigger::judge;
 use super::{Detector, required};
@@ -53,6 +53,7 @@ fn score_history(
     });
     rates.pause(&mut recorder);
     recorder.write();
+    forget_failures(&detector, since, until);
     drop(snapshot);
     scored
 }

@@ -39,7 +39,7 @@ fn create_detector(
         fail(
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             "relation must not be NULL",
-            "Name the table or view that holds the logs.",
+            "Name the table or view that holds the logs, with its schema where that is not in search_path; to_regclass gives NULL for one that is not there.",
         )
     };
     let relation = open_readable(relation.0);

@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 
 use super::Detector;
 use super::extract::Line;
+use crate::range::{range_args, range_sql};
 use crate::security::RunAs;
 use crate::spi::{Connection, arg, text_arg};
 use crate::subtransaction::Failure;
@@ -294,4 +295,25 @@ pub fn record_failure(detector: &str, rows: u64, failure: &Failure) {
             text_arg(kept(&failure.message)),
         ],
     );
+}
+
+/// Forgets failures of a range by the clock, as the active snapshot shows them: the rows are judged that landed then.
+pub fn forget_failures(
+    detector: &str,
+    since: Option<TimestampWithTimeZone>,
+    until: Option<TimestampWithTimeZone>,
+) {
+    let _owner = RunAs::extension_owner();
+    let spi = Connection::open();
+    let [since, until] = range_args(since, until);
+    let mut over: Vec<i64> = Vec::new();
+    spi.for_each(
+        &format!(
+            "SELECT failure_id FROM logintel.scoring_failures WHERE detector = $3 AND {}",
+            range_sql("recorded_at")
+        ),
+        &[since, until, text_arg(detector)],
+        |rows, row| over.push(rows.must(row, 1)),
+    );
+    spi.write("DELETE FROM logintel.scoring_failures WHERE failure_id = ANY ($1)", &[arg(over)]);
 }

@@ -14,9 +14,9 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 use super::PARTS;
-use super::columns::{Columns, Part, quote_identifier, write_path};
+use super::columns::{Columns, Part, asks_for_json, quote_identifier, quote_literal, write_path};
 use super::train::qualified;
-use crate::error::fail;
+use crate::error::{advise, fail, fail_in_detail};
 use crate::security::{self, RunAs};
 use crate::spi::Connection;
 use crate::subtransaction::attempt;
@@ -25,6 +25,9 @@ use crate::time::parse;
 
 /// Rows that are looked at.
 const ROWS: usize = 100;
+/// Values of a column that are tried as times, and how much of each is read, characters.
+const VALUES: usize = 10;
+const MAX_VALUE: usize = 100;
 /// Longest document that is looked into, bytes as they are stored.
 const MAX_DOCUMENT: usize = 64 << 10;
 /// How deep keys may lie in a document.
@@ -124,11 +127,18 @@ pub fn resolve(relation: &PgRelation, given: [Option<Text>; PARTS.len()]) -> [Op
     PARTS.map(|part| {
         let found = match given.next().flatten().as_deref() {
             Some("") => None,
-            Some(text) => Some(search.columns.checked(part, text)),
+            Some(text) => {
+                let text = search.columns.checked(part, text);
+                search.tell_of_json(part, &text);
+                Some(text)
+            }
             None => search.usual(part, record.as_deref()),
         };
         if found.is_none() && part.is_needed() {
             search.not_found(part);
+        }
+        if let (Part::Ts, Some(text)) = (part, &found) {
+            search.require_times(text);
         }
         if part == Part::Message {
             let path = found.as_ref().map(|text| search.columns.parse(part, text));
@@ -220,6 +230,71 @@ impl Search<'_> {
             }
         }
         keys
+    }
+
+    /// Says so where a message is json: that may be what is meant, and may be a missing `>`.
+    fn tell_of_json(&self, part: Part, text: &str) {
+        if part != Part::Message {
+            return;
+        }
+        let relation = self.columns.relation();
+        let path = self.columns.parse(part, text);
+        if asks_for_json(text) {
+            advise(
+                format!("message => '{text}' of \"{relation}\" leads to json: its text is the message"),
+                "Before the last key ->> asks for text, as in data->>'log'.",
+            );
+        } else if !path.is_json()
+            && self.columns.iter().any(|c| c.is_json() && c.name() == path.column_name())
+        {
+            let keys = self.keys.get_or_init(|| self.sample());
+            let holds = keys.found.keys().find(|(column, _)| column == path.column_name());
+            let usual = self.key(part, &|name| name == path.column_name());
+            let Some(example) = usual.or_else(|| holds.map(|(column, keys)| write_path(column, keys))) else {
+                return;
+            };
+            advise(
+                format!(
+                    "message => '{text}' of \"{relation}\" holds json: the message is the whole document, its keys and braces included"
+                ),
+                &format!("Name the key that has the text, with ->>: message => {}.", quote_literal(&example)),
+            );
+        }
+    }
+
+    /// Refuses texts as times where none of the first can be read as one: no row could ever be judged.
+    fn require_times(&self, text: &str) {
+        let path = self.columns.parse(Part::Ts, text);
+        if !path.is_time_as_text() {
+            return;
+        }
+        let sql = format!(
+            "SELECT pg_catalog.left({}, {MAX_VALUE}) FROM {} AS l LIMIT {ROWS}",
+            path.text_sql(),
+            qualified(self.relation)
+        );
+        let values: Vec<String> = {
+            let _reader = RunAs::reader(security::current_user(), self.relation.oid(), "UTC");
+            let spi = Connection::open();
+            let rows = spi.read(&sql, &[]);
+            (0..rows.len()).filter_map(|row| rows.text(row, 1)).take(VALUES).collect()
+        };
+        let Some(first) = values.first() else { return };
+        if values.iter().any(|value| is_moment(value)) {
+            return;
+        }
+        let number = if values.len() == 1 {
+            "the first value".to_owned()
+        } else {
+            format!("the first {} values", values.len())
+        };
+        fail_in_detail(
+            PgSqlErrorCode::ERRCODE_INVALID_DATETIME_FORMAT,
+            format!("ts => '{text}' of \"{}\" holds no times that can be read", self.columns.relation()),
+            &format!("Of {number} none is a time as PostgreSQL reads it, such as \"{first}\"."),
+            "Name a column of times; or make a view that reads them, with to_timestamp(column, 'DD.MM.YYYY HH24:MI:SS'), \
+             or to_timestamp(column::float8) of seconds since 1970, and a detector for the view.",
+        );
     }
 
     fn not_found(&self, part: Part) -> ! {

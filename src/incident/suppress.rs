@@ -149,7 +149,7 @@ fn remember(name: &str, change: &Change) {
     );
 }
 
-/// What a rule would have hidden: anomalies of a range that it matches, and incidents of these that are hidden as a whole.
+/// What a rule hides: anomalies of a range that it matches, and unresolved incidents of these that it hides as a whole.
 ///
 /// # Safety
 /// Called by PostgreSQL.
@@ -227,6 +227,12 @@ fn preview(detector: &Detector, rule: &Suppressions, component: Option<&str>, ra
             }
         },
     );
-    let hidden = touched.into_iter().filter(|&incident| hidden_by(&spi, rule, incident).is_some());
+    // What somebody has resolved is not judged anew.
+    let unresolved = spi.read(
+        "SELECT incident_id FROM logintel.incidents WHERE incident_id = ANY ($1) AND status <> 'resolved'",
+        &[arg(touched.into_iter().collect::<Vec<i64>>())],
+    );
+    let hidden =
+        (0..unresolved.len()).filter(|&row| hidden_by(&spi, rule, unresolved.must(row, 1)).is_some());
     (anomalies, hidden.count() as i64)
 }

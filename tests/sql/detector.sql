@@ -43,6 +43,23 @@ SELECT arguments, attempt(format('SELECT create_detector(%s)', arguments)) FROM 
 ]) AS arguments;
 SELECT name FROM detectors WHERE name = 'x';
 
+-- Text as times is looked into, as far as there are rows; json as a message is told.
+SET client_min_messages = notice;
+CREATE TABLE texts (ts text, at text, message text, data jsonb, doc json, flat jsonb);
+SELECT create_detector('empty', 'texts') > 0 AS made;
+INSERT INTO texts SELECT 'gestern ' || n, NULLIF('2026-01-0' || n, '2026-01-01'), 'm', '{"text": "m", "ts": "bald"}', '{"msg": "m"}', '"m"' FROM generate_series(1, 3) AS n;
+SELECT create_detector('x', 'texts');
+\echo :LAST_ERROR_SQLSTATE
+SELECT create_detector('x', 'texts', ts => 'data->>''ts''');
+INSERT INTO texts (at) VALUES ('at noon');
+SELECT create_detector('at', 'texts', ts => 'at', message => 'data->''text''') > 0 AS made;
+SELECT create_detector('doc', 'texts', ts => 'at', message => 'doc') > 0 AS made;
+SELECT create_detector('data', 'texts', ts => 'at', message => 'data') > 0 AS made;
+SELECT create_detector('flat', 'texts', ts => 'at', message => 'flat') > 0 AS made;
+SELECT count(drop_detector(name)) AS dropped FROM detectors WHERE relation = 'texts'::regclass;
+DROP TABLE texts;
+SET client_min_messages = warning;
+
 -- Alter and drop.
 SELECT alter_detector('plain', '{"min_events": 3}');
 -- Options are replaced as a whole: what that loses is said.

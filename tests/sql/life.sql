@@ -53,6 +53,24 @@ SELECT resolve_incident(-1);
 SELECT resolve_incident(NULL);
 SELECT resolve_incident(:id, repeat('x', 8193));
 \echo :LAST_ERROR_SQLSTATE
+-- Who is on call and may only read is told who may, and how to become one; nobody is to be made a superuser for it.
+CREATE ROLE "life on call";
+GRANT logintel_reader TO "life on call";
+SET ROLE "life on call";
+SELECT acknowledge_incident(:id);
+\echo :LAST_ERROR_SQLSTATE
+SELECT resolve_incident(:id);
+SELECT mark_incident_normal(:id);
+RESET ROLE;
+CREATE TEMP TABLE owners AS SELECT owner FROM detectors WHERE name = 'app';
+UPDATE detectors SET owner = 'life_ann' WHERE name = 'app';
+SET ROLE "life on call";
+SELECT reopen_incident(:id);
+RESET ROLE;
+UPDATE detectors SET owner = (SELECT owner FROM owners) WHERE name = 'app';
+DROP OWNED BY "life on call";
+DROP ROLE "life on call";
+DROP TABLE owners;
 SELECT status, (SELECT count(*) FROM incident_events) AS events FROM incidents;
 -- Somebody writes by hand: it is told all the same.
 SET ROLE life_ann;

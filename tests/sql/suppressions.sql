@@ -36,7 +36,7 @@ BEGIN
     ASSERT NOT EXISTS (SELECT FROM logintel.incidents WHERE is_suppressed OR suppressed_by IS NOT NULL), 'still hidden';
 END $$;
 SELECT rule, try.* FROM (VALUES
-    ('{"detector": "app"}'), ('{"component": "disk"}'), ('{"component": "Disk"}'), ('{"level": "error"}'), ('{"level": "err"}'), ('{"level": "WARN"}'),
+    ('{"detector": "app", "min_count": 100}'), ('{"detector": "app", "since": "2026-01-02 02:30", "until": "2026-01-02 05:30"}'), ('{"component": "disk"}'), ('{"component": "Disk"}'), ('{"level": "error"}'), ('{"level": "err"}'), ('{"level": "WARN"}'),
     ('{"template": "disk <*> is full"}'), ('{"template": "disk sda is full"}'), ('{"template": "<*> <*> is <*>"}'),
     ('{"message_pattern": "full"}'), ('{"message_pattern": "^full"}'), ('{"message_pattern": "(?i)\\bMEMORY\\b"}'), ('{"message_pattern": "sd[ab]"}'),
     ('{"component": "disk", "level": "ERROR", "template": "disk <*> is full", "message_pattern": "is full$"}'), ('{"component": "mail", "level": "ERROR"}'),
@@ -45,8 +45,10 @@ SELECT rule, try.* FROM (VALUES
     ('{"component": "disk", "since": "2030-01-01"}')) AS v (rule), try(rule::jsonb);
 
 -- Against plain SQL: every combination of some values.
-INSERT INTO suppressions (detector, component, level, message_pattern, min_count)
-SELECT 'app', c, l, p, m FROM unnest(ARRAY[NULL, 'disk', 'mail']) AS c, unnest(ARRAY[NULL, 'ERROR', 'WARN']) AS l, unnest(ARRAY[NULL, 'full', 'sd[ab]']) AS p, unnest(ARRAY[NULL, 3, 4]) AS m;
+-- One without any has times that hold them all.
+INSERT INTO suppressions (detector, component, level, message_pattern, min_count, since, until)
+SELECT 'app', c, l, p, m, '2026-01-01', '2026-02-01'
+FROM unnest(ARRAY[NULL, 'disk', 'mail']) AS c, unnest(ARRAY[NULL, 'ERROR', 'WARN']) AS l, unnest(ARRAY[NULL, 'full', 'sd[ab]']) AS p, unnest(ARRAY[NULL, 3, 4]) AS m;
 CREATE VIEW matching AS
 SELECT s.suppression_id, s.min_count, a.anomaly_id, a.incident_id, a.weight, a.ts,
        coalesce(a.component = s.component, s.component IS NULL) AND coalesce(lower(btrim(a.level, '[]')) = lower(s.level), s.level IS NULL)
@@ -112,6 +114,8 @@ TABLE hidden;
 -- What somebody has resolved is done; what somebody works on is judged.
 UPDATE incidents SET status = 'resolved' WHERE start_time < '2026-01-02 02:00';
 UPDATE incidents SET status = 'acknowledged' WHERE start_time BETWEEN '2026-01-02 02:00' AND '2026-01-02 03:00';
+-- What is resolved is hidden no more, and not counted.
+SELECT p.*, (SELECT count(*) FROM incidents WHERE status = 'resolved') AS resolved FROM suppressions AS s, suppression_preview(suppression_id) AS p WHERE s.name = 'all that is';
 UPDATE suppressions SET hide = false, exclude_from_training = true WHERE name = 'all that is';
 CALL run_maintenance();
 TABLE hidden;
@@ -207,21 +211,21 @@ SELECT rule, left_out.* FROM (VALUES
 UPDATE suppressions SET expires_at = now();
 SELECT train('app', until => '2026-01-04') > 0 AS trained;
 DELETE FROM suppressions;
-INSERT INTO suppressions (detector, hide, exclude_from_training) VALUES ('app', false, true);
+INSERT INTO suppressions (detector, since, until, hide, exclude_from_training) VALUES ('app', '2025-01-01', '2027-01-01', false, true);
 SELECT train('app', until => '2026-01-04');
 DELETE FROM suppressions;
 
 -- What cannot be right is refused ------------------------------------------------------------------------------------
-CREATE FUNCTION refused(sql text, OUT state text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION refused(sql text, OUT state text, OUT message text, OUT detail text, OUT hint text) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE sql;
     message := 'NOT REFUSED';
 EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
 END $$;
 \x on
 SELECT columns, vals, r.* FROM (VALUES
-    ('comment', '''nothing'''), ('detector', '''nowhere'''), ('detector, hide', '''app'', false'), ('detector, message_pattern', '''app'', ''('''),
+    ('comment', '''nothing'''), ('detector', '''app'''), ('detector, until', '''app'', ''2026-01-05'''), ('since, until', '''2026-01-05'', ''2026-01-06'''), ('detector', '''nowhere'''), ('detector, hide', '''app'', false'), ('detector, message_pattern', '''app'', ''('''),
     ('detector, message_pattern', '''app'', ''(?=x)'''), ('detector, message_pattern', '''app'', ''(\w{90}){90}'''), ('detector, message_pattern', '''app'', repeat(''x'', 1001)'), ('detector, message_pattern', '''app'', '''''), ('detector, message_pattern', '''app'', ''x*'''),
     ('detector, component', '''app'', '''''), ('detector, level', '''app'', '''''), ('detector, template', '''app'', '' <*> '''), ('detector, min_count', '''app'', 1'),
     ('component', 'repeat(''x'', 257)'), ('template', 'repeat(''x'', 8193)'), ('detector, name', '''app'', ''  '''), ('detector, min_count', '''app'', 0'),
@@ -238,6 +242,11 @@ UPDATE suppressions SET expires_at = now() WHERE level = 'l1';
 INSERT INTO suppressions (detector, level) VALUES ('app', 'another');
 SELECT state FROM refused($$UPDATE suppressions SET expires_at = now() + interval '1 hour' WHERE level = 'l1'$$);
 SELECT state, message FROM refused($$UPDATE suppressions SET message_pattern = '[' WHERE level = 'l2'$$);
+-- As psql shows it: no lines about functions that nobody has called.
+INSERT INTO suppressions (detector, comment) VALUES ('app', 'be quiet');
+UPDATE suppressions SET level = NULL WHERE level = 'l2';
+-- One that is being ended may say what it likes.
+UPDATE suppressions SET level = NULL, expires_at = now() WHERE level = 'l2';
 SELECT * FROM suppression_preview(0);
 CALL run_maintenance();
 SELECT drop_detector('app');

@@ -412,6 +412,7 @@ fn a_detector_needs_the_rights_of_its_owner() {
         db.client().ask("SELECT rows, message FROM logintel.scoring_failures WHERE detector = 'lent'"),
         "1|permission denied for relation app_log"
     );
+    mallory.ask("SELECT logintel.unwatch('lent')");
     // Others' detectors: neither changed nor fed.
     for call in [
         "train('app')",
@@ -490,6 +491,10 @@ fn a_detector_changes_hands() {
     );
     db.client_as("r_leaver").ask("SELECT logintel.create_detector('left', 'app_log')");
     db.execute("REVOKE SELECT ON app_log FROM r_leaver; DROP ROLE r_leaver");
+    assert_eq!(
+        administrator.ask("SELECT state, what_to_do FROM logintel.status WHERE topic = 'detector' AND summary LIKE 'Its owner, role %, does not exist%'"),
+        "critical|SELECT logintel.alter_detector('left', owner => '…');"
+    );
     let (state, message) = administrator.refusal("SELECT logintel.train('left')");
     assert_eq!(state, "42704");
     assert!(message.starts_with("the detector's owner, role "), "{message}");
