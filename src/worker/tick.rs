@@ -11,6 +11,9 @@ const CALL: &CStr = c"CALL logintel.run_maintenance()";
 /// Longest wait of a tick for one lock, where the database or its owner has not set one. Somebody who keeps a table
 /// locked should find a failed tick, not a worker that holds its process for ever.
 const LOCK_TIMEOUT: &CStr = c"30s";
+/// After this long a tick that waits for a lock asks whether it waits for itself. A deadlock ends the statement of who asks first, and a session
+/// asks after a second: so it is the tick that fails, and not somebody's DROP EXTENSION.
+const DEADLOCK_TIMEOUT: &CStr = c"100ms";
 /// Whether the extension is there, and with it the procedure. The worker is a superuser: it calls what belongs to
 /// the extension, not what merely has its name.
 const LOOK: &str = "
@@ -86,6 +89,7 @@ fn settle() {
     // A superuser resolves no name in a schema where others may create.
     process::set(c"search_path", c"pg_catalog, pg_temp");
     process::set(c"default_transaction_isolation", c"read committed");
+    process::set(c"deadlock_timeout", DEADLOCK_TIMEOUT);
     // SAFETY: a setting, only read.
     if unsafe { pg_sys::LockTimeout } == 0 {
         process::set(c"lock_timeout", LOCK_TIMEOUT);

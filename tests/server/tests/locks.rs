@@ -1,0 +1,183 @@
+//! Who waits for whom: training and activating keep no writer of the watched table waiting, and a command that changes or drops what the
+//! worker reads does not wait for the worker's work. What depended on it says what is missing.
+use logintel_server_tests::postgres::Client;
+use logintel_server_tests::{Ask, Cluster, Database, eventually, gate};
+use std::thread;
+
+/// Session of a person who would rather be refused than wait for ever. A failing test alone gets there.
+fn impatient(db: &Database) -> Client {
+    let mut session = db.client();
+    session.ask("SET lock_timeout = '30s'");
+    session
+}
+
+fn backend(session: &mut Client) -> i64 {
+    session.count("SELECT pg_backend_pid()")
+}
+
+/// Locks that a backend holds on the user's tables and views, but for those that conflict with nothing a writer takes.
+fn in_the_way(observer: &mut Client, pid: i64) -> String {
+    observer.ask(&format!(
+        "SELECT l.relation::regclass, l.mode FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+         WHERE l.pid = {pid} AND l.granted AND c.relnamespace = 'public'::regnamespace AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')"
+    ))
+}
+
+fn reads(observer: &mut Client, pid: i64, relation: &str) -> bool {
+    let locks = format!(
+        "SELECT count(*) FROM pg_locks WHERE pid = {pid} AND granted AND relation = '{relation}'::regclass"
+    );
+    observer.count(&locks) > 0
+}
+
+/// The backend that waits at the gate.
+fn at_the_gate(observer: &mut Client) -> i64 {
+    eventually("somebody comes to the gate", || {
+        let waiting = "SELECT l.pid FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+                       WHERE l.locktype = 'advisory' AND NOT l.granted AND d.datname = current_database() LIMIT 1";
+        observer.ask(waiting).parse().ok()
+    })
+}
+
+#[test]
+fn training_and_activating_keep_no_writer_waiting() {
+    let db = Cluster::shared().database("locks_writers");
+    gate(&db);
+    // Beside the detector on the view, two on the table itself, which judge what is written.
+    db.execute(
+        "SELECT logintel.create_detector(name, 'gated_rows') FROM unnest('{by_statement,by_row}'::text[]) AS name;
+         SELECT logintel.train(name) FROM unnest('{by_statement,by_row}'::text[]) AS name;
+         SELECT logintel.watch('by_statement'), logintel.watch('by_row', 'row')",
+    );
+    let (mut trainer, mut keeper, mut observer, mut writer) =
+        (db.client(), db.client(), db.client(), impatient(&db));
+    let pid = backend(&mut trainer);
+    let mut written = 0;
+    let mut write = || {
+        // What no model knows is flagged by both.
+        writer.ask(&format!("INSERT INTO gated_rows VALUES (0, now(), 'zebra {written} crosses')"));
+        written += 1;
+        assert_eq!(
+            writer.count("SELECT count(*) FROM logintel.anomalies WHERE reason NOT LIKE 'rate_%'"),
+            2 * written
+        );
+    };
+    keeper.ask("SELECT pg_advisory_lock(2500)");
+    thread::scope(|scope| {
+        // In transactions that stay open: whatever is locked stays so.
+        let training = scope.spawn(|| {
+            trainer.ask("BEGIN");
+            trainer.ask("SELECT logintel.train('gated')");
+        });
+        assert_eq!(at_the_gate(&mut observer), pid);
+        // While it reads.
+        assert!(reads(&mut observer, pid, "gated_rows"));
+        assert_eq!(in_the_way(&mut observer, pid), "");
+        write();
+        keeper.ask("SELECT pg_advisory_unlock(2500)");
+        training.join().expect("the training");
+    });
+    // When all is written, and not committed.
+    assert_eq!(in_the_way(&mut observer, pid), "");
+    write();
+    trainer.ask("COMMIT");
+    // The detectors that judge what is written are trained and activated themselves.
+    for statement in [
+        "SELECT logintel.train('by_statement', until => now() - interval '1 day'), logintel.train('by_row', until => now() - interval '1 day')",
+        "SELECT logintel.activate_model('by_statement', 1), logintel.activate_model('by_row', 1)",
+    ] {
+        trainer.ask(&format!("BEGIN; {statement}"));
+        assert_eq!(in_the_way(&mut observer, pid), "", "{statement}");
+        write();
+        trainer.ask("COMMIT");
+        write();
+    }
+}
+
+/// A database whose worker is in the middle of a training and would stay there for ever.
+fn training<'a>(name: &str) -> (Database<'a>, Client, i64) {
+    let db = Cluster::shared().database(name);
+    gate(&db);
+    let mut keeper = db.client();
+    keeper.ask("SELECT pg_advisory_lock(2500)");
+    let mut observer = db.client();
+    observer.ask("SELECT logintel.alter_detector('gated', '{\"retrain\": \"1 day\"}')");
+    // So that the worker does not find it by itself in a minute.
+    db.cluster().reload();
+    let worker = at_the_gate(&mut observer);
+    let kind = format!("SELECT backend_type FROM pg_stat_activity WHERE pid = {worker}");
+    assert_eq!(observer.ask(&kind), "logintel worker");
+    (db, keeper, worker)
+}
+
+#[test]
+fn what_changes_or_drops_a_table_does_not_wait_for_the_worker() {
+    // What is done to what the worker reads; what training says of it afterwards, and what `status` says.
+    let changes = [
+        ("table_renamed", "ALTER TABLE gated_rows RENAME TO other_rows", None),
+        ("column_renamed", "ALTER VIEW gated RENAME COLUMN message TO said", Some("names no column of")),
+        ("column_dropped", "ALTER TABLE gated_rows DROP COLUMN message CASCADE", Some("is gone")),
+        ("table_dropped", "DROP TABLE gated_rows CASCADE", Some("is gone")),
+    ];
+    for (name, change, missing) in changes {
+        let (db, mut keeper, worker) = training(&format!("locks_{name}"));
+        impatient(&db).ask(change);
+        let mut session = db.client();
+        eventually("the worker is gone", || {
+            (session.count(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {worker}")) == 0)
+                .then_some(())
+        });
+        keeper.ask("SELECT pg_advisory_unlock(2500)");
+        // Giving way is no failure, and the worker goes on.
+        session.ask("INSERT INTO logintel.logs (level, message) VALUES ('ERROR', 'boom'), ('ERROR', 'boom')");
+        db.cluster().reload();
+        eventually("an incident", || {
+            (session.ask("SELECT event_count FROM logintel.incidents WHERE detector = 'logs'") == "2")
+                .then_some(())
+        });
+        assert_eq!(
+            session.ask(&format!(
+                "SELECT failures FROM logintel.worker_state() WHERE database = '{}'",
+                db.name()
+            )),
+            "0"
+        );
+        let Some(missing) = missing else {
+            session.ask("SELECT logintel.train('gated')");
+            continue;
+        };
+        let (_, said) = session.refusal("SELECT logintel.train('gated')");
+        assert!(said.contains("\"gated\"") && said.contains(missing), "{change}: {said}");
+        let status = session
+            .ask("SELECT state, summary FROM logintel.status WHERE detector = 'gated' AND state <> 'ok'");
+        eprintln!("{change}: {said} / {status}");
+    }
+}
+
+#[test]
+fn what_drops_the_extension_does_not_wait_for_the_worker() {
+    let (db, _keeper, _) = training("locks_extension");
+    impatient(&db).ask("SET client_min_messages = warning; DROP EXTENSION logintel CASCADE");
+    assert_eq!(db.client().ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'logintel'"), "0");
+}
+
+#[test]
+fn a_database_is_dropped_while_the_worker_reads_and_learns() {
+    // Plain: who drops it tries for 5 s.
+    for (phase, rows) in [("querying", 2_000_000), ("vectors", 30_000)] {
+        let db = Cluster::shared().database(&format!("locks_{phase}"));
+        db.execute(&format!(
+            "CREATE VIEW big_log AS SELECT now() - i * interval '1 ms' AS ts, md5(i::text) || ' ' || md5((i + 1)::text) AS message
+             FROM generate_series(1, {rows}) AS i;
+             SELECT logintel.create_detector('big', 'big_log', options => '{{\"retrain\": \"1 day\", \"vectorizer\": {{\"masks\": false}}}}')"
+        ));
+        db.cluster().reload();
+        let mut observer = db.client();
+        eventually("the worker learns", || {
+            let shown = "SELECT phase FROM logintel.progress WHERE command = 'train' AND database = current_database()";
+            (observer.ask(shown) == phase).then_some(())
+        });
+        drop(observer);
+        db.cluster().execute(&[&format!("DROP DATABASE {}", db.name())]);
+    }
+}
