@@ -42,6 +42,14 @@ COMMENT ON COLUMN logintel.worker_health.views_refreshed_at IS 'When the materia
 CREATE VIEW logintel.status WITH (security_barrier) AS
 WITH visible AS (
     SELECT d.*, c.oid IS NULL AS is_gone, c.relkind,
+           -- A column as it is named, or the one that a path begins with.
+           (SELECT string_agg(format('%s = %L', p.part, p.path), ', ' ORDER BY p.place)
+            FROM (VALUES (1, 'message', d.message), (2, 'ts', d.ts), (3, 'level', d.level), (4, 'component', d.component),
+                         (5, 'source', d.source), (6, 'session', d.session), (7, 'template', d.template)) AS p (place, part, path)
+            WHERE p.path <> '' AND NOT EXISTS (
+                SELECT FROM pg_attribute AS a WHERE a.attrelid = d.relation AND a.attnum > 0 AND NOT a.attisdropped
+                  AND a.attname IN (p.path, btrim(split_part(p.path, '->', 1)), replace(substring(p.path, '^"((?:[^"]|"")*)"'), '""', '"')))
+           ) AS missing,
            EXISTS (
                SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
                WHERE (t.tgrelid = d.relation OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(d.relation)))
@@ -104,11 +112,15 @@ WITH visible AS (
     SELECT 40, 'critical', 'detector', d.name, 'The relation that it is for is gone. To drop the detector deletes its models, anomalies and incidents, too.', format('SELECT logintel.drop_detector(%L);', d.name)
     FROM judged AS d WHERE d.is_gone
     UNION ALL
+    SELECT 40, 'critical', 'detector', d.name, format('%s has no such column any more: %s.', d.relation::text, d.missing),
+           format('Give the column its name back, or, as a superuser, UPDATE logintel.detectors SET … WHERE name = %L;', d.name)
+    FROM judged AS d WHERE d.missing IS NOT NULL AND NOT d.is_gone
+    UNION ALL
     SELECT 40, 'warning', 'detector', d.name, 'It is switched off: nothing is scored and no incidents are made.', format('As a superuser: UPDATE logintel.detectors SET enabled = true WHERE name = %L;', d.name)
     FROM judged AS d WHERE NOT d.enabled AND NOT d.is_gone
     UNION ALL
     SELECT 41, 'warning', 'detector', d.name, 'It has no model yet: lines are judged by their level alone.', format('SELECT logintel.train(%L);', d.name)
-    FROM judged AS d WHERE d.active_version IS NULL AND NOT d.is_unused AND NOT d.is_gone
+    FROM judged AS d WHERE d.active_version IS NULL AND NOT d.is_unused AND NOT d.is_gone AND d.missing IS NULL
     UNION ALL
     SELECT 42, 'warning', 'detector', d.name, 'New rows are not judged as they come: no trigger is on ' || d.relation::text || '.', format('SELECT logintel.watch(%L);', d.name)
     FROM judged AS d WHERE NOT d.is_watched AND d.relkind IN ('r', 'p', 'f') AND NOT d.is_gone
@@ -141,7 +153,7 @@ WITH visible AS (
     SELECT 60, 'ok', 'detector', d.name,
            CASE WHEN d.is_unused THEN 'Nothing has come in yet.' ELSE format('Model %s of %s, %s templates of %s rows; %s anomalies in the last hour.',
                d.active_version, to_char(d.trained_at, 'YYYY-MM-DD HH24:MI'), d.templates, d.training_rows, d.anomalies) END, NULL
-    FROM judged AS d WHERE NOT d.is_gone AND d.enabled AND (d.active_version IS NOT NULL OR d.is_unused)
+    FROM judged AS d WHERE NOT d.is_gone AND d.missing IS NULL AND d.enabled AND (d.active_version IS NOT NULL OR d.is_unused)
 )
 SELECT state, topic, detector, summary, what_to_do FROM (
     SELECT 0 AS place, 0 AS rank, CASE WHEN bool_or(state = 'critical') THEN 'critical' WHEN bool_or(state = 'warning') THEN 'warning' ELSE 'ok' END AS state,
