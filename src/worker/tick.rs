@@ -55,6 +55,10 @@ pub extern "C-unwind" fn logintel_worker_main(argument: pg_sys::Datum) {
         Ok(false) => Outcome::NoExtension,
         Err(failure) => Outcome::Failed(&failure.message),
     };
+    if is_deadlock(&result) {
+        // It was in somebody's way, which is no failure.
+        state::change(|table| table.give_way(oid));
+    }
     let failed_before = state::look(|table| table.get(oid).map(|d| (d.failures, d.last_error().to_owned())));
     end(oid, outcome);
     tell(oid, &result, failed_before.unwrap_or_default());
@@ -187,10 +191,23 @@ unsafe fn execute(statement: &'static CStr) {
     }
 }
 
+fn is_deadlock(result: &Result<bool, Failure>) -> bool {
+    result.as_ref().is_err_and(|failure| failure.sqlstate == PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED)
+}
+
 /// Writes to the server log what is new: a failure when it is not the same as the last one, and its end.
 fn tell(oid: u32, result: &Result<bool, Failure>, (failures, last_error): (u32, String)) {
     let database = || process::transaction(|| databases::name(oid)).unwrap_or_default();
     match result {
+        Err(failure) if is_deadlock(result) => process::log(
+            PgLogLevel::LOG,
+            format!(
+                "logintel ends its tick in database \"{}\" early: it and another command waited for each other",
+                database()
+            ),
+            &failure.detail,
+            "",
+        ),
         Err(failure) if !failure.message.starts_with(&last_error) || failures == 0 => {
             let mut detail = format!("SQLSTATE {}.", failure.sqlstate);
             if !failure.detail.is_empty() {

@@ -212,6 +212,35 @@ fn what_drops_the_extension_does_not_wait_for_the_worker() {
     assert_eq!(db.client().ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'logintel'"), "0");
 }
 
+/// Whoever drops the extension locks all its tables one after the other, while a tick has locked some and comes to others: a deadlock, which
+/// must not be the end of DROP EXTENSION.
+#[test]
+fn the_extension_is_dropped_in_the_middle_of_a_tick() {
+    let cluster = Cluster::start("drop", &["logintel.interval = '1s'", "logintel.databases = 'drops'"]);
+    let db = cluster.plain_database("drops");
+    let mut session = impatient(&db);
+    session.ask("SET client_min_messages = warning");
+    session
+        .ask("CREATE TABLE app_log (ts timestamptz, level text, component text, source text, message text)");
+    session.ask(&fill("app_log", 3000));
+    for _ in 0..5 {
+        session.ask("CREATE EXTENSION logintel");
+        session.ask("SELECT logintel.create_detector('app', 'app_log')");
+        session.ask("SELECT logintel.train('app')");
+        session.ask("SELECT logintel.watch('app')");
+        session.ask("INSERT INTO app_log SELECT ts, 'ERROR', component, source, message FROM app_log");
+        cluster.reload();
+        eventually("a tick", || {
+            let ticks = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'logintel worker' AND query LIKE 'CALL %'";
+            (session.count(ticks) > 0).then_some(())
+        });
+        session.ask("DROP EXTENSION logintel CASCADE");
+        session.ask("DELETE FROM app_log WHERE level = 'ERROR'");
+    }
+    // That it was in somebody's way, or that nothing is left of what it worked on, is no failure.
+    assert_eq!(cluster.log_lines(&["WARNING"]), 0);
+}
+
 #[test]
 fn a_database_is_dropped_while_the_worker_reads_and_learns() {
     // Plain: who drops it tries for 5 s.
