@@ -4,7 +4,7 @@ use std::env;
 /// A run's seed is the value of this variable.
 const SEED: &str = "LOGINTEL_SEED";
 
-/// A sequence of numbers that looks random and depends on its seed alone (SplitMix64; Steele, Lea, Flood 2014).
+/// A sequence of numbers that looks random and depends on its seed alone (`SplitMix64`; Steele, Lea, Flood 2014).
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 
