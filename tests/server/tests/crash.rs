@@ -9,7 +9,7 @@ use logintel_server_tests::{Ask, Chance, Cluster, Database, Mode, children, even
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -254,10 +254,11 @@ impl<'a> Run<'a> {
         let mut victim = run.db.client();
         let pid = i32::try_from(victim.count("SELECT pg_backend_pid()")).expect("a process id");
         let mut observer = run.db.client();
+        let is_struck = &AtomicBool::new(false);
         let (turns, in_the_middle, down) = thread::scope(|scope| {
             let running = scope.spawn(move || {
                 let mut turns = 0;
-                while run.turn(work, &mut victim).is_ok() {
+                while run.turn(work, &mut victim).is_ok() && !is_struck.load(Relaxed) {
                     turns += 1;
                 }
                 turns
@@ -270,6 +271,8 @@ impl<'a> Run<'a> {
             let working = format!("SELECT state = 'active' FROM pg_stat_activity WHERE pid = {pid}");
             let in_the_middle = worker.is_some() || observer.ask(&working) == "t";
             let begun = Instant::now();
+            // What the postmaster leaves behind is not asked for more.
+            is_struck.store(true, Relaxed);
             kill(run.db.cluster(), blow, worker.unwrap_or(pid), observer);
             (running.join().expect("a session"), in_the_middle, begun.elapsed())
         });
@@ -398,21 +401,24 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
         "crash",
         &["logintel.interval = '1s'", "logintel.databases = 'crash'", "timezone = 'UTC'"],
     );
-    let db = database(&cluster);
-    // So that the launcher does not find it by itself in a minute.
-    cluster.reload();
-    let pairs = pairs(&mut chance, rounds);
-    let mut run = Run::new(&db, chance);
-    run.check("at the beginning");
     let mut struck: BTreeMap<(Work, Blow), Vec<Struck>> = BTreeMap::new();
-    for (round, &(work, blow)) in pairs.iter().enumerate() {
-        struck.entry((work, blow)).or_default().push(run.strike(work, blow));
-        run.check(&format!("round {round}: {work:?}, {blow:?}"));
+    let pairs = pairs(&mut chance, rounds);
+    // What there is to look at grows: after all pairs a new database.
+    for (series, pairs) in pairs.chunks(WORKS.len() * BLOWS.len()).enumerate() {
+        let db = database(&cluster);
+        // So that the launcher does not find it by itself in a minute.
+        cluster.reload();
+        let mut run = Run::new(&db, chance.fork());
+        run.check("at the beginning");
+        for (round, &(work, blow)) in pairs.iter().enumerate() {
+            struck.entry((work, blow)).or_default().push(run.strike(work, blow));
+            run.check(&format!("series {series}, round {round}: {work:?}, {blow:?}"));
+        }
+        finish(&run);
     }
     summary(&struck);
     let in_the_middle = struck.values().flatten().filter(|struck| struck.in_the_middle).count();
     assert!(in_the_middle * 2 > rounds, "only {in_the_middle} of {rounds} blows came in the middle");
-    finish(&run);
 }
 
 /// Says what was done.
