@@ -8,6 +8,7 @@ use logintel_server_tests::postgres::{Client, Error};
 use logintel_server_tests::{Ask, Chance, Cluster, Database, Mode, children, eventually, fill, integrity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
@@ -263,7 +264,6 @@ impl<'a> Run<'a> {
                 }
                 turns
             });
-            // A worker that was too quick: then it is the backend's turn.
             let worker = (blow == Blow::Worker).then(|| worker_in_the_middle(&mut observer, point)).flatten();
             if blow != Blow::Worker {
                 thread::sleep(after);
@@ -273,7 +273,7 @@ impl<'a> Run<'a> {
             let begun = Instant::now();
             // What the postmaster leaves behind is not asked for more.
             is_struck.store(true, Relaxed);
-            kill(run.db.cluster(), blow, worker.unwrap_or(pid), observer);
+            kill(run.db.cluster(), blow, worker, pid, observer);
             (running.join().expect("a session"), in_the_middle, begun.elapsed())
         });
         let begun = Instant::now();
@@ -345,15 +345,26 @@ fn worker_in_the_middle(observer: &mut Client, point: f64) -> Option<i32> {
     None
 }
 
-/// Strikes, and waits until the server takes sessions again.
-fn kill(cluster: &Cluster, blow: Blow, pid: i32, observer: Client) {
+/// Kills a process; whether the server has noticed, which it does not where the process had just ended by itself.
+fn is_killed(cluster: &Cluster, pid: i32) -> bool {
+    let before = cluster.log_lines(&["terminated by signal 9"]);
+    let begun = Instant::now();
+    let sent = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status().expect("kill").success();
+    while sent && begun.elapsed() < Duration::from_secs(10) {
+        if cluster.log_lines(&["terminated by signal 9"]) > before {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+/// Strikes, and waits until the server takes sessions again. Where there is no worker to be killed it is the backend's turn.
+fn kill(cluster: &Cluster, blow: Blow, worker: Option<i32>, backend: i32, observer: Client) {
     match blow {
         Blow::Backend | Blow::Worker => {
-            let before = cluster.log_lines(&["terminated by signal 9"]);
-            cluster.signal("KILL", pid);
-            eventually("the crash is noticed", || {
-                (cluster.log_lines(&["terminated by signal 9"]) > before).then_some(())
-            });
+            let is_done = worker.is_some_and(|pid| is_killed(cluster, pid)) || is_killed(cluster, backend);
+            assert!(is_done, "the crash is not noticed");
         }
         Blow::Postmaster => {
             let postmaster = cluster.postmaster();

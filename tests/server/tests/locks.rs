@@ -138,40 +138,45 @@ const CHANGES: [(&str, &str, &str, &str, &str); 4] = [
 
 #[test]
 fn what_changes_or_drops_a_table_does_not_wait_for_the_worker() {
-    for (name, change, missing, status, remedy) in CHANGES {
-        let (db, mut keeper, worker) = training(&format!("locks_{name}"));
-        impatient(&db).ask(change);
-        let mut session = db.client();
-        eventually("the worker is gone", || {
-            let there = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {worker}");
-            (session.count(&there) == 0).then_some(())
-        });
-        keeper.ask("SELECT pg_advisory_unlock(2500)");
-        // Giving way is no failure, and the worker goes on.
-        session.ask("INSERT INTO logintel.logs (level, message) VALUES ('ERROR', 'boom'), ('ERROR', 'boom')");
-        db.cluster().reload();
-        eventually("an incident", || {
-            let incident = "SELECT event_count FROM logintel.incidents WHERE detector = 'logs'";
-            (session.ask(incident) == "2").then_some(())
-        });
-        let failures =
-            format!("SELECT failures FROM logintel.worker_state() WHERE database = '{}'", db.name());
-        assert_eq!(session.ask(&failures), "0", "{change}");
-        if !missing.is_empty() {
-            assert_eq!(session.refusal("SELECT logintel.train('gated')").1, missing, "{change}");
-            let said = session.ask(
+    thread::scope(|scope| {
+        for change in CHANGES {
+            scope.spawn(move || changes(change));
+        }
+    });
+}
+
+fn changes((name, change, missing, status, remedy): (&str, &str, &str, &str, &str)) {
+    let (db, mut keeper, worker) = training(&format!("locks_{name}"));
+    impatient(&db).ask(change);
+    let mut session = db.client();
+    eventually("the worker is gone", || {
+        let there = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {worker}");
+        (session.count(&there) == 0).then_some(())
+    });
+    keeper.ask("SELECT pg_advisory_unlock(2500)");
+    // Giving way is no failure, and the worker goes on.
+    session.ask("INSERT INTO logintel.logs (level, message) VALUES ('ERROR', 'boom'), ('ERROR', 'boom')");
+    db.cluster().reload();
+    eventually("an incident", || {
+        let incident = "SELECT event_count FROM logintel.incidents WHERE detector = 'logs'";
+        (session.ask(incident) == "2").then_some(())
+    });
+    let failures = format!("SELECT failures FROM logintel.worker_state() WHERE database = '{}'", db.name());
+    assert_eq!(session.ask(&failures), "0", "{change}");
+    if !missing.is_empty() {
+        assert_eq!(session.refusal("SELECT logintel.train('gated')").1, missing, "{change}");
+        let said = session.ask(
                 "SELECT summary FROM logintel.status WHERE detector = 'gated' AND topic = 'detector' AND state = 'critical'",
             );
-            assert!(said.starts_with(status), "{change}: {said}");
-            if remedy.is_empty() {
-                continue;
-            }
-            session.ask(remedy);
+        assert!(said.starts_with(status), "{change}: {said}");
+        if remedy.is_empty() {
+            return;
         }
-        session.ask("SELECT logintel.train('gated')");
-        let bad = "SELECT count(*) FROM logintel.status WHERE detector = 'gated' AND state = 'critical'";
-        assert_eq!(session.ask(bad), "0", "{change}");
+        session.ask(remedy);
     }
+    session.ask("SELECT logintel.train('gated')");
+    let bad = "SELECT count(*) FROM logintel.status WHERE detector = 'gated' AND state = 'critical'";
+    assert_eq!(session.ask(bad), "0", "{change}");
 }
 
 /// A table that is watched: rows land all the same, and what is wrong with them is said.
