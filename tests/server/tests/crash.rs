@@ -432,6 +432,50 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
     assert!(in_the_middle * 2 > rounds, "only {in_the_middle} of {rounds} blows came in the middle");
 }
 
+/// The checks themselves: each finds what it is there for.
+#[test]
+fn what_is_broken_is_found() {
+    let db = database(Cluster::shared());
+    let mut session = db.client();
+    session.ask(&insert(1));
+    session.ask("CALL logintel.run_maintenance()");
+    let checks: [&dyn Fn(&mut Client) -> String; 4] = [
+        &|session| integrity::not_flagged_once(session, ERRORS),
+        &|session| integrity::not_summed_up(session, "brief"),
+        &integrity::not_told,
+        &integrity::not_whole,
+    ];
+    let one = "(SELECT max(anomaly_id) FROM logintel.anomalies WHERE detector = 'row' AND level = 'ERROR')";
+    let damages = [
+        (0, format!("DELETE FROM logintel.anomalies WHERE anomaly_id = {one}")),
+        (
+            0,
+            format!(
+                "INSERT INTO logintel.anomalies (detector, ts, level, message, anomaly_score, reason)
+                 SELECT detector, ts, level, message, anomaly_score, reason FROM logintel.anomalies WHERE anomaly_id = {one}"
+            ),
+        ),
+        (0, "DELETE FROM app_log WHERE ctid = (SELECT max(ctid) FROM app_log WHERE level = 'ERROR')".into()),
+        (1, format!("UPDATE logintel.anomalies SET incident_id = NULL WHERE anomaly_id = {one}")),
+        (1, format!("UPDATE logintel.anomalies SET incident_id = 1000000 WHERE anomaly_id = {one}")),
+        (1, "UPDATE logintel.incidents SET event_count = event_count + 1 WHERE detector = 'app'".into()),
+        (2, "DELETE FROM logintel.incident_events WHERE event = 'opened' AND detector = 'app'".into()),
+        (2, "INSERT INTO logintel.incident_events (incident_id, detector, actor, event, to_status)
+             SELECT incident_id, detector, 'a', 'opened', status FROM logintel.incidents LIMIT 1".into()),
+        (3, "DELETE FROM logintel.model_clusters WHERE detector = 'app'".into()),
+        (3, "UPDATE logintel.detectors SET active_version = 77 WHERE name = 'app'".into()),
+    ];
+    for check in checks {
+        assert_eq!(check(&mut session), "");
+    }
+    for (number, damage) in damages {
+        session.ask("BEGIN");
+        session.ask(&damage);
+        assert_ne!(checks[number](&mut session), "", "{damage}");
+        session.ask("ROLLBACK");
+    }
+}
+
 /// Says what was done.
 fn summary(struck: &BTreeMap<(Work, Blow), Vec<Struck>>) {
     let longest = |times: Vec<Duration>| times.into_iter().max().unwrap_or_default().as_secs_f64();
