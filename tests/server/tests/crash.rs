@@ -262,7 +262,8 @@ impl<'a> Run<'a> {
                 while run.turn(work, &mut victim).is_ok() && !is_struck.load(Relaxed) {
                     turns += 1;
                 }
-                turns
+                // The backend lives as long as its session.
+                (turns, victim)
             });
             let worker = (blow == Blow::Worker).then(|| worker_in_the_middle(&mut observer, point)).flatten();
             if blow != Blow::Worker {
@@ -271,10 +272,11 @@ impl<'a> Run<'a> {
             let working = format!("SELECT state = 'active' FROM pg_stat_activity WHERE pid = {pid}");
             let in_the_middle = worker.is_some() || observer.ask(&working) == "t";
             let begun = Instant::now();
-            // What the postmaster leaves behind is not asked for more.
-            is_struck.store(true, Relaxed);
+            // What the postmaster leaves behind is not asked for more; all else ends the session.
+            is_struck.store(blow == Blow::Postmaster, Relaxed);
             kill(run.db.cluster(), blow, worker, pid, observer);
-            (running.join().expect("a session"), in_the_middle, begun.elapsed())
+            let down = begun.elapsed();
+            (running.join().expect("a session").0, in_the_middle, down)
         });
         let begun = Instant::now();
         eventually("the worker has done a tick", || {
