@@ -5,11 +5,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test lint bench eval install deb installcheck data clean distclean
+.PHONY: help setup demo demo-stop test lint crash soak bench eval install deb installcheck data clean distclean
 
-export PG PG_CONFIG RUNAS LOGINTEL_DATA
+export PG PG_CONFIG RUNAS LOGINTEL_DATA ROUNDS MINUTES SEED
 # A variable that was not given is not set, rather than empty.
-$(foreach v,PG PG_CONFIG RUNAS LOGINTEL_DATA,$(if $($(v)),,$(eval unexport $(v))))
+$(foreach v,PG PG_CONFIG RUNAS LOGINTEL_DATA ROUNDS MINUTES SEED,$(if $($(v)),,$(eval unexport $(v))))
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -28,6 +28,12 @@ test: ## everything; ends in "N passed, N failed"
 
 lint: ## formatting, clippy, licences of the packages
 	@tools/test.sh fmt clippy deny
+
+crash: ## kills processes of a server in the middle of anything, ROUNDS=200 times; SEED=… repeats a run
+	@tools/reliability.sh crash
+
+soak: ## mixed load with random faults for MINUTES=30; SEED=… repeats a run
+	@tools/reliability.sh soak
 
 bench: ## measures beside scikit-learn and writes docs/benchmarks.md (35 minutes); PART=embedding one part of it
 	@tools/bench.sh $(PART)

@@ -228,11 +228,9 @@ impl<'a> Step<'a> {
             return;
         }
         let of = self.detector.map_or_else(String::new, |name| format!(" of detector \"{name}\""));
-        warn(
-            format!(
-                "logintel maintenance, {}{of}: {} (SQLSTATE {})",
-                self.name, failure.message, failure.sqlstate
-            ),
+        tell(
+            &format!("{}{of}", self.name),
+            failure,
             "The other steps go on. The worker tries this one again after a growing pause, and says the same error once; logintel.worker_stats tells of it.",
         );
     }
@@ -306,13 +304,19 @@ pub fn list(sql: &str) -> Vec<String> {
         })
     };
     attempt(read).unwrap_or_else(|failure| {
-        warn(
-            format!(
-                "logintel maintenance, listing the detectors: {} (SQLSTATE {})",
-                failure.message, failure.sqlstate
-            ),
-            "The other steps go on.",
-        );
+        tell("listing the detectors", &failure, "The other steps go on.");
         Vec::new()
     })
+}
+
+/// Warns of a failure; of one of an extension that was dropped meanwhile there is nothing to say.
+fn tell(what: &str, failure: &Failure, hint: &str) {
+    // SAFETY: a catalog look-up by a C string, in a transaction.
+    let is_dropped = unsafe { pg_sys::get_namespace_oid(c"logintel".as_ptr(), true) == pg_sys::InvalidOid };
+    if !is_dropped {
+        warn(
+            format!("logintel maintenance, {what}: {} (SQLSTATE {})", failure.message, failure.sqlstate),
+            hint,
+        );
+    }
 }

@@ -1,4 +1,5 @@
 //! The launcher: connected to no database, it decides where the next tick is due and starts a worker for it.
+use super::blocking;
 use super::databases::{self, Found};
 use super::schedule::{MAX_DATABASES, Micros, Outcome, SECOND};
 use super::{LAUNCHER, LIBRARY, WORKER, process, state};
@@ -225,18 +226,19 @@ impl Launcher {
         }
     }
 
-    /// Ends the ticks in databases that somebody wants for himself.
+    /// Ends the ticks in databases that somebody wants for himself, or that keep a command from a table.
     fn give_way(&mut self) {
         let now = process::now();
         for worker in &mut self.running {
-            if worker.gives_way || now < worker.since + WATCH || !databases::is_wanted(worker.oid) {
+            if worker.gives_way || now < worker.since + WATCH {
                 continue;
             }
+            let Some(wanted) = wanted(worker.oid) else { continue };
             worker.gives_way = true;
             process::log(
                 PgLogLevel::LOG,
                 format!(
-                    "logintel ends its tick in database \"{}\" early: another command wants the database",
+                    "logintel ends its tick in database \"{}\" early: another command wants {wanted}",
                     worker.name
                 ),
                 "",
@@ -259,6 +261,18 @@ impl Launcher {
         // What is due now and was not started waits for a worker to end, or for a command to leave its database.
         let next = if next <= now { now + WATCH } else { next };
         if ticking || !self.running.is_empty() { (next - now).min(WATCH) } else { next - now }
+    }
+}
+
+/// What another command wants that the tick in a database keeps from it.
+fn wanted(oid: u32) -> Option<&'static str> {
+    let pid = state::look(|table| table.get(oid).map_or(0, |database| database.pid));
+    if databases::is_wanted(oid) {
+        Some("the database")
+    } else if pid != 0 && blocking::keeps_somebody_waiting(pid) {
+        Some("a table that it uses")
+    } else {
+        None
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`state`] | what do launcher, workers and sessions know of each other (shared memory) |
 //! | [`process`] | what is common to both processes: signals, settings, log |
 //! | [`databases`] | which databases are there, and does somebody want one for himself |
+//! | [`blocking`] | does somebody wait for what a worker has locked |
 //! | [`launcher`] | the launcher's rounds |
 //! | [`tick`] | one tick in one database |
 //! | [`follow`] | the server's own log: is it taken here, and what has come |
@@ -19,6 +20,7 @@ use pgrx::bgworkers::BackgroundWorkerBuilder;
 use pgrx::prelude::*;
 use std::time::Duration;
 
+mod blocking;
 mod databases;
 mod follow;
 mod guard;

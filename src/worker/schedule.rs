@@ -7,7 +7,7 @@
 //! - one without the extension is looked at again after [`RECHECK`];
 //! - one that fails waits twice as long after each failure, up to [`crate::backoff::MAX_PAUSE`], a little more or less at
 //!   random so that databases which failed together do not come back together;
-//! - one that gave way to a command that wants the database for itself waits [`YIELD`].
+//! - one that gave way to a command that wants the database, or a table, for itself waits [`YIELD`].
 pub use crate::backoff::Micros;
 use crate::backoff::backoff;
 

@@ -11,6 +11,9 @@ const CALL: &CStr = c"CALL logintel.run_maintenance()";
 /// Longest wait of a tick for one lock, where the database or its owner has not set one. Somebody who keeps a table
 /// locked should find a failed tick, not a worker that holds its process for ever.
 const LOCK_TIMEOUT: &CStr = c"30s";
+/// After this long a tick that waits for a lock asks whether it waits for itself. A deadlock ends the statement of who asks first, and a session
+/// asks after a second: so it is the tick that fails, and not somebody's DROP EXTENSION.
+const DEADLOCK_TIMEOUT: &CStr = c"100ms";
 /// Whether the extension is there, and with it the procedure. The worker is a superuser: it calls what belongs to
 /// the extension, not what merely has its name.
 const LOOK: &str = "
@@ -52,6 +55,10 @@ pub extern "C-unwind" fn logintel_worker_main(argument: pg_sys::Datum) {
         Ok(false) => Outcome::NoExtension,
         Err(failure) => Outcome::Failed(&failure.message),
     };
+    if is_deadlock(&result) {
+        // It was in somebody's way, which is no failure.
+        state::change(|table| table.give_way(oid));
+    }
     let failed_before = state::look(|table| table.get(oid).map(|d| (d.failures, d.last_error().to_owned())));
     end(oid, outcome);
     tell(oid, &result, failed_before.unwrap_or_default());
@@ -86,6 +93,7 @@ fn settle() {
     // A superuser resolves no name in a schema where others may create.
     process::set(c"search_path", c"pg_catalog, pg_temp");
     process::set(c"default_transaction_isolation", c"read committed");
+    process::set(c"deadlock_timeout", DEADLOCK_TIMEOUT);
     // SAFETY: a setting, only read.
     if unsafe { pg_sys::LockTimeout } == 0 {
         process::set(c"lock_timeout", LOCK_TIMEOUT);
@@ -183,10 +191,23 @@ unsafe fn execute(statement: &'static CStr) {
     }
 }
 
+fn is_deadlock(result: &Result<bool, Failure>) -> bool {
+    result.as_ref().is_err_and(|failure| failure.sqlstate == PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED)
+}
+
 /// Writes to the server log what is new: a failure when it is not the same as the last one, and its end.
 fn tell(oid: u32, result: &Result<bool, Failure>, (failures, last_error): (u32, String)) {
     let database = || process::transaction(|| databases::name(oid)).unwrap_or_default();
     match result {
+        Err(failure) if is_deadlock(result) => process::log(
+            PgLogLevel::LOG,
+            format!(
+                "logintel ends its tick in database \"{}\" early: it and another command waited for each other",
+                database()
+            ),
+            &failure.detail,
+            "",
+        ),
         Err(failure) if !failure.message.starts_with(&last_error) || failures == 0 => {
             let mut detail = format!("SQLSTATE {}.", failure.sqlstate);
             if !failure.detail.is_empty() {

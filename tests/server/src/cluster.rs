@@ -204,6 +204,16 @@ impl Cluster {
         assert!(status.success(), "kill -s {signal} {pid}");
     }
 
+    /// The server's first process.
+    ///
+    /// # Panics
+    /// When the server does not run.
+    pub fn postmaster(&self) -> i32 {
+        let file = self.dir.join("data/postmaster.pid");
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        text.lines().next().and_then(|pid| pid.parse().ok()).expect("a process id")
+    }
+
     /// Everything that the server has written to its log.
     pub fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

@@ -18,18 +18,23 @@
 //! Nothing here asserts a time. [`eventually`] waits for what must happen, and gives up after a minute.
 mod ask;
 mod browser;
+pub mod chance;
 mod charts;
 mod cluster;
 mod database;
 mod gate;
+pub mod integrity;
+mod process;
 
 pub use ask::{Ask, fill};
 pub use browser::Browser;
+pub use chance::Chance;
 pub use charts::{charted, docker, shows_something};
 pub use cluster::{Cluster, Mode};
 pub use database::Database;
 pub use gate::gate;
 pub use postgres;
+pub use process::{children, memory};
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 //! model that its snapshot shows.
 use logintel_server_tests::postgres::Client;
 use logintel_server_tests::postgres::error::SqlState;
-use logintel_server_tests::{Ask, Cluster, Database, eventually, fill};
+use logintel_server_tests::{Ask, Cluster, Database, eventually, fill, integrity};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -67,24 +67,12 @@ fn check(db: &Database, faults: i64) {
         session.count("SELECT count(*) FROM (SELECT FROM app_log WHERE level = 'ERROR' UNION ALL SELECT FROM other_log WHERE level = 'ERROR') AS f"),
         faults
     );
-    // Rows with the level ERROR are flagged whatever the model; each once.
-    let pairs = "
-        FROM (SELECT 'app' AS detector, message, ts FROM app_log WHERE level = 'ERROR'
-              UNION ALL SELECT 'other', message, ts FROM other_log WHERE level = 'ERROR') AS f
-        FULL JOIN (SELECT detector, message, ts, count(*) AS times FROM logintel.anomalies
-                   WHERE level = 'ERROR' AND NOT starts_with(reason, 'rate_') GROUP BY 1, 2, 3) AS a
-          USING (detector, message, ts)
-        WHERE f.message IS NULL OR a.message IS NULL OR a.times <> 1";
-    let wrong = session.ask(&format!("SELECT detector, message, coalesce(times, 0) {pairs} LIMIT 10"));
-    assert_eq!(wrong, "", "lost, doubled, or without a row");
-    let wrong = session.ask(
-        "SELECT incident_id, event_count, counted FROM logintel.incidents AS i
-         FULL JOIN (SELECT incident_id, count(*) AS counted, min(ts) FILTER (WHERE weight > 0) AS first,
-                            max(greatest(ts, burst_end)) FILTER (WHERE weight > 0) AS last FROM logintel.anomalies
-                    WHERE incident_id IS NOT NULL GROUP BY 1) AS a USING (incident_id)
-         WHERE (i.event_count, i.start_time, i.end_time) IS DISTINCT FROM (a.counted, a.first, a.last)",
-    );
-    assert_eq!(wrong, "", "an incident does not sum up");
+    let rows = "SELECT 'app' AS detector, message, ts FROM app_log WHERE level = 'ERROR'
+                UNION ALL SELECT 'other', message, ts FROM other_log WHERE level = 'ERROR'";
+    assert_eq!(integrity::not_flagged_once(&mut session, rows), "", "lost, doubled, or without a row");
+    assert_eq!(integrity::not_summed_up(&mut session, ""), "", "an incident does not sum up");
+    assert_eq!(integrity::not_told(&mut session), "", "an incident is not what was told of it");
+    assert_eq!(integrity::not_whole(&mut session), "", "a model is not whole");
     // Within the window of an incident nobody but a routine line, which a training during the inserts may have made of a fault, is left alone.
     let alone = session.count(
         "SELECT count(*) FROM logintel.anomalies AS a JOIN logintel.incidents AS i USING (detector)

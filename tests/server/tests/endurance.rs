@@ -1,17 +1,14 @@
-//! What lasts: memory over thousands of calls, a cancel in the middle of long work, a backend that dies.
+//! What lasts: memory over thousands of calls, a cancel in the middle of long work.
 use logintel_server_tests::postgres::Client;
-use logintel_server_tests::{Ask, Cluster, eventually, fill};
-use std::io::Write;
+use logintel_server_tests::{Ask, Cluster, eventually, fill, memory as process_memory};
 use std::thread;
 
 const LOG: &str = "(ts timestamptz, level text, component text, source text, message text)";
 
 /// Resident memory of the session's backend that is its own, in kB.
 fn memory(session: &mut Client) -> i64 {
-    let pid = session.ask("SELECT pg_backend_pid()");
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the status of a process");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a line RssAnon");
-    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+    let pid = session.count("SELECT pg_backend_pid()");
+    i64::try_from(process_memory(pid as i32).expect("a backend")).expect("a number")
 }
 
 #[test]
@@ -122,57 +119,4 @@ fn long_work_is_cancelled() {
         format!("ERROR_level|{pid}")
     );
     assert_eq!(db.cluster().log_lines(&["terminated by signal"]), 0);
-}
-
-#[test]
-fn a_backend_killed_while_it_copies_leaves_rows_and_anomalies_together() {
-    let cluster = Cluster::start("crash", &["logintel.interval = '1s'", "max_worker_processes = 20"]);
-    let db = cluster.database("crash");
-    db.execute(&format!(
-        "CREATE TABLE app_log {LOG}; {}; SELECT logintel.create_detector('app', 'app_log'); SELECT logintel.train('app');
-         SELECT logintel.watch('app', 'row')",
-        fill("app_log", 300)
-    ));
-    let copy = |session: &mut Client, word: &str, end: &mut dyn FnMut(i32)| {
-        let pid = session.count("SELECT pg_backend_pid()") as i32;
-        let mut writer = session.copy_in("COPY app_log FROM STDIN").unwrap();
-        for line in 0..2000 {
-            let level = if line % 4 == 0 { "ERROR" } else { "INFO" };
-            if writeln!(writer, "2026-02-01 00:00:00Z\t{level}\tc\ts\t{word} {line}").is_err() {
-                return false;
-            }
-        }
-        if writer.flush().is_err() {
-            return false;
-        }
-        end(pid);
-        writer.finish().is_ok()
-    };
-    // One that commits before, one that dies in the middle, one after recovery.
-    assert!(copy(&mut db.client(), "before", &mut |_| ()));
-    let mut victim = db.client();
-    let finished = copy(&mut victim, "killed", &mut |pid| {
-        // In the middle of its statement, whatever has arrived.
-        cluster.signal("KILL", pid);
-    });
-    assert!(!finished);
-    drop(cluster.wait_until_up());
-    let mut session =
-        eventually("the database takes sessions", || cluster.try_connect("crash", "postgres").ok());
-    assert!(copy(&mut session, "after", &mut |_| ()));
-    let pairs = session.ask(
-        "SELECT split_part(coalesce(l.message, a.message), ' ', 1), count(*), count(l.message), count(a.message), count(DISTINCT a.message)
-         FROM (SELECT message FROM app_log WHERE level = 'ERROR') AS l
-         FULL JOIN (SELECT message FROM logintel.anomalies WHERE level = 'ERROR') AS a USING (message) GROUP BY 1 ORDER BY 1",
-    );
-    assert_eq!(pairs, "after|500|500|500|500\nbefore|500|500|500|500");
-    session.ask("CALL logintel.run_maintenance()");
-    assert_eq!(session.ask("SELECT sum(event_count) = (SELECT count(*) FROM logintel.anomalies WHERE incident_id IS NOT NULL) FROM logintel.incidents"), "t");
-    // The worker ticks again after recovery.
-    eventually("the worker ticks", || {
-        (session.count(
-            "SELECT count(*) FROM logintel.worker_state() WHERE database = 'crash' AND last_end IS NOT NULL",
-        ) > 0)
-            .then_some(())
-    });
 }
