@@ -81,7 +81,8 @@ WITH caller AS (
     WHERE pg_is_in_recovery()
     UNION ALL
     SELECT 10, f.*
-    FROM caller AS u CROSS JOIN (SELECT * FROM logintel.worker_health WHERE NOT pg_is_in_recovery()) AS w CROSS JOIN LATERAL (
+    FROM caller AS u CROSS JOIN (SELECT *, coalesce(is_known AND next_tick IS NULL AND last_tick < now() - interval '1 hour', false) AS is_at_work_for_long
+                               FROM logintel.worker_health WHERE NOT pg_is_in_recovery()) AS w CROSS JOIN LATERAL (
         SELECT 'warning', 'worker', NULL::text,
                'The background worker is not loaded, and maintenance ' || coalesce('last ran ' || date_trunc('second', now() - w.last_run) || ' ago.', 'never ran.'),
                u.as_superuser || 'Set shared_preload_libraries = ''logintel'' and restart the server, or let pg_cron CALL logintel.run_maintenance().'
@@ -102,9 +103,13 @@ WITH caller AS (
                'The server log says why; max_worker_processes may be too small.'
         WHERE w.is_late
         UNION ALL
+        SELECT 'warning', 'worker', NULL, 'The background worker has been at work here since ' || date_trunc('second', w.last_tick)::text || '.',
+               'SELECT * FROM logintel.progress; tells at what. A tick is ended after two hours; pg_terminate_backend ends it at once.'
+        WHERE w.is_at_work_for_long
+        UNION ALL
         SELECT 'ok', 'worker', NULL,
                coalesce('The background worker was here ' || date_trunc('second', now() - w.last_tick) || ' ago.', 'The background worker is about to come.'), NULL
-        WHERE w.is_known AND w.failed_ticks = 0 AND NOT w.is_late
+        WHERE w.is_known AND w.failed_ticks = 0 AND NOT w.is_late AND NOT w.is_at_work_for_long
         UNION ALL
         SELECT 'warning', 'server_log', 'server_log', 'The server''s log is not followed.', u.as_admin || 'SELECT server_log FROM logintel.worker_state(); says why.'
         WHERE NOT w.is_followed

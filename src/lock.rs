@@ -3,8 +3,11 @@
 //! They are advisory locks in a space that `pg_advisory_lock` does not reach: whoever may call that function could keep
 //! everybody waiting.
 use pgrx::pg_sys;
+use pgrx::prelude::*;
 
+use crate::error::fail;
 use crate::hash::hash;
+use crate::step::is_worker;
 
 /// What a lock is about.
 #[derive(Debug, Clone, Copy)]
@@ -33,9 +36,17 @@ fn acquire(about: About, name: &str, waits: bool) -> bool {
     }
 }
 
-/// Lets one transaction at a time change a detector's incidents, and replace or remove its anomalies.
+/// Lets one transaction at a time change a detector's incidents, and replace or remove its anomalies. The worker waits for nobody, or who
+/// keeps detectors of his own locked would keep it from everybody's.
 pub fn lock_detector(detector: &str) {
-    acquire(About::Detector, detector, true);
+    let waits = !is_worker();
+    if !acquire(About::Detector, detector, waits) {
+        fail(
+            PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+            format!("another session is changing detector \"{detector}\", its incidents or its history"),
+            "It is tried again by itself.",
+        );
+    }
 }
 
 /// Lets one transaction at a time refresh the views.

@@ -249,14 +249,15 @@ impl<'a> Step<'a> {
     fn write(&self, also: &str, values: &[Arg; 7]) {
         let (_, key) = self.key();
         let _owner = RunAs::extension_owner();
-        // A detector that is dropped meanwhile takes its rows along, and gets no new one.
+        // A detector that is dropped meanwhile takes its rows along, and gets no new one; for one that somebody is renaming, or dropping,
+        // nobody waits.
         Connection::open().write(
             &format!(
                 "INSERT INTO logintel.worker_steps AS s (detector, step, last_run, last_duration, last_rows, rows, runs, errors, \
                      failures, last_error, last_error_at, next_run) \
                  SELECT $1, $2, clock_timestamp(), make_interval(secs => $10), $3, $4, $5, $6, $7, $8, \
                         CASE WHEN $6 > 0 THEN clock_timestamp() END, clock_timestamp() + make_interval(secs => $9) \
-                 WHERE $1 IS NULL OR EXISTS (SELECT FROM logintel.detectors WHERE name = $1 FOR KEY SHARE) \
+                 WHERE $1 IS NULL OR EXISTS (SELECT FROM logintel.detectors WHERE name = $1 FOR KEY SHARE SKIP LOCKED) \
                  ON CONFLICT (detector, step) DO UPDATE SET {also}, last_run = excluded.last_run, \
                      last_duration = excluded.last_duration, rows = s.rows + excluded.rows, runs = s.runs + excluded.runs, \
                      errors = s.errors + excluded.errors, last_error = coalesce(excluded.last_error, s.last_error), \
@@ -276,7 +277,7 @@ fn cut(message: &str) -> crate::text::Text {
 }
 
 /// Whether this process works in the background.
-fn is_worker() -> bool {
+pub fn is_worker() -> bool {
     // SAFETY: set when the process starts, and only read.
     unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BG_WORKER }
 }

@@ -14,6 +14,8 @@ const SCAN: Micros = 60 * SECOND;
 /// Time to look again while ticks are under way: the end of one wakes the launcher, somebody who waits for the
 /// database does not.
 const WATCH: Micros = SECOND;
+/// A tick that takes longer is ended. Its statements have limits of their own, but a user's function may catch the cancel that they end with.
+const LONGEST_TICK: Micros = 2 * 3600 * SECOND;
 /// Time to wait after no worker could be started.
 const NO_SLOT: Micros = 30 * SECOND;
 /// Shortest time between two complaints about the same thing.
@@ -226,19 +228,19 @@ impl Launcher {
         }
     }
 
-    /// Ends the ticks in databases that somebody wants for himself, or that keep a command from a table.
+    /// Ends the ticks in databases that somebody wants for himself, that keep a command from a table, or that do not end by themselves.
     fn give_way(&mut self) {
         let now = process::now();
         for worker in &mut self.running {
             if worker.gives_way || now < worker.since + WATCH {
                 continue;
             }
-            let Some(wanted) = wanted(worker.oid) else { continue };
+            let Some(why) = why_to_end(worker, now) else { continue };
             worker.gives_way = true;
             process::log(
                 PgLogLevel::LOG,
                 format!(
-                    "logintel ends its tick in database \"{}\" early: another command wants {wanted}",
+                    "logintel ends its tick in database \"{}\" early: {why}",
                     worker.name
                 ),
                 "",
@@ -264,13 +266,15 @@ impl Launcher {
     }
 }
 
-/// What another command wants that the tick in a database keeps from it.
-fn wanted(oid: u32) -> Option<&'static str> {
-    let pid = state::look(|table| table.get(oid).map_or(0, |database| database.pid));
-    if databases::is_wanted(oid) {
-        Some("the database")
+/// Why a tick is ended, if it is.
+fn why_to_end(worker: &Running, now: Micros) -> Option<&'static str> {
+    let pid = state::look(|table| table.get(worker.oid).map_or(0, |database| database.pid));
+    if databases::is_wanted(worker.oid) {
+        Some("another command wants the database")
     } else if pid != 0 && blocking::keeps_somebody_waiting(pid) {
-        Some("a table that it uses")
+        Some("another command wants a table that it uses")
+    } else if now >= worker.since + LONGEST_TICK {
+        Some("it has gone on for two hours")
     } else {
         None
     }

@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 const CALL: &CStr = c"CALL logintel.run_maintenance()";
 /// Longest wait of a tick for one lock, where the database or its owner has not set one. Somebody who keeps a table
 /// locked should find a failed tick, not a worker that holds its process for ever.
-const LOCK_TIMEOUT: &CStr = c"30s";
+const LOCK_TIMEOUT: &CStr = c"5s";
 /// After this long a tick that waits for a lock asks whether it waits for itself. A deadlock ends the statement of who asks first, and a session
 /// asks after a second: so it is the tick that fails, and not somebody's DROP EXTENSION.
 const DEADLOCK_TIMEOUT: &CStr = c"100ms";
