@@ -48,7 +48,7 @@ fn validate_suppression(
     exclude_from_training: Option<bool>,
     expires_at: Time,
     comment: Option<Text>,
-    is_new: bool,
+    is_new: Option<bool>,
 ) {
     check_writer(detector.as_deref());
     check_matchers(&[
@@ -73,7 +73,7 @@ fn validate_suppression(
             "Set hide, which hides incidents, or exclude_from_training, or both.",
         );
     }
-    check_times(since, until, expires_at, is_new);
+    check_times(since, until, expires_at, is_new != Some(false));
     let ready = Ready::new(Rule { message_pattern: message_pattern.map(|text| text.0), ..Rule::default() })
         .or_raise();
     if ready.finds_everything() {

@@ -22,7 +22,8 @@ use_rust
 cd "$ROOT" || exit
 mkdir -p "$WORK"
 
-corpus() { cargo run -q -p logintel-fuzz --bin corpus -- "$@"; }
+quietly "building the corpus tool" "$WORK/corpus.log" cargo build -p logintel-fuzz --bin corpus
+corpus() { "$ROOT/target/debug/corpus" "$@"; }
 
 # What cargo-fuzz gives the compiler, all of it stable. A --target keeps it from build scripts.
 build() {

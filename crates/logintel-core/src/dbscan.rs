@@ -340,7 +340,8 @@ impl CoreRows {
         if self.eps.is_nan() || self.clusters.len() >= NONE as usize {
             return wrong("not a fit");
         }
-        if self.rows.dim != dim || self.rows.indptr.len() != self.clusters.len() + 1 || !self.rows.is_valid() {
+        if self.rows.dim != dim || self.rows.indptr.len() != self.clusters.len() + 1 || !self.rows.is_valid()
+        {
             return wrong("not a matrix of as many rows as labels and as many dimensions as vectors");
         }
         if self.clusters.iter().any(|&c| c as usize >= self.clusters.len()) {

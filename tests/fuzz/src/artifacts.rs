@@ -112,7 +112,10 @@ pub fn small_baseline() -> Baseline {
             ..Line::new(&message, Some("INFO"))
         };
         let message = trainer.add(&line).expect("memory enough");
-        trainer.sessions().add(Some(["one", "two", "three"][number % 3]), message, line.ts).expect("memory enough");
+        trainer
+            .sessions()
+            .add(Some(["one", "two", "three"][number % 3]), message, line.ts)
+            .expect("memory enough");
     }
     trainer.finish(&Unattended).expect("a model")
 }
@@ -137,7 +140,9 @@ pub(crate) fn rate_state(input: &[u8]) {
     let mut watch = RateWatch::new(small_rates(), Some(state));
     watch_rows(&mut watch);
     let state = watch.into_state().expect("a row has come");
-    assert!(artifact::decode::<RateState>(&artifact::encode(&state, &Unattended).unwrap(), &Unattended).is_ok());
+    assert!(
+        artifact::decode::<RateState>(&artifact::encode(&state, &Unattended).unwrap(), &Unattended).is_ok()
+    );
 }
 
 fn watch_rows(watch: &mut RateWatch<'_>) {

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 pub mod artifacts;
+pub mod chance;
 pub mod corpus;
 mod lines;
 mod options;

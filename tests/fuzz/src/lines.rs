@@ -23,7 +23,11 @@ fn chosen(byte: u8) -> TfidfOptions {
         stop_words: if bit(3) { StopWords::English } else { StopWords::None },
         ngram_range: (1, if bit(4) { 3 } else { 1 }),
         masks: if bit(5) { Masks::BuiltIn } else { Masks::None },
-        token_pattern: if bit(6) { r"\b[^\d\W]+\b|\d$".to_owned() } else { TfidfOptions::default().token_pattern },
+        token_pattern: if bit(6) {
+            r"\b[^\d\W]+\b|\d$".to_owned()
+        } else {
+            TfidfOptions::default().token_pattern
+        },
         min_df: DocumentFrequency::Count(1),
         ..TfidfOptions::default()
     }
@@ -100,11 +104,13 @@ pub(crate) fn training(input: &[u8]) {
     let Ok(baseline) = trainer.finish(&Unattended) else { return };
     let bytes = artifact::encode(&baseline, &Unattended).expect("a small model");
     let kept: Baseline = artifact::decode(&bytes, &Unattended).expect("a model of ours");
-    let judges = [baseline, kept].map(|baseline| Detector::new(baseline, Watch::default()).expect("a model of ours"));
+    let judges =
+        [baseline, kept].map(|baseline| Detector::new(baseline, Watch::default()).expect("a model of ours"));
     let mut scratch = Scratch::new(Watch::default());
     for (at, message) in text.lines().chain(["what nobody has seen"]).enumerate() {
         let [one, other] = judges.each_ref().map(|detector| {
-            let judgement = detector.judge(&line(at, message), Mode::Live, &mut scratch).expect("a short line");
+            let judgement =
+                detector.judge(&line(at, message), Mode::Live, &mut scratch).expect("a short line");
             assert!((0.0..=1.0).contains(&judgement.score), "{}", judgement.score);
             format!("{judgement:?}")
         });
