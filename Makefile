@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test lint crash soak bench eval install deb installcheck data clean distclean
+.PHONY: help setup demo demo-stop test lint crash soak fuzz bench eval install deb installcheck data clean distclean
 
 export PG PG_CONFIG RUNAS LOGINTEL_DATA ROUNDS MINUTES SEED
 # A variable that was not given is not set, rather than empty.
@@ -25,6 +25,9 @@ demo-stop: ## stops the demo's server and deletes it
 
 test: ## everything; ends in "N passed, N failed"
 	@tools/test.sh
+
+fuzz: ## hostile input for the engine and a server, an hour and more; TARGET=options one part of it; its short form is in make test
+	@tools/fuzz.sh $(TARGET)
 
 lint: ## formatting, clippy, licences of the packages
 	@tools/test.sh fmt clippy deny

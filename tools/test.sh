@@ -141,7 +141,7 @@ suite_deny() {
         say "    note: the list of advisories cannot be fetched here; licences, bans and sources were checked"
     fi
 }
-suite_engine() { tests engine cargo test -p logintel-core -p logintel-report --no-fail-fast -- --show-output; }
+suite_engine() { tests engine cargo test -p logintel-core -p logintel-report -p logintel-fuzz --no-fail-fast -- --show-output; }
 suite_backend() {
     local data as=() began
     data=$(state_dir)/backend

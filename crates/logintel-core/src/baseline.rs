@@ -135,9 +135,17 @@ impl Artifact for Baseline {
         if self.templates.iter().any(|template| template.vector as usize >= distinct) {
             return Err(corrupt::<Self>("a template without vector"));
         }
-        if self.labels.iter().flatten().any(|&label| label >= self.summary.clusters) {
-            return Err(corrupt::<Self>("a label without cluster"));
+        let mut has_template = vec![false; distinct];
+        self.templates.iter().for_each(|template| has_template[template.vector as usize] = true);
+        if !has_template.iter().all(|&has| has) {
+            return Err(corrupt::<Self>("a vector without template"));
         }
+        if self.summary.clusters as usize > distinct
+            || self.labels.iter().flatten().any(|&label| label >= self.summary.clusters)
+        {
+            return Err(corrupt::<Self>("labels and clusters differ"));
+        }
+        self.core.check(self.vectors.dim)?;
         if self.profiles.first().is_none_or(|first| !first.is_rest())
             || self.profiles[1..].iter().any(Profile::is_rest)
             || !self.profiles.iter().all(|profile| profile.is_valid(self.templates.len()))

@@ -331,17 +331,18 @@ impl CoreRows {
         Ok(first)
     }
 
-    /// Whether what was read back can be what was written.
+    /// Whether what was read back can be what was written, of vectors of so many dimensions.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self, dim: u32) -> Result<()> {
         let wrong = |why: &str| Err(Error::Corrupt { what: "core rows", why: why.into() });
         if self.eps.is_nan() || self.clusters.len() >= NONE as usize {
             return wrong("not a fit");
         }
-        if self.rows.indptr.len() != self.clusters.len() + 1 || !self.rows.is_valid() {
-            return wrong("not a matrix of as many rows as labels");
+        if self.rows.dim != dim || self.rows.indptr.len() != self.clusters.len() + 1 || !self.rows.is_valid()
+        {
+            return wrong("not a matrix of as many rows as labels and as many dimensions as vectors");
         }
         if self.clusters.iter().any(|&c| c as usize >= self.clusters.len()) {
             return wrong("a cluster without core row");
@@ -365,7 +366,7 @@ impl CoreIndex {
     /// # Errors
     /// [`Error::Corrupt`] if they are not what a fit wrote, [`Error::Memory`], [`Error::Canceled`].
     pub fn new(core: CoreRows, control: &dyn Control) -> Result<Self> {
-        core.check()?;
+        core.check(core.rows.dim)?;
         let clusters = core.clusters.iter().max().map_or(0, |most| most + 1);
         let rows = Rows::new(Cow::Owned(core.rows), control)?;
         let groups = Groups::new(&rows, &core.clusters, clusters as usize, control)?;

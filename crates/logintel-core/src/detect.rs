@@ -223,7 +223,7 @@ impl Detector {
     /// Builds the look-up tables; `watch` may stop it.
     ///
     /// # Errors
-    /// Those of [`Vectorizer::with_known_words`] and [`CoreIndex::new`].
+    /// Those of [`Vectorizer::with_known_words`].
     pub fn new(mut baseline: Baseline, watch: Watch) -> Result<Self> {
         let vectorizer =
             Vectorizer::with_known_words(std::mem::take(&mut baseline.model), &baseline.pruned_words, watch)?;
@@ -233,7 +233,6 @@ impl Detector {
             let first = &mut representative[template.vector as usize];
             *first = (*first).min(at as u32);
         }
-        baseline.core.check()?;
         let profiles = Finder::new(profile_columns(&baseline.options), &baseline.profiles);
         let sessions = baseline.sessions.take();
         let sessions = sessions.map(|model| SessionDetector::new(model, &watch)).transpose()?;

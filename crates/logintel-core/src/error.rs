@@ -181,6 +181,9 @@ impl Error {
             Error::AllTermsPruned(_) => "Try a lower min_df or a higher max_df.",
             Error::DocumentFrequencies => "Give min_df a lower or max_df a higher value.",
             Error::NoDocuments => "NULL messages are skipped; is the range of rows the right one?",
+            Error::PatternSteps(_) => {
+                "Give a simpler pattern, or the beginning of the message: left(message, 100000)."
+            }
             Error::MessageTooLong => "Give its beginning: left(message, 100000).",
             Error::TooMany { .. } => "Work on fewer rows.",
             Error::Memory { .. } => "Raise logintel.maintenance_mem, or work on fewer rows.",

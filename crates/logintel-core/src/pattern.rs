@@ -36,6 +36,9 @@ const CACHE: [usize; 2] = [256 << 10, 2 << 20];
 const MAX_PATTERN: usize = 8192;
 /// Steps that one match may take where look-arounds are needed: under 100 ms.
 const MAX_STEPS: usize = 4_000_000;
+/// Most bytes of text times bytes of compiled pattern in one search. At worst the linear engine goes through all of the pattern
+/// for each byte of text, and nobody can stop it on the way: seconds then.
+const MAX_SEARCH: usize = 1 << 39;
 
 /// Compiled size of a [`Finder`], and memory of its lazy automaton in each direction; bytes.
 const FINDER: usize = 256 << 10;
@@ -102,6 +105,8 @@ impl Budget {
 pub struct Pattern {
     source: String,
     linear: regex::Regex,
+    /// What it counts as compiled, bytes.
+    size: usize,
     groups: usize,
     /// Whether it has a `\b` or `\B`.
     boundary: bool,
@@ -159,6 +164,7 @@ impl Pattern {
             source: source.to_owned(),
             groups: linear.captures_len() - 1,
             linear,
+            size,
             boundary: translated.boundaries > 0,
             end: translated.ends > 0,
             exact,
@@ -199,6 +205,9 @@ impl Pattern {
     }
 
     fn run(&self, text: &str, group: usize, mut found: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
+        if text.len().saturating_mul(self.size) > MAX_SEARCH {
+            return Err(Error::PatternSteps(self.source.clone()));
+        }
         let exact = self.exact.as_ref().filter(|_| self.needs_exact(text));
         let steps = |_| Error::PatternSteps(self.source.clone());
         if self.advancing.is_none() {
@@ -691,6 +700,17 @@ mod tests {
         assert_eq!(all(r"\b\w\w+\b", "a bc d-ef"), ["bc", "ef"]);
         assert_eq!(all(r"[^\W\d]+", "a1é2"), ["a", "é"]);
         assert_eq!(all(r"x$", "x\n"), ["x"]);
+    }
+
+    #[test]
+    fn a_large_pattern_is_not_let_loose_on_a_long_text() {
+        let text = "é".repeat(1 << 17);
+        let search =
+            |pattern: &str, text: &str| Pattern::new("p", pattern).unwrap().find_all(text, |_| Ok(()));
+        let large = r"\b(?:\w?){30}\w{30}!";
+        assert_eq!(search(large, &text), Err(Error::PatternSteps(large.to_owned())));
+        assert_eq!(search(large, &text[..1000]), Ok(()));
+        assert_eq!(search("é+!", &text), Ok(()));
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! What lasts: memory over thousands of calls, a cancel in the middle of long work.
+//!
+//! With `LOGINTEL_TRIES` memory is watched over ten times as many calls, a million, and 1,000 trainings (`tools/fuzz.sh server`).
 use logintel_server_tests::postgres::Client;
 use logintel_server_tests::{Ask, Cluster, eventually, fill, memory as process_memory};
 use std::thread;
@@ -23,41 +25,53 @@ fn memory_stays_over_thousands_of_calls() {
         .ask("SET logintel.model_cache_mem = '64kB'; SET client_min_messages = error; SELECT logintel.train('app'); SELECT logintel.watch('app')");
     // Without maintenance: REFRESH … CONCURRENTLY itself leaves 25 kB in the session each time, extension or not.
     // The small cache: else every model of these trainings is kept, as it may be.
-    let rounds: [(&str, i64, &str); 6] = [
+    // What it is, how often the statement runs before and again while it is watched, in the short form and in the long one.
+    let rounds: [(&str, [i64; 2], &str); 7] = [
         // Commits, so that a leak of one transaction's end would show.
-        ("trainings", 400, "SELECT logintel.train('app'); SELECT logintel.detect('app', 'user 7 logged in')"),
+        ("trainings", [400, 1000], "SELECT logintel.train('app'); SELECT logintel.detect('app', 'user 7 logged in')"),
         (
             "trainings in one transaction",
-            6,
+            [6, 10],
             "DO $$ BEGIN FOR i IN 1 .. 100 LOOP PERFORM logintel.train('app'), logintel.detect('app', 'user 7 logged in'); END LOOP; END $$",
         ),
         (
             "calls in one statement",
-            4,
+            [4, 40],
             "SELECT count(logintel.detect('app', 'user ' || i || ' logged out', 'ERROR')) + count(logintel.log_embed('app', 'user ' || i)) FROM generate_series(1, 12500) AS i",
         ),
         (
+            "calls of the toolbox in one statement",
+            [4, 40],
+            "SELECT count(v OPERATOR(logintel.<=>) v), count(logintel.l2_distance(v, v)), count(logintel.vector_dims(v::text::logintel.logvec)),
+                    count(logintel.log_embed(m, 'job ' || i)), count(t)
+             FROM (SELECT i, m, logintel.log_embed(m, 'user ' || i || ' logged in') AS v, logintel.log_template('user ' || i % 100) OVER () AS t
+                   FROM (SELECT logintel.tfidf_fit(message) AS m FROM app_log) AS model, generate_series(1, 5000) AS i) AS r",
+        ),
+        (
             "calls in many statements",
-            4,
+            [4, 20],
             "DO $$ BEGIN FOR i IN 1 .. 2500 LOOP PERFORM logintel.detect('app', 'job ' || i), logintel.anomaly_score('app', 'x'); END LOOP; END $$",
         ),
         (
             "inserts",
-            4,
+            [4, 20],
             "DO $$ BEGIN FOR i IN 1 .. 500 LOOP
                  INSERT INTO app_log VALUES (now(), 'ERROR', 'c', 's', 'boom ' || i);
                  BEGIN PERFORM logintel.detect('no such', 'x'); EXCEPTION WHEN undefined_object THEN NULL; END;
              END LOOP; DELETE FROM app_log WHERE level = 'ERROR'; END $$",
         ),
-        ("histories", 40, "SELECT logintel.score_history('app'); SELECT count(*) FROM logintel.log_timeline('app')"),
+        ("histories", [40, 100], "SELECT logintel.score_history('app'); SELECT count(*) FROM logintel.log_timeline('app')"),
     ];
+    let is_long = std::env::var_os("LOGINTEL_TRIES").is_some();
     for (what, times, statement) in rounds {
+        let times = times[usize::from(is_long)];
         let mut repeat = |times| (0..times).for_each(|_| drop(session.ask(statement)));
         // Caches fill, allocators settle.
         repeat(times);
         let before = memory(&mut session);
         (0..times).for_each(|_| drop(session.ask(statement)));
         let grown = memory(&mut session) - before;
+        println!("{what}: {times} times the statement, {before} kB, {grown} kB more after as many again");
         assert!(grown < 2 << 10, "{what}: {grown} kB more after as many again");
     }
 }

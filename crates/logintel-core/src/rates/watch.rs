@@ -127,7 +127,10 @@ impl Artifact for RateState {
 
     fn accept(&mut self, _: &dyn Control) -> Result<()> {
         let is_sorted = self.states.is_sorted_by(|a, b| a.0 < b.0);
-        let is_counted = self.hole.is_none_or(|hole| hole.rows <= self.rows)
+        // As many as a table may have, and one more can be counted.
+        let is_counted = i64::try_from(self.rows).is_ok();
+        let is_counted = is_counted
+            && self.hole.is_none_or(|hole| hole.rows <= self.rows)
             && self.states.iter().all(|(_, state)| state.rows <= self.rows);
         let mut bursts = self.states.iter().filter_map(|(_, state)| state.burst?.window);
         let is_counted = is_counted && bursts.all(|at| usize::from(at) < WINDOWS.len());
