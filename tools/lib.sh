@@ -89,7 +89,8 @@ pg_major_of() { "$1" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/'; }
 supported() { case " $SUPPORTED " in *" $1 "*) ;; *) return 1 ;; esac; }
 
 # own_postgres: the folder in which setup.sh puts, by major version, a PostgreSQL that the distribution does not have. The
-# server's user must reach it, for the copies below link to it.
+# server's user must reach it, for the copies below link to it. What makes something for the machine's own PostgreSQL sets
+# SYSTEM_ONLY, and it is left out of account.
 own_postgres() {
     local state
     state=$(state_dir)
@@ -102,7 +103,8 @@ own_postgres() {
 # installed_pg_config MAJOR: its pg_config, when its server and the server's headers are there.
 installed_pg_config() {
     local candidate bindir
-    for candidate in "$(command -v pg_config || true)" "/usr/lib/postgresql/$1/bin/pg_config" "$(own_postgres)/$1/bin/pg_config"; do
+    for candidate in "$(command -v pg_config || true)" "/usr/lib/postgresql/$1/bin/pg_config" \
+        ${SYSTEM_ONLY:-"$(own_postgres)/$1/bin/pg_config"}; do
         [ -x "$candidate" ] || continue
         bindir=$("$candidate" --bindir)
         [ -x "$bindir/pg_config" ] && candidate=$bindir/pg_config

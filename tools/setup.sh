@@ -148,7 +148,7 @@ own_version() {
 
 install_postgres() {
     local major=${PG:-}
-    if [ -n "$major" ] && ! has_archive "$major" && own_version "$major"; then return 0; fi
+    if [ -n "$major" ] && [ -z "${SYSTEM_ONLY:-}" ] && ! has_archive "$major" && own_version "$major"; then return 0; fi
     need_apt "PostgreSQL with its server headers"
     apt_update
     if [ -z "$major" ]; then
