@@ -88,23 +88,10 @@ state_dir() {
 pg_major_of() { "$1" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/'; }
 supported() { case " $SUPPORTED " in *" $1 "*) ;; *) return 1 ;; esac; }
 
-# own_postgres: the folder in which setup.sh puts, by major version, a PostgreSQL that the distribution does not have. The
-# server's user must reach it, for the copies below link to it. What makes something for the machine's own PostgreSQL sets
-# SYSTEM_ONLY, and it is left out of account.
-own_postgres() {
-    local state
-    state=$(state_dir)
-    case $state in
-        "$ROOT"/*) printf '%s\n' "$ROOT/target/tools/postgresql" ;;
-        *) printf '%s\n' "$state/postgresql" ;;
-    esac
-}
-
 # installed_pg_config MAJOR: its pg_config, when its server and the server's headers are there.
 installed_pg_config() {
     local candidate bindir
-    for candidate in "$(command -v pg_config || true)" "/usr/lib/postgresql/$1/bin/pg_config" \
-        ${SYSTEM_ONLY:-"$(own_postgres)/$1/bin/pg_config"}; do
+    for candidate in "$(command -v pg_config || true)" "/usr/lib/postgresql/$1/bin/pg_config"; do
         [ -x "$candidate" ] || continue
         bindir=$("$candidate" --bindir)
         [ -x "$bindir/pg_config" ] && candidate=$bindir/pg_config
@@ -122,7 +109,19 @@ complete() {
         [ -f "$("$1" --includedir-server)/postgres.h" ] && [ -f "$("$1" --pgxs)" ]
 }
 
-# source_pg_config: the PostgreSQL that is built for. Fails silently when there is none yet (setup.sh installs it).
+# own_postgres: the folder in which setup.sh puts, by major version, a PostgreSQL that was asked for and that the distribution does
+# not have. The server's user must reach it, for the copies below link to it.
+own_postgres() {
+    local state
+    state=$(state_dir)
+    case $state in
+        "$ROOT"/*) printf '%s\n' "$ROOT/target/tools/postgresql" ;;
+        *) printf '%s\n' "$state/postgresql" ;;
+    esac
+}
+
+# source_pg_config: the PostgreSQL that is built for; never one of our own where SYSTEM_ONLY is set. Fails silently when there
+# is none yet (setup.sh installs it).
 source_pg_config() {
     local major
     if [ -n "${PG_CONFIG:-}" ]; then
@@ -132,7 +131,8 @@ source_pg_config() {
     for major in ${PG:-$SUPPORTED}; do
         installed_pg_config "$major" && return 0
     done
-    return 1
+    [ -n "${PG:-}" ] && [ -z "${SYSTEM_ONLY:-}" ] && [ -x "$(own_postgres)/$PG/bin/pg_config" ] || return 1
+    printf '%s\n' "$(own_postgres)/$PG/bin/pg_config"
 }
 
 # mirror SOURCE_PG_CONFIG KIND: the pg_config of our own copy of that PostgreSQL; KIND keeps apart what must not

