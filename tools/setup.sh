@@ -123,9 +123,9 @@ trixie_postgres() {
     options=(-o "Dir::Etc::SourceList=$tree/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$tree/apt/lists"
         -o "Dir::State::status=$tree/apt/status" -o "Dir::Cache=$tree/apt/cache" -o "APT::Sandbox::User=$(id -un)")
     quietly "apt-get update for Debian 13" "$LOGS/trixie-update.log" apt-get "${options[@]}" update
-    # Of what it needs the libraries, but for those of Perl and of LLVM, which only compiles queries.
+    # Of what it needs the libraries, but for those of Perl.
     mapfile -t packages < <(apt-get "${options[@]}" -s install --no-install-recommends postgresql-17 |
-        sed -nE 's/^Inst (lib[^ ]+|zlib1g|postgresql-(client-)?17) .*/\1/p' | grep -vE '^lib(llvm|z3|perl)|-perl$')
+        sed -nE 's/^Inst (lib[^ ]+|zlib1g|postgresql-(client-)?17) .*/\1/p' | grep -vE '^libperl|-perl$')
     (cd "$tree/apt/packages" && quietly "apt-get download" "$LOGS/trixie-download.log" apt-get "${options[@]}" download postgresql-server-dev-17 "${packages[@]}")
     for program in "$tree"/apt/packages/*.deb; do dpkg-deb -x "$program" "$tree"; done
     rm -rf "$tree/apt"
