@@ -82,8 +82,13 @@ SELECT options, messages, attempt(options, messages) FROM (VALUES
 SELECT tfidf_fit(message, jsonb_build_object('min_df', id)) FROM three;
 SELECT tfidf_fit(message, CASE WHEN id > 1 THEN '{}'::jsonb END) FROM three;
 SELECT id % 2 AS part, tfidf_summary(tfidf_fit(message, jsonb_build_object('min_df', 1 + id % 2)))->'terms' AS terms FROM three CROSS JOIN generate_series(1, 2) GROUP BY id % 2 ORDER BY 1;
--- The steps of the aggregate are nobody's to call.
-SELECT tfidf_fit_accum(NULL::internal, 'x');
+-- The steps of the aggregate are nobody's to call; how that is said differs between versions of PostgreSQL.
+DO $$
+BEGIN
+    PERFORM tfidf_fit_accum(NULL, 'x');
+    RAISE EXCEPTION 'a step was called';
+EXCEPTION WHEN undefined_function OR feature_not_supported THEN NULL;
+END $$;
 -- As a window, state grows with the frame.
 SELECT id, tfidf_summary(tfidf_fit(message) OVER (ORDER BY id))->'terms' AS terms FROM three ORDER BY id;
 SELECT tfidf_summary(tfidf_fit(DISTINCT m))->'documents' AS documents FROM (VALUES ('xx'), ('xx'), ('yy')) AS t (m);
