@@ -7,6 +7,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 command -v dpkg-deb >/dev/null || die "dpkg-deb is missing" "Packages of Debian are made on Debian and what descends from it."
+export SYSTEM_ONLY=1
 "$ROOT/tools/setup.sh" >&2
 use_rust
 pg_config=$(source_pg_config)

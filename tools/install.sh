@@ -3,6 +3,7 @@
 # Where its folders are not ours to write, only the copying of files is done with sudo.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+export SYSTEM_ONLY=1
 "$ROOT/tools/setup.sh"
 use_rust
 pg_config=$(source_pg_config)

@@ -109,7 +109,19 @@ complete() {
         [ -f "$("$1" --includedir-server)/postgres.h" ] && [ -f "$("$1" --pgxs)" ]
 }
 
-# source_pg_config: the PostgreSQL that is built for. Fails silently when there is none yet (setup.sh installs it).
+# own_postgres: the folder in which setup.sh puts, by major version, a PostgreSQL that was asked for and that the distribution does
+# not have. The server's user must reach it, for the copies below link to it.
+own_postgres() {
+    local state
+    state=$(state_dir)
+    case $state in
+        "$ROOT"/*) printf '%s\n' "$ROOT/target/tools/postgresql" ;;
+        *) printf '%s\n' "$state/postgresql" ;;
+    esac
+}
+
+# source_pg_config: the PostgreSQL that is built for; never one of our own where SYSTEM_ONLY is set. Fails silently when there
+# is none yet (setup.sh installs it).
 source_pg_config() {
     local major
     if [ -n "${PG_CONFIG:-}" ]; then
@@ -119,7 +131,8 @@ source_pg_config() {
     for major in ${PG:-$SUPPORTED}; do
         installed_pg_config "$major" && return 0
     done
-    return 1
+    [ -n "${PG:-}" ] && [ -z "${SYSTEM_ONLY:-}" ] && [ -x "$(own_postgres)/$PG/bin/pg_config" ] || return 1
+    printf '%s\n' "$(own_postgres)/$PG/bin/pg_config"
 }
 
 # mirror SOURCE_PG_CONFIG KIND: the pg_config of our own copy of that PostgreSQL; KIND keeps apart what must not
@@ -147,10 +160,10 @@ mirror() {
         rm -f "$root$dir"/logintel*
         for path in sharedir pkglibdir includedir-server; do link_missing "$("$source" "--$path")" "$root"; done
         dir=$("$source" --bindir)
+        link_libraries "$dir" "$root"
         if "$root$dir/postgres" --version >/dev/null 2>&1 && "$root$dir/psql" --version >/dev/null 2>&1; then
             printf '%s\n' "$root$dir/pg_config" >"$root/use"
         else
-            # Programs that look for their libraries beside themselves cannot be copied.
             say "note: the programs in $dir do not run from another folder; logintel is installed into that PostgreSQL itself"
             printf '%s\n' "$source" >"$root/use"
         fi
@@ -166,6 +179,16 @@ link_missing() {
     for entry in "$1"/*; do
         case ${entry##*/} in logintel*) continue ;; esac
         [ -e "$2$entry" ] || ln -s "$entry" "$2$entry"
+    done
+}
+
+# link_libraries BINDIR ROOT: where programs look for libraries beside themselves, those folders, linked at the same place below ROOT.
+link_libraries() {
+    local folder place
+    ldd "$1"/* 2>/dev/null | sed -nE "s|.* => ($1/[^ ]*)/[^/ ]* .*|\\1|p" | sort -u | while read -r folder; do
+        place=$(realpath -m "$2$folder")
+        mkdir -p "${place%/*}"
+        [ -e "$place" ] || ln -s "$(realpath "$folder")" "$place"
     done
 }
 

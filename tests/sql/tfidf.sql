@@ -82,8 +82,13 @@ SELECT options, messages, attempt(options, messages) FROM (VALUES
 SELECT tfidf_fit(message, jsonb_build_object('min_df', id)) FROM three;
 SELECT tfidf_fit(message, CASE WHEN id > 1 THEN '{}'::jsonb END) FROM three;
 SELECT id % 2 AS part, tfidf_summary(tfidf_fit(message, jsonb_build_object('min_df', 1 + id % 2)))->'terms' AS terms FROM three CROSS JOIN generate_series(1, 2) GROUP BY id % 2 ORDER BY 1;
--- The steps of the aggregate are nobody's to call.
-SELECT tfidf_fit_accum(NULL, 'x');
+-- The steps of the aggregate are nobody's to call; how that is said differs between versions of PostgreSQL.
+DO $$
+BEGIN
+    PERFORM tfidf_fit_accum(NULL, 'x');
+    RAISE EXCEPTION 'a step was called';
+EXCEPTION WHEN undefined_function OR feature_not_supported THEN NULL;
+END $$;
 -- As a window, state grows with the frame.
 SELECT id, tfidf_summary(tfidf_fit(message) OVER (ORDER BY id))->'terms' AS terms FROM three ORDER BY id;
 SELECT tfidf_summary(tfidf_fit(DISTINCT m))->'documents' AS documents FROM (VALUES ('xx'), ('xx'), ('yy')) AS t (m);
@@ -139,7 +144,7 @@ BEGIN
 END $$;
 CREATE FUNCTION seal(b bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
     SELECT substr(b, 1, 14) || set_byte(set_byte(set_byte(set_byte('\x00000000', 0, (c & 255)::int), 1, (c >> 8 & 255)::int), 2, (c >> 16 & 255)::int), 3, (c >> 24)::int) || substr(b, 19)
-    FROM (SELECT crc32(substr(b, 1, 14) || substr(b, 19)) AS c) AS x
+    FROM (SELECT public.crc32(substr(b, 1, 14) || substr(b, 19)) AS c) AS x
 $$;
 SELECT seal(b) = b AS seals_as_we_do, attempt_text(encode(seal(set_byte(b, 4, 2)), 'base64')) AS later, attempt_text(encode(seal(set_byte(b, 4, 0)), 'base64')) AS none,
        attempt_text(encode(seal(set_byte(b, 3, ascii('D'))), 'base64')) AS another_kind FROM bytes;
@@ -194,7 +199,9 @@ SELECT tfidf_summary(tfidf_fit(CASE WHEN message LIKE 'user 1 %' THEN message EN
 \set VERBOSITY terse
 SELECT tfidf_fit(message, CASE WHEN ctid = '(0,1)' THEN '{"min_df": 3}' ELSE '{"min_df": 2}' END::jsonb) FROM big;
 \set VERBOSITY default
+SET enable_material = off;
 EXPLAIN (COSTS OFF) SELECT sum(nnz(log_embed(model, message))) FROM big, serial;
+RESET enable_material;
 SELECT sum(nnz(log_embed(model, message))) > 0 AS embedded FROM big, serial;
 RESET max_parallel_workers_per_gather;
 RESET min_parallel_table_scan_size;
@@ -202,4 +209,4 @@ RESET parallel_setup_cost;
 SELECT p.oid::regprocedure, provolatile, proparallel, procost > 1 AS has_cost FROM pg_proc AS p WHERE proname IN ('log_embed', 'tfidf_fit', 'tfidf_terms', 'tfidf_summary') AND pronamespace = 'logintel'::regnamespace ORDER BY 1;
 
 DROP TABLE message, expected, fitted, three, model, copy, bytes, received, large, big, serial;
-DROP FUNCTION attempt, attempt_text, crc32, seal;
+DROP FUNCTION attempt, attempt_text, public.crc32, seal;

@@ -1,4 +1,5 @@
 //! Databases whose encoding is not UTF-8: LATIN1, where every byte is a character, and `SQL_ASCII`, where bytes are what they are.
+use logintel_server_tests::postgres::Client;
 use logintel_server_tests::{Ask, Cluster};
 
 /// A table of logs whose words are not ASCII.
@@ -16,6 +17,14 @@ fn lines() -> String {
 /// The bytes of a text, in hexadecimal.
 fn bytes(expression: &str) -> String {
     format!("encode(convert_to({expression}, getdatabaseencoding()), 'hex')")
+}
+
+/// Plans that are not worth it get parallel workers, too. The setting was renamed in PostgreSQL 16.
+fn force_parallel(session: &mut Client, state: &str) {
+    let changed = session.ask(&format!(
+        "SELECT set_config(name, '{state}', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')"
+    ));
+    assert_eq!(changed, state);
 }
 
 #[expect(clippy::too_many_lines, reason = "one database is led through everything")]
@@ -55,10 +64,10 @@ fn everything(encoding: &str) {
     assert_eq!(session.ask("SELECT model::text::logintel.tfidf_model::text = model::text FROM model"), "t");
     assert_eq!(session.ask("SELECT count(*) FROM app_log AS l, model, LATERAL (SELECT logintel.log_embed(model, l.message) AS v) AS e WHERE v OPERATOR(logintel.<>) v::text::logintel.logvec"), "0");
     // A parallel plan may start no subtransaction.
-    session.ask("SET force_parallel_mode = on");
+    force_parallel(&mut session, "on");
     session.ask("SELECT logintel.tfidf_fit(message) FROM app_log");
     session.ask("SELECT count(logintel.log_embed(model, message)) FROM model, app_log");
-    session.ask("RESET force_parallel_mode");
+    force_parallel(&mut session, "off");
 
     // A detector, by someone who is no superuser, with a name and options that are not ASCII.
     let detector = "convert_from('\\x6be46665 72'::text::bytea, getdatabaseencoding())".replace(' ', "");

@@ -205,6 +205,8 @@ fn waits_for_a_database_that_is_missing() {
         Cluster::start("missing", &["logintel.interval = '1s'", "logintel.databases = 'there, not_there'"]);
     let there = cluster.database("there");
     maintain(&there, "");
+    // Only then have the settings been read that this made the launcher read anew.
+    wait_for_ticks(&there, 1);
     let told = || cluster.log_lines(&["LOG:", "logintel waits for database \"not_there\""]);
     let (ticks_before, told_before) = (ticks(&there), told());
     eventually("ticks", || (ticks(&there) >= ticks_before + 4).then_some(()));
