@@ -4,7 +4,7 @@
 CREATE FUNCTION logintel.worker_here()
 RETURNS TABLE (is_preloaded bool, is_known bool, last_end timestamptz, failures bigint, next_start timestamptz, is_followed bool)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '\mlogintel\M') OR w.database IS NOT NULL,
+    SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '[[:<:]]logintel[[:>:]]') OR w.database IS NOT NULL,
            w.database IS NOT NULL, w.last_end, w.failures, w.next_start, CASE WHEN w.server_log <> '' THEN w.server_log = 'followed' END
     FROM (SELECT) AS one LEFT JOIN logintel.worker_state() AS w ON w.database = current_database()
 $$;
@@ -46,7 +46,7 @@ WITH visible AS (
                SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
                WHERE (t.tgrelid = d.relation OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(d.relation)))
                  AND t.tgenabled IN ('O', 'A') AND p.pronamespace = 'logintel'::regnamespace AND p.proname IN ('score_row', 'score_rows')
-                 AND t.tgargs = convert_to(d.name, getdatabaseencoding()) || '\x00') AS is_watched
+                 AND t.tgargs = convert_to(d.name, getdatabaseencoding()) || decode('00', 'hex')) AS is_watched
     FROM logintel.detectors AS d LEFT JOIN pg_class AS c ON c.oid = d.relation
     WHERE d.name IN (SELECT logintel.readable_detectors(current_user))
 ), judged AS (

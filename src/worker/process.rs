@@ -41,14 +41,14 @@ pub fn transaction<R>(body: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Sets a setting for the rest of this process.
+/// Sets a setting for the rest of this process, as the superuser that it is.
 pub fn set(name: &CStr, value: &CStr) {
     // SAFETY: C strings; PostgreSQL copies them.
     unsafe {
         pg_sys::SetConfigOption(
             name.as_ptr(),
             value.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucContext::PGC_SUSET,
             pg_sys::GucSource::PGC_S_SESSION,
         );
     }
