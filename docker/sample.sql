@@ -2,10 +2,13 @@
 -- lines a second, with trouble now and then. psql runs it; \watch repeats the last statement.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
-SELECT to_regclass('app_log') IS NULL AS is_new \gset
+SELECT to_regclass('app_log') IS NULL AS is_new, to_regrole('grafana') IS NOT NULL AS has_reader \gset
 \if :is_new
 CREATE TABLE app_log (ts timestamptz NOT NULL DEFAULT now(), level text, component text, message text NOT NULL);
 CREATE INDEX ON app_log (ts);
+\if :has_reader
+GRANT SELECT ON app_log TO grafana;
+\endif
 INSERT INTO app_log
 SELECT now() - interval '3 days' + n * interval '3 seconds', CASE WHEN n % 97 = 0 THEN 'WARN' ELSE 'INFO' END,
        (ARRAY['web', 'shop', 'payment', 'db'])[n % 4 + 1],

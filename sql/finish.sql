@@ -21,11 +21,11 @@ DECLARE
 BEGIN
     IF pg_catalog.jsonb_typeof(body) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'the body of ingest must be a JSON object' USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'Such as {"source": "hdfs", "level": "INFO", "component": "dfs.DataNode", "message": "…"}.';
+            HINT = 'Such as {"source": "hdfs", "level": "INFO", "component": "dfs.DataNode", "message": "..."}.';
     END IF;
     IF pg_catalog.jsonb_typeof(body OPERATOR(pg_catalog.->) 'message') IS DISTINCT FROM 'string' THEN
         RAISE EXCEPTION 'the body of ingest has no text "message"' USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'Such as {"source": "hdfs", "level": "INFO", "component": "dfs.DataNode", "message": "…"}.';
+            HINT = 'Such as {"source": "hdfs", "level": "INFO", "component": "dfs.DataNode", "message": "..."}.';
     END IF;
     BEGIN
         moment := coalesce(body OPERATOR(pg_catalog.->>) 'timestamp', body OPERATOR(pg_catalog.->>) 'ts')::pg_catalog.timestamptz;

@@ -4,7 +4,7 @@
 CREATE FUNCTION logintel.worker_here()
 RETURNS TABLE (is_preloaded bool, is_known bool, last_end timestamptz, failures bigint, next_start timestamptz, is_followed bool)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '\mlogintel\M') OR w.database IS NOT NULL,
+    SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '[[:<:]]logintel[[:>:]]') OR w.database IS NOT NULL,
            w.database IS NOT NULL, w.last_end, w.failures, w.next_start, CASE WHEN w.server_log <> '' THEN w.server_log = 'followed' END
     FROM (SELECT) AS one LEFT JOIN logintel.worker_state() AS w ON w.database = current_database()
 $$;
@@ -57,12 +57,12 @@ WITH caller AS (
                SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
                WHERE (t.tgrelid = d.relation OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(d.relation)))
                  AND t.tgenabled IN ('O', 'A') AND p.pronamespace = 'logintel'::regnamespace AND p.proname IN ('score_row', 'score_rows')
-                 AND t.tgargs = convert_to(d.name, getdatabaseencoding()) || '\x00') AS is_watched
+                 AND t.tgargs = convert_to(d.name, getdatabaseencoding()) || decode('00', 'hex')) AS is_watched
     FROM caller AS u CROSS JOIN logintel.detectors AS d LEFT JOIN pg_class AS c ON c.oid = d.relation
     LEFT JOIN pg_roles AS o ON o.oid = d.owner
     -- Parts whose column was dropped or renamed.
     CROSS JOIN LATERAL (
-        SELECT string_agg(format('%s (%s)', part, path), ', ' ORDER BY place) AS lost, string_agg(part || ' => ''…''', ', ' ORDER BY place) AS to_name
+        SELECT string_agg(format('%s (%s)', part, path), ', ' ORDER BY place) AS lost, string_agg(part || ' => ''...''', ', ' ORDER BY place) AS to_name
         FROM (VALUES (1, 'message', d.message), (2, 'ts', d.ts), (3, 'level', d.level), (4, 'component', d.component), (5, 'source', d.source),
                      (6, 'session', d.session), (7, 'template', d.template)) AS p (place, part, path)
         WHERE path IS NOT NULL AND c.oid IS NOT NULL AND NOT EXISTS (
@@ -131,7 +131,7 @@ WITH caller AS (
     FROM judged AS d WHERE d.is_gone
     UNION ALL
     SELECT 40, 'critical', 'detector', d.name, format('Its owner, role %s, does not exist any more: nobody reads its relation.', d.owner),
-           d.as_owner || format('SELECT logintel.alter_detector(%L, owner => ''…'');', d.name)
+           d.as_owner || format('SELECT logintel.alter_detector(%L, owner => ''...'');', d.name)
     FROM judged AS d WHERE d.is_orphaned AND NOT d.is_gone
     UNION ALL
     SELECT 40, 'critical', 'detector', d.name,

@@ -21,7 +21,9 @@ pub fn mark_views_stale(spi: &Connection) {
 /// Refreshes the materialized views if something changed since, or an hour has passed.
 pub fn refresh() -> Done {
     let begun = Instant::now();
-    let _owner = RunAs::extension_owner_unrestricted();
+    let owner = RunAs::extension_owner_unrestricted();
+    // With it on, PostgreSQL misquotes the temporary tables of REFRESH CONCURRENTLY.
+    owner.set(c"quote_all_identifiers", c"off");
     let spi = Connection::open();
     lock_views();
     let changes = spi.write("DELETE FROM logintel.view_changes", &[]).len();

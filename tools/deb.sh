@@ -22,11 +22,31 @@ out=$ROOT/target/deb
 tree=$out/$name
 package=$out/${name}_${version}-1_$arch.deb
 
+# remapped: the flags with which the compiler writes no folder of this machine into the library. For this target alone: they are joined
+# with those that cargo-pgrx gives, and RUSTFLAGS would take their place. Flags are parted by blanks: with one in a folder there are none.
+remapped() {
+    local home=${CARGO_HOME:-$HOME/.cargo}
+    [[ $ROOT$home != *' '* ]] || return 0
+    printf '%s=%s' "CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUSTFLAGS" \
+        "--remap-path-prefix=$home=/cargo --remap-path-prefix=$ROOT=/logintel"
+}
+
+# copyright: the licence, and those of what is compiled in.
+copyright() {
+    cat "$ROOT/LICENSE"
+    printf '\nThe library holds code of these packages of crates.io, each under its own licence:\n\n'
+    (cd "$ROOT" && cargo tree --locked -p logintel --no-default-features --features "pg$major" -e normal,no-proc-macro --prefix none --no-dedupe --format '{p}|{l}') |
+        grep -v '^logintel' | sed -E 's/ \(proc-macro\)//' | LC_ALL=C sort -u | awk -F'|' '{ printf "  %-32s %s\n", $1, $2 }'
+}
+
 build() {
+    local flags=()
+    mapfile -t flags < <(remapped)
     rm -rf "$tree" && mkdir -p "$tree/DEBIAN" "$tree/usr/share/doc/$name"
-    quietly "the release build" "$out/build.log" cargo pgrx package -p logintel --no-default-features --features "pg$major" --pg-config "$pg_config" --out-dir "$tree"
+    quietly "the release build" "$out/build.log" env "${flags[@]}" cargo pgrx package -p logintel --no-default-features --features "pg$major" --pg-config "$pg_config" --out-dir "$tree"
     strip --strip-unneeded "$tree/usr/lib/postgresql/$major/lib/logintel.so"
-    install -m 644 "$ROOT/LICENSE" "$tree/usr/share/doc/$name/copyright"
+    copyright >"$tree/usr/share/doc/$name/copyright"
+    chmod 644 "$tree/usr/share/doc/$name/copyright"
     gzip -9n <"$ROOT/CHANGELOG.md" >"$tree/usr/share/doc/$name/changelog.gz"
     # The C library that the build machine has, or a newer one: symbols are named with the version that brought them.
     glibc=$(objdump -T "$tree/usr/lib/postgresql/$major/lib/logintel.so" | grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -n 1)
@@ -66,6 +86,10 @@ check() {
         "usr/share/postgresql/$major/extension/logintel--$version.sql" "usr/share/doc/$name/copyright"; do
         [ -s "$root/$file" ] || die "the package lacks $file"
     done
+    grep -qE '^  pgrx v[0-9.]+ +MIT$' "$root/usr/share/doc/$name/copyright" || die "copyright does not name what is compiled in"
+    if grep -qaF -e "$ROOT/" -e "${CARGO_HOME:-$HOME/.cargo}/" "$root/usr/lib/postgresql/$major/lib/logintel.so"; then
+        die "the library names folders of this machine"
+    fi
     [ -z "$("${dpkg[@]}" --verify "$name")" ] || die "what is installed is not what was packed"
     PG_CONFIG=$use try
     quietly "dpkg --purge" "$out/remove.log" "${dpkg[@]}" --purge "$name"

@@ -239,10 +239,7 @@ impl Launcher {
             worker.gives_way = true;
             process::log(
                 PgLogLevel::LOG,
-                format!(
-                    "logintel ends its tick in database \"{}\" early: {why}",
-                    worker.name
-                ),
+                format!("logintel ends its tick in database \"{}\" early: {why}", worker.name),
                 "",
                 "",
             );

@@ -88,16 +88,45 @@ unsafe extern "C-unwind" fn on_exit(_code: c_int, argument: pg_sys::Datum) {
     end(argument.value() as u32, Outcome::Failed("the worker was terminated"));
 }
 
-/// Makes the session what the tick expects, whatever the database's or the server's settings are.
-fn settle() {
+/// What a tick expects of the session, whatever the settings of the server, the database or its owner are.
+const SETTINGS: &[(&CStr, &CStr)] = &[
     // A superuser resolves no name in a schema where others may create.
-    process::set(c"search_path", c"pg_catalog, pg_temp");
-    process::set(c"default_transaction_isolation", c"read committed");
-    process::set(c"deadlock_timeout", DEADLOCK_TIMEOUT);
+    (c"search_path", c"pg_catalog, pg_temp"),
+    (c"role", c"none"),
+    (c"default_transaction_isolation", c"read committed"),
+    (c"default_transaction_read_only", c"off"),
+    (c"deadlock_timeout", DEADLOCK_TIMEOUT),
+    // Where policies would hide rows they hide them, rather than fail.
+    (c"row_security", c"on"),
+    // What depends on a row goes with it, and suppressions are validated, by triggers.
+    (c"session_replication_role", c"origin"),
+    // A step that fails is told of; it does not end the process.
+    (c"exit_on_error", c"off"),
+    // What a training may take has a bound of its own.
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    (c"transaction_timeout", c"0"),
+];
+
+/// Makes the session what the tick expects.
+fn settle() {
+    be_superuser();
+    for &(name, value) in SETTINGS {
+        process::set(name, value);
+    }
     // SAFETY: a setting, only read.
     if unsafe { pg_sys::LockTimeout } == 0 {
         process::set(c"lock_timeout", LOCK_TIMEOUT);
     }
+}
+
+/// Takes back a `session_authorization` that the database has set.
+fn be_superuser() {
+    process::transaction(|| {
+        // SAFETY: in a transaction, of a role that is always there; the name lives as long as the transaction.
+        let name =
+            unsafe { CStr::from_ptr(pg_sys::GetUserNameFromId(pg_sys::BOOTSTRAP_SUPERUSERID.into(), false)) };
+        process::set(c"session_authorization", name);
+    });
 }
 
 /// One tick. False when the database does not have the extension.

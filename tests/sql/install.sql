@@ -23,6 +23,8 @@ CREATE TEMP TABLE before (catalog regclass, object jsonb);
 CREATE TEMP TABLE after (LIKE before);
 INSERT INTO before SELECT * FROM pg_temp.everything();
 
+-- Where this runs, its roles may have members, which CREATE EXTENSION tells of.
+SET client_min_messages = error;
 CREATE EXTENSION logintel;
 SELECT extname, extnamespace::regnamespace AS schema, extrelocatable FROM pg_extension WHERE extname = 'logintel';
 -- Everything it made is in its schema.

@@ -18,9 +18,13 @@ CALL run_maintenance();
 CALL run_maintenance();
 SELECT step, last_rows, runs, rows, errors, failures FROM told WHERE detector = 'app' AND step <> 'drift' ORDER BY step;
 SELECT step, errors FROM told WHERE detector IS NULL ORDER BY step;
+SET quote_all_identifiers = on;
 INSERT INTO app VALUES ('2026-01-05 10:03', 'ERROR', 'c0', 's', 'four');
 CALL run_maintenance();
 SELECT step, last_rows, runs, rows FROM told WHERE detector = 'app' AND step = 'grouping';
+-- The views are refreshed with it, too.
+SELECT step, last_rows > 0 AS had_changes, errors FROM told WHERE step = 'views';
+RESET quote_all_identifiers;
 SELECT count(*) AS steps, bool_and(last_run BETWEEN now() - interval '1 minute' AND clock_timestamp()) AS are_now, bool_and(last_duration >= interval '0') AS took FROM worker_steps;
 
 -- What fails is told of, with its pause; who calls maintenance by hand tries it all the same, and a success ends it.

@@ -12,7 +12,7 @@ pub fn docker(path: &str) -> PathBuf {
 pub fn charted(name: &str) -> Database<'static> {
     let db = Cluster::shared().database(name);
     db.execute(&format!(
-        "DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN; GRANT logintel_reader, pg_read_all_data TO {name}"
+        "DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN; GRANT logintel_reader TO {name}"
     ));
     db.execute(
         "CREATE TABLE app_log (ts timestamptz, level text, component text, message text);
@@ -27,6 +27,7 @@ pub fn charted(name: &str) -> Database<'static> {
          SELECT logintel.start_live_session();
          SELECT logintel.ingest('here', 'ERROR', 'shop', 'no money');",
     );
+    db.execute(&format!("GRANT SELECT ON app_log TO {name}"));
     db.execute("CALL logintel.run_maintenance()");
     db.execute(
         "INSERT INTO logintel.scoring_failures (detector, rows, sqlstate, message) VALUES ('app', 1, '22007', 'made up');

@@ -1,4 +1,5 @@
-//! Databases whose encoding is not UTF-8: LATIN1, where every byte is a character, and `SQL_ASCII`, where bytes are what they are.
+//! Databases whose encoding is not UTF-8: LATIN1, where every byte is a character, `SQL_ASCII`, where bytes are what they are, and
+//! `EUC_JP`.
 use logintel_server_tests::postgres::Client;
 use logintel_server_tests::{Ask, Cluster};
 
@@ -183,4 +184,38 @@ fn latin1() {
 #[test]
 fn sql_ascii() {
     everything("SQL_ASCII");
+}
+
+/// Where a character may have two bytes, and few of Unicode's are known.
+#[test]
+fn euc_jp() {
+    let cluster = Cluster::shared();
+    cluster.client().ask("DROP DATABASE IF EXISTS encoding_euc_jp WITH (FORCE)");
+    cluster.client().ask("CREATE DATABASE encoding_euc_jp ENCODING 'EUC_JP' TEMPLATE template0 LOCALE 'C'");
+    let mut session = cluster.connect("encoding_euc_jp", "postgres");
+    session.ask("CREATE EXTENSION logintel");
+    // "Connection", "disk", "fault".
+    let [connection, disk, fault] = ["c0dcc2b3", "a5c7a5a3a5b9a5af", "b8cebee3"].map(text_of);
+    session.ask(&format!(
+        "CREATE TABLE app_log (ts timestamptz DEFAULT now(), level text, component text, message text);
+         INSERT INTO app_log (level, component, message) SELECT 'INFO', {disk}, {connection} || ' ' || n FROM generate_series(1, 300) AS n;
+         SELECT logintel.create_detector('app', 'app_log');
+         SELECT logintel.train('app');
+         SELECT logintel.watch('app');
+         INSERT INTO app_log (level, component, message) SELECT 'ERROR', {disk}, {disk} || ' ' || {fault} FROM generate_series(1, 3)"
+    ));
+    session.ask("CALL logintel.run_maintenance()");
+    assert_eq!(
+        session.ask(&format!(
+            "SELECT DISTINCT {}, {} FROM logintel.anomalies",
+            bytes("component"),
+            bytes("message")
+        )),
+        "a5c7a5a3a5b9a5af|a5c7a5a3a5b9a5af20b8cebee3"
+    );
+    // An error with a hint arrives.
+    assert_eq!(session.refused("SELECT logintel.ingest('[]'::jsonb)"), "22023");
+    assert!(session.ask("SELECT logintel.report_html('app')").is_ascii());
+    drop(session);
+    cluster.client().ask("DROP DATABASE encoding_euc_jp WITH (FORCE)");
 }

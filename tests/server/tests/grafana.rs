@@ -3,7 +3,10 @@
 use logintel_server_tests::postgres::Client;
 use logintel_server_tests::postgres::types::ToSql;
 use logintel_server_tests::{Ask, Cluster, charted, docker, shows_something};
-use std::fs;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+use std::{env, fs};
 
 /// Texts that a JSON path finds in a document.
 fn texts(client: &mut Client, document: &str, path: &str) -> Vec<String> {
@@ -92,6 +95,63 @@ fn every_panel_shows_something() {
         }
     }
     assert!(panels > 20, "{panels} panels");
+}
+
+/// What the image runs when it starts for the first time, and then what the sample's container runs, once.
+#[test]
+fn roles_of_the_compose_file_may_what_they_need() {
+    let cluster = Cluster::start("docker", &["logintel.databases = ''"]);
+    let db = cluster.plain_database("docker");
+    let mut init = cluster.program("psql");
+    let server: Vec<_> =
+        init.get_envs().map(|(name, value)| (name.to_owned(), value.map(OsStr::to_owned))).collect();
+    let folder = Path::new(init.get_program()).parent().expect("a folder").to_owned();
+    let path =
+        env::join_paths([folder].into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap()))).unwrap();
+    let mut shell = Command::new("sh");
+    shell.arg(docker("init.sh")).env("PATH", path).env("POSTGRES_DB", db.name());
+    shell.envs(server.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    shell.env("READER_PASSWORD", "r'1").env("SAMPLE_PASSWORD", "s");
+    succeeds(&mut shell);
+
+    let sample = fs::read_to_string(docker("sample.sql")).expect("a script");
+    let once = sample.replace(" \\watch 2", ";");
+    assert_ne!(once, sample);
+    let script = env::temp_dir().join(format!("logintel-sample-{}.sql", process::id()));
+    fs::write(&script, once).unwrap();
+    init.args(["-X", "-q", "-d", db.name(), "-U", "sample", "-f"]).arg(&script);
+    // Again, as when its container is started again.
+    for _ in 0..2 {
+        assert_eq!(succeeds(&mut init), "");
+    }
+    fs::remove_file(&script).unwrap();
+
+    db.execute(
+        "INSERT INTO app_log SELECT now(), 'ERROR', 'db', 'disk ' || n || ' is gone' FROM generate_series(1, 3) AS n;
+         INSERT INTO logintel.server_log (log_time, session_id, session_line_num, message, process_id) VALUES (now(), '65.1', 1, 'a secret', 7);
+         CREATE TABLE private_log (message text)",
+    );
+    db.execute("CALL logintel.run_maintenance()");
+    let mut reader = db.client_as("grafana");
+    assert!(reader.count("SELECT count(*) FROM app_log") > 86000);
+    assert!(reader.count("SELECT count(*) FROM logintel.anomalies") >= 3);
+    assert!(reader.count("SELECT count(*) FROM logintel.incidents") >= 1);
+    let mut sample = db.client_as("sample");
+    for session in [&mut reader, &mut sample] {
+        for table in ["logintel.server_log", "logintel.model_versions", "private_log"] {
+            assert_eq!(session.refused(&format!("SELECT FROM {table}")), "42501", "{table}");
+        }
+    }
+    assert_eq!(reader.refused("INSERT INTO app_log (message) VALUES ('x')"), "42501");
+    assert_eq!(sample.ask("SELECT owner FROM logintel.detectors WHERE name = 'app'"), "sample");
+}
+
+/// Runs a program to its good end; what it says on stderr.
+fn succeeds(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {said}");
+    said
 }
 
 #[test]

@@ -493,7 +493,7 @@ fn a_detector_changes_hands() {
     db.execute("REVOKE SELECT ON app_log FROM r_leaver; DROP ROLE r_leaver");
     assert_eq!(
         administrator.ask("SELECT state, what_to_do FROM logintel.status WHERE topic = 'detector' AND summary LIKE 'Its owner, role %, does not exist%'"),
-        "critical|SELECT logintel.alter_detector('left', owner => '…');"
+        "critical|SELECT logintel.alter_detector('left', owner => '...');"
     );
     let (state, message) = administrator.refusal("SELECT logintel.train('left')");
     assert_eq!(state, "42704");

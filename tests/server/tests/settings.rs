@@ -1,6 +1,6 @@
 //! The settings: what they are when nobody has set them, who may change them, and what they refuse.
-use logintel_server_tests::Cluster;
 use logintel_server_tests::postgres::Client;
+use logintel_server_tests::{Ask, Cluster, eventually};
 
 /// The SQLSTATE with which a statement fails.
 fn refusal(client: &mut Client, statement: &str) -> String {
@@ -89,8 +89,81 @@ fn takes_names_of_databases_as_they_are_written() {
     }
     cluster.set(&["logintel.databases = 'MixedCase, \"With, comma\"'"]);
     for name in ["MixedCase", "With, comma"] {
-        logintel_server_tests::eventually("the launcher has read the list", || {
+        eventually("the launcher has read the list", || {
             (cluster.log_lines(&[&format!("waits for database \"{name}\"")]) > 0).then_some(())
         });
     }
+}
+
+#[test]
+fn a_tick_is_not_troubled_by_what_a_database_sets() {
+    let cluster = Cluster::start("settled", &["logintel.interval = '1s'"]);
+    let db = cluster.database("settled");
+    let mut session = db.client();
+    // A log with policies, whose detector belongs to who is subject to them: to read it rows must be left out, if need be.
+    session.ask(
+        "CREATE ROLE settled_owner;
+         CREATE TABLE app_log (ts timestamptz, level text, message text);
+         INSERT INTO app_log SELECT now() - n * interval '1 minute', 'INFO', 'user ' || n || ' logged in' FROM generate_series(1, 300) AS n;
+         ALTER TABLE app_log ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY everything ON app_log USING (true);
+         GRANT SELECT ON app_log TO settled_owner;
+         GRANT logintel_writer TO settled_owner;
+         SET ROLE settled_owner;
+         SELECT logintel.create_detector('app', 'app_log');
+         SELECT logintel.train('app');
+         RESET ROLE;
+         SELECT logintel.watch('app')",
+    );
+    for setting in [
+        "role = settled_owner",
+        "session_authorization = settled_owner",
+        "search_path = public",
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_read_only = on",
+        "row_security = off",
+        "session_replication_role = replica",
+        "exit_on_error = on",
+        "statement_timeout = '1ms'",
+        "standard_conforming_strings = off",
+        "quote_all_identifiers = on",
+    ] {
+        session.ask(&format!("ALTER DATABASE settled SET {setting}"));
+    }
+    // The first may be found by a tick that began before.
+    for events in 1..=3 {
+        session.ask("INSERT INTO app_log VALUES (now(), 'ERROR', 'the disk is gone')");
+        eventually("the tick has made an incident of it", || {
+            let found = session
+                .ask("SELECT coalesce(sum(event_count), 0) FROM logintel.incidents WHERE detector = 'app'");
+            (found == events.to_string()).then_some(())
+        });
+    }
+    assert_eq!(session.ask("SELECT step, last_error FROM logintel.worker_stats WHERE errors > 0"), "");
+    assert_eq!(
+        session.ask("SELECT failures FROM logintel.worker_state() WHERE database = 'settled'"),
+        "0",
+        "{}",
+        cluster.log()
+    );
+    // What the procedure finds.
+    session.ask(
+        "CREATE TABLE found (setting text, value text);
+         CREATE OR REPLACE PROCEDURE logintel.run_maintenance() LANGUAGE sql BEGIN ATOMIC
+             INSERT INTO public.found VALUES ('current_user', current_user), ('session_user', session_user);
+             INSERT INTO public.found SELECT name, setting FROM pg_settings
+             WHERE name IN ('search_path', 'transaction_isolation', 'transaction_read_only', 'row_security', 'session_replication_role', 'exit_on_error');
+         END",
+    );
+    let all = "SELECT DISTINCT setting || ' ' || value FROM found ORDER BY 1";
+    let found = eventually("a tick tells what it finds", || {
+        let found = session.ask(all);
+        (!found.is_empty()).then_some(found)
+    });
+    assert_eq!(
+        found,
+        "current_user postgres\nexit_on_error off\nrow_security on\nsearch_path pg_catalog, pg_temp\n\
+         session_replication_role origin\nsession_user postgres\n\
+         transaction_isolation read committed\ntransaction_read_only off"
+    );
 }
