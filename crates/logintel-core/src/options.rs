@@ -243,6 +243,16 @@ impl TfidfOptions {
         TfidfOptions::default().merge(&self.to_json()).as_ref() == Ok(self)
     }
 
+    /// Every text in them.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        let stop_words = match &self.stop_words {
+            StopWords::List(words) => words.as_slice(),
+            _ => &[],
+        };
+        let masks = self.masks.rules().iter().flat_map(|rule| [&rule.name, &rule.pattern]);
+        std::iter::once(&self.token_pattern).chain(stop_words).chain(masks).map(String::as_str)
+    }
+
     /// The options as JSON: what [`Self::merge`] would take to make them.
     pub fn to_json(&self) -> Value {
         let frequency = |bound| match bound {

@@ -83,6 +83,10 @@ impl Artifact for TfidfModel {
             return Err(corrupt::<Self>("an n-gram is too long"));
         }
         self.vocabulary.validate(control)?.map_err(corrupt::<Self>)?;
+        // No text of PostgreSQL's holds a zero byte.
+        if self.options.texts().chain(self.vocabulary.words()).any(|text| text.contains('\0')) {
+            return Err(corrupt::<Self>("there is a zero byte in a text"));
+        }
         if !self.frequencies.is_sorted_by(|a, b| a < b)
             || self.frequencies.iter().any(|&df| df == 0 || df > self.documents)
         {

@@ -37,7 +37,7 @@ pub fn pack(target: &Target, folder: &Path) -> io::Result<()> {
         lines.windows(2).filter(|pair| is_remark(pair[0])).flatten().map(|&line| line.to_owned()).collect();
     let mut new = Vec::new();
     for entry in fs::read_dir(folder)? {
-        new.push(fs::read(entry?.path())?.escape_ascii().to_string());
+        new.push(escape(&fs::read(entry?.path())?));
     }
     new.retain(|line| !kept.contains(line));
     new.sort_unstable_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
@@ -54,7 +54,13 @@ fn is_remark(line: &str) -> bool {
     line.starts_with("# ")
 }
 
-/// The bytes of a line that [`slice::escape_ascii`] wrote.
+/// Bytes as a line that is no remark.
+fn escape(bytes: &[u8]) -> String {
+    let line = bytes.escape_ascii().to_string();
+    if is_remark(&line) { line.replacen('#', r"\x23", 1) } else { line }
+}
+
+/// The bytes of a line that [`escape`] wrote.
 fn unescape(line: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(line.len());
     let mut rest = line.bytes();
@@ -78,12 +84,14 @@ fn unescape(line: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::unescape;
+    use super::{escape, is_remark, unescape};
 
     #[test]
     fn every_byte_comes_back() {
         let bytes: Vec<u8> = (0..=255).collect();
-        assert_eq!(unescape(&bytes.escape_ascii().to_string()), Some(bytes));
+        assert_eq!(unescape(&escape(&bytes)), Some(bytes));
+        assert!(!is_remark(&escape(b"# 1")));
+        assert_eq!(unescape(&escape(b"# 1")).as_deref(), Some(&b"# 1"[..]));
         assert_eq!(unescape(r"\x4"), None);
     }
 }

@@ -7,7 +7,7 @@ use logintel_core::control::Unattended;
 use logintel_core::rates::RateState;
 use logintel_core::tfidf::TfidfModel;
 use logintel_core::wire;
-use logintel_fuzz::artifacts::{body, small_baseline, small_state};
+use logintel_fuzz::artifacts::{body, sealed, small_baseline, small_state};
 use logintel_fuzz::{memory, target};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -77,6 +77,14 @@ fn forge(name: &str, bytes: &[u8]) {
 fn a_forged_model_is_refused_or_works() {
     forge("tfidf_model", &fixture("tfidf_model_v1"));
     forge("rate_state", &artifact::encode(&small_state(), &Unattended).unwrap());
+}
+
+#[test]
+fn a_forged_model_with_a_zero_byte_is_refused() {
+    let mut forged = body(&fixture("tfidf_model_v1")).to_vec();
+    let at = forged.windows(4).position(|part| part == b"(?u)").expect("its token_pattern");
+    forged[at] = 0;
+    assert_refused::<TfidfModel>(&sealed::<TfidfModel>(&forged), "a zero byte");
 }
 
 #[test]
