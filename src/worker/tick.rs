@@ -115,9 +115,8 @@ fn settle() {
 fn be_superuser() {
     process::transaction(|| {
         // SAFETY: in a transaction, of a role that is always there; the name lives as long as the transaction.
-        let name = unsafe {
-            CStr::from_ptr(pg_sys::GetUserNameFromId(pg_sys::BOOTSTRAP_SUPERUSERID.into(), false))
-        };
+        let name =
+            unsafe { CStr::from_ptr(pg_sys::GetUserNameFromId(pg_sys::BOOTSTRAP_SUPERUSERID.into(), false)) };
         process::set(c"session_authorization", name);
     });
 }

@@ -182,9 +182,7 @@ fn sql_ascii() {
 fn euc_jp() {
     let cluster = Cluster::shared();
     cluster.client().ask("DROP DATABASE IF EXISTS encoding_euc_jp WITH (FORCE)");
-    cluster
-        .client()
-        .ask("CREATE DATABASE encoding_euc_jp ENCODING 'EUC_JP' TEMPLATE template0 LOCALE 'C'");
+    cluster.client().ask("CREATE DATABASE encoding_euc_jp ENCODING 'EUC_JP' TEMPLATE template0 LOCALE 'C'");
     let mut session = cluster.connect("encoding_euc_jp", "postgres");
     session.ask("CREATE EXTENSION logintel");
     // "Connection", "disk", "fault".

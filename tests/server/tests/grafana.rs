@@ -103,9 +103,11 @@ fn roles_of_the_compose_file_may_what_they_need() {
     let cluster = Cluster::start("docker", &["logintel.databases = ''"]);
     let db = cluster.plain_database("docker");
     let mut init = cluster.program("psql");
-    let server: Vec<_> = init.get_envs().map(|(name, value)| (name.to_owned(), value.map(OsStr::to_owned))).collect();
+    let server: Vec<_> =
+        init.get_envs().map(|(name, value)| (name.to_owned(), value.map(OsStr::to_owned))).collect();
     let folder = Path::new(init.get_program()).parent().expect("a folder").to_owned();
-    let path = env::join_paths([folder].into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap()))).unwrap();
+    let path =
+        env::join_paths([folder].into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap()))).unwrap();
     let mut shell = Command::new("sh");
     shell.arg(docker("init.sh")).env("PATH", path).env("POSTGRES_DB", db.name());
     shell.envs(server.into_iter().filter_map(|(name, value)| Some((name, value?))));
@@ -126,7 +128,7 @@ fn roles_of_the_compose_file_may_what_they_need() {
 
     db.execute(
         "INSERT INTO app_log SELECT now(), 'ERROR', 'db', 'disk ' || n || ' is gone' FROM generate_series(1, 3) AS n;
-         INSERT INTO logintel.server_log (log_time, session_id, session_line_num, message, process_id) VALUES (now(), '65.1', 1, 'a secret', 7);
+         INSERT INTO logintel.server_log (log_time, session_id, session_line_num, error_severity, message, process_id) VALUES (now(), '65.1', 1, 'LOG', 'a secret', 7);
          CREATE TABLE private_log (message text)",
     );
     db.execute("CALL logintel.run_maintenance()");

@@ -58,14 +58,14 @@ fn backslashes_may_mean_what_they_meant_long_ago() {
          SELECT FROM logintel.create_detector('app', 'app_log');
          SELECT FROM logintel.train('app');
          SELECT FROM logintel.watch('app');
-         INSERT INTO app_log VALUES (now(), 'ERROR', 'disk 7 is gone');
+         INSERT INTO app_log SELECT now(), 'ERROR', 'disk ' || n || ' is gone' FROM generate_series(1, 3) AS n;
          CALL logintel.run_maintenance();
          SELECT topic, state FROM logintel.status WHERE detector = 'app' AND topic = 'detector';
          SELECT is_preloaded FROM logintel.worker_here();
          SELECT event_count FROM logintel.incidents",
     );
     assert_eq!(said, "");
-    assert_eq!(printed, "detector|ok\nt\n1");
+    assert_eq!(printed, "detector|ok\nt\n3");
 }
 
 #[test]
@@ -73,9 +73,8 @@ fn the_script_can_be_read_in_every_encoding() {
     let cluster = Cluster::shared();
     let shared = cluster.program("pg_config").arg("--sharedir").output().expect("pg_config").stdout;
     let folder = PathBuf::from(String::from_utf8(shared).expect("a path").trim()).join("extension");
-    let version = cluster
-        .client()
-        .ask("SELECT default_version FROM pg_available_extensions WHERE name = 'logintel'");
+    let version =
+        cluster.client().ask("SELECT default_version FROM pg_available_extensions WHERE name = 'logintel'");
     for name in [format!("logintel--{version}.sql"), "logintel.control".to_owned()] {
         let text = fs::read(folder.join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let line = text.split(|&byte| byte == b'\n').position(|line| !line.is_ascii());
