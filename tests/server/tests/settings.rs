@@ -129,9 +129,9 @@ fn a_tick_is_not_troubled_by_what_a_database_sets() {
     ] {
         session.ask(&format!("ALTER DATABASE settled SET {setting}"));
     }
-    // They hold for everybody else.
+    // They hold for everybody else, but for session_authorization, which a login sets.
     assert_eq!(
-        db.client().ask("SELECT session_user, current_setting('transaction_read_only'), current_setting('session_replication_role')"),
+        db.client().ask("SELECT current_user, current_setting('transaction_read_only'), current_setting('session_replication_role')"),
         "settled_owner|on|replica"
     );
     session.ask("ALTER DATABASE settled SET statement_timeout = '1ms'");
