@@ -128,7 +128,7 @@ fn roles_of_the_compose_file_may_what_they_need() {
 
     db.execute(
         "INSERT INTO app_log SELECT now(), 'ERROR', 'db', 'disk ' || n || ' is gone' FROM generate_series(1, 3) AS n;
-         INSERT INTO logintel.server_log (log_time, session_id, session_line_num, message, process_id) VALUES (now(), '65.1', 1, 'a secret', 7);
+         INSERT INTO logintel.server_log (log_time, session_id, session_line_num, error_severity, message, process_id) VALUES (now(), '65.1', 1, 'LOG', 'a secret', 7);
          CREATE TABLE private_log (message text)",
     );
     db.execute("CALL logintel.run_maintenance()");
