@@ -111,7 +111,7 @@ impl Chance {
                 0 => bytes.truncate(at),
                 1 => bytes.insert(at, self.below(256) as u8),
                 _ if at < bytes.len() => {
-                    bytes[at] = *self.of(&[0, 1, 0x7f, 0x80, 0xff, self.clone().below(256) as u8])
+                    bytes[at] = *self.of(&[0, 1, 0x7f, 0x80, 0xff, self.clone().below(256) as u8]);
                 }
                 _ => bytes.push(0),
             }

@@ -22,8 +22,8 @@ pub fn inputs(target: &Target) -> Vec<Vec<u8>> {
 /// Those of the files.
 pub fn unpack(target: &Target, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let inputs = inputs(target).into_iter().enumerate();
-    inputs.map(|(at, input)| fs::write(folder.join(format!("kept-{at:04}")), input)).collect()
+    let mut inputs = inputs(target).into_iter().enumerate();
+    inputs.try_for_each(|(at, input)| fs::write(folder.join(format!("kept-{at:04}")), input))
 }
 
 /// Keeps the files of a folder, the shortest first, beside those that are kept for a reason.

@@ -61,8 +61,11 @@ pub(crate) fn tokenizer(input: &[u8]) {
 pub(crate) fn templates(input: &[u8]) {
     let text = crate::text(input);
     let masker = Masker::new(&Masks::BuiltIn).expect("masks of ours");
-    let masked = |line: &str| masker.mask(line, &Watch::default()).expect("a short line").into_owned();
-    for lines in [text.lines().map(str::to_owned).collect::<Vec<_>>(), text.lines().map(masked).collect()] {
+    let without_values =
+        |line: &str| masker.mask(line, &Watch::default()).expect("a short line").into_owned();
+    for lines in
+        [text.lines().map(str::to_owned).collect::<Vec<_>>(), text.lines().map(without_values).collect()]
+    {
         let mine = |lines: &mut dyn Iterator<Item = &String>| {
             let mut miner = Miner::new(Vec::new(), u64::MAX);
             let numbers: Vec<_> =

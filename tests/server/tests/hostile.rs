@@ -355,136 +355,105 @@ fn value(of: &str, literals: &Literals, chance: &mut Chance) -> String {
         let items: Vec<_> = (0..chance.below(4)).map(|_| value(element, literals, chance)).collect();
         return format!("ARRAY[{}]::{of}", items.join(", "));
     }
-    let one = |values: &[&str], chance: &mut Chance| format!("{}::{of}", chance.of(values));
-    match of {
-        "smallint" => one(&["0", "1", "-1", "'32767'", "'-32768'"], chance),
-        "integer" => one(&["0", "1", "2", "-1", "5", "100", "2147483647", "'-2147483648'"], chance),
-        "bigint" => one(
-            &[
-                "0",
-                "1",
-                "2",
-                "-1",
-                "9223372036854775807",
-                "'-9223372036854775808'",
-                "(SELECT max(incident_id) FROM logintel.incidents)",
-                "(SELECT max(anomaly_id) FROM logintel.anomalies)",
-            ],
-            chance,
-        ),
-        "double precision" | "real" => {
-            one(&["0", "0.5", "1", "-1", "'nan'", "'inf'", "'-inf'", "1e30", "1e-30"], chance)
-        }
-        "boolean" => one(&["true", "false"], chance),
-        "timestamp with time zone" => one(
-            &[
-                "now()",
-                "'2026-01-01 00:30Z'",
-                "'infinity'",
-                "'-infinity'",
-                "'4713-01-01 00:00Z BC'",
-                "'294276-12-31 23:59:59.999999Z'",
-                "'1970-01-01Z'",
-            ],
-            chance,
-        ),
-        "interval" => one(
-            &[
-                "'1 hour'",
-                "'0'",
-                "'-1 day'",
-                "'1 us'",
-                "'178000000 years'",
-                "'1 mon -1 day'",
-                "'2562047788 hours'",
-            ],
-            chance,
-        ),
-        "oid" => one(&["0", "4294967295", "'logintel.logvec'::regtype", "'app_log'::regclass"], chance),
-        "regclass" => one(
-            &[
-                "'app_log'",
-                "'pg_class'",
-                "'logintel.incidents'",
-                "'logintel.anomalies'",
-                "0",
-                "4294967295",
-                "'vectors'",
-                "'pg_class_oid_index'",
-                "'logintel.incident_timeline'",
-            ],
-            chance,
-        ),
-        "name" => one(&["current_user", "''", "'nobody'", "'app'"], chance),
-        "bytea" => one(&["''", "'\\x00'", "decode(repeat('ff', 100), 'hex')"], chance),
-        "logintel.logvec" => {
-            if chance.below(2) == 0 {
-                return one(
-                    &[
-                        "'{}/1'",
-                        "'{1:1}/3'",
-                        "'{1:3e38,3:-3e38}/3'",
-                        "'{3:1e-45}/3'",
-                        "'{1000000000:1}/1000000000'",
-                        "'{1:1}/1000000000'",
-                    ],
-                    chance,
-                );
-            }
-            format!("{}::{of}", literals.vector(chance))
-        }
-        "logintel.tfidf_model" => {
-            if chance.below(4) == 0 {
-                format!("{}::{of}", literals.model(chance))
-            } else {
-                "(SELECT m FROM models LIMIT 1)".to_owned()
-            }
-        }
-        "jsonb" | "json" => {
-            if chance.below(3) == 0 {
-                return one(
-                    &[
-                        "'{}'",
-                        "'[]'",
-                        "'null'",
-                        "'1'",
-                        "'\"\"'",
-                        "'{\"a\": {\"a\": [1, null]}}'",
-                        "(repeat('[', 5000) || repeat(']', 5000))",
-                    ],
-                    chance,
-                );
-            }
-            format!("{}::{of}", literals.options(chance))
-        }
+    let by_chance = match of {
         // What cannot be written is not there.
-        "internal" => "NULL".to_owned(),
-        _ => {
-            if chance.below(4) == 0 {
-                return format!("{}::{of}", literals.line(chance));
-            }
-            one(
-                &[
-                    "'app'",
-                    "'app'",
-                    "'app'",
-                    "''",
-                    "'ERROR'",
-                    "'row'",
-                    "'statement'",
-                    "'message'",
-                    "'ts'",
-                    "'logs'",
-                    "'server_log'",
-                    "'app.1'",
-                    "'boom 1'",
-                    "'pg_class'",
-                    "repeat('x', 100000)",
-                    "'1'",
-                ],
-                chance,
-            )
-        }
+        "internal" => return "NULL".to_owned(),
+        "logintel.tfidf_model" if chance.below(4) > 0 => return "(SELECT m FROM models LIMIT 1)".to_owned(),
+        "logintel.tfidf_model" => Some(literals.model(chance)),
+        "logintel.logvec" if chance.below(2) > 0 => Some(literals.vector(chance)),
+        "jsonb" | "json" if chance.below(3) > 0 => Some(literals.options(chance)),
+        "text" if chance.below(4) == 0 => Some(literals.line(chance)),
+        _ => None,
+    };
+    let literal = by_chance.unwrap_or_else(|| (*chance.of(plain(of))).to_owned());
+    format!("{literal}::{of}")
+}
+
+/// Literals of a type.
+fn plain(of: &str) -> &'static [&'static str] {
+    match of {
+        "smallint" => &["0", "1", "-1", "'32767'", "'-32768'"],
+        "integer" => &["0", "1", "2", "-1", "5", "100", "2147483647", "'-2147483648'"],
+        "bigint" => &[
+            "0",
+            "1",
+            "2",
+            "-1",
+            "9223372036854775807",
+            "'-9223372036854775808'",
+            "(SELECT max(incident_id) FROM logintel.incidents)",
+            "(SELECT max(anomaly_id) FROM logintel.anomalies)",
+        ],
+        "double precision" | "real" => &["0", "0.5", "1", "-1", "'nan'", "'inf'", "'-inf'", "1e30", "1e-30"],
+        "boolean" => &["true", "false"],
+        "timestamp with time zone" => &[
+            "now()",
+            "'2026-01-01 00:30Z'",
+            "'infinity'",
+            "'-infinity'",
+            "'4713-01-01 00:00Z BC'",
+            "'294276-12-31 23:59:59.999999Z'",
+            "'1970-01-01Z'",
+        ],
+        "interval" => &[
+            "'1 hour'",
+            "'0'",
+            "'-1 day'",
+            "'1 us'",
+            "'178000000 years'",
+            "'1 mon -1 day'",
+            "'2562047788 hours'",
+        ],
+        "oid" => &["0", "4294967295", "'logintel.logvec'::regtype", "'app_log'::regclass"],
+        "regclass" => &[
+            "'app_log'",
+            "'pg_class'",
+            "'logintel.incidents'",
+            "'logintel.anomalies'",
+            "0",
+            "4294967295",
+            "'vectors'",
+            "'pg_class_oid_index'",
+            "'logintel.incident_timeline'",
+        ],
+        "regrole" => &["current_user", "0", "4294967295", "'pg_monitor'"],
+        "name" => &["current_user", "''", "'nobody'", "'app'"],
+        "bytea" => &["''", "'\\x00'", "decode(repeat('ff', 100), 'hex')"],
+        "logintel.logvec" => &[
+            "'{}/1'",
+            "'{1:1}/3'",
+            "'{1:3e38,3:-3e38}/3'",
+            "'{3:1e-45}/3'",
+            "'{1000000000:1}/1000000000'",
+            "'{1:1}/1000000000'",
+        ],
+        "jsonb" | "json" => &[
+            "'{}'",
+            "'[]'",
+            "'null'",
+            "'1'",
+            "'\"\"'",
+            "'{\"a\": {\"a\": [1, null]}}'",
+            "(repeat('[', 5000) || repeat(']', 5000))",
+        ],
+        _ => &[
+            "'app'",
+            "'app'",
+            "'app'",
+            "''",
+            "'ERROR'",
+            "'row'",
+            "'statement'",
+            "'message'",
+            "'ts'",
+            "'logs'",
+            "'server_log'",
+            "'app.1'",
+            "'boom 1'",
+            "'pg_class'",
+            "repeat('x', 100000)",
+            "'1'",
+        ],
     }
 }
 
