@@ -22,12 +22,14 @@ out=$ROOT/target/deb
 tree=$out/$name
 package=$out/${name}_${version}-1_$arch.deb
 
-# remapped: the flags with which the compiler writes no folder of this machine into the library. For this target alone: they are joined
-# with those that cargo-pgrx gives, and RUSTFLAGS would take their place. Flags are parted by blanks: with one in a folder there are none.
+# remapped: the flags with which the compilers (pgrx brings some C) write no folder of this machine into the library. Rust's are for this
+# target alone: so they are joined with those that cargo-pgrx gives, and RUSTFLAGS would take their place. Flags are parted by blanks: with
+# one in a folder there are none.
 remapped() {
     local home=${CARGO_HOME:-$HOME/.cargo}
     [[ $ROOT$home != *' '* ]] || return 0
-    printf '%s=%s' "CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUSTFLAGS" \
+    printf '%s\n' "CFLAGS=${CFLAGS:-} -fmacro-prefix-map=$ROOT=/logintel"
+    printf '%s=%s\n' "CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUSTFLAGS" \
         "--remap-path-prefix=$home=/cargo --remap-path-prefix=$ROOT=/logintel"
 }
 
