@@ -3,11 +3,8 @@
 //! They are advisory locks in a space that `pg_advisory_lock` does not reach: whoever may call that function could keep
 //! everybody waiting.
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 
-use crate::error::fail;
 use crate::hash::hash;
-use crate::step::is_worker;
 
 /// What a lock is about.
 #[derive(Debug, Clone, Copy)]
@@ -18,35 +15,42 @@ enum About {
     Suppressions = 4,
 }
 
-/// Takes a lock; whether it was to be had, where nobody is waited for.
-fn acquire(about: About, name: &str, waits: bool) -> bool {
-    // SAFETY: a complete tag.
-    unsafe {
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
-            locktag_field2: about as u32,
-            locktag_field3: hash(name.as_bytes()),
-            // PostgreSQL's functions have 1 and 2 here.
-            locktag_field4: 0x6c69,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
-            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
-        };
-        let taken = pg_sys::LockAcquire(&raw const tag, pg_sys::ExclusiveLock as i32, false, !waits);
-        taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+/// What names it to PostgreSQL.
+fn tag(about: About, name: &str) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
+        // SAFETY: set when the session begins, and only read.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: about as u32,
+        locktag_field3: hash(name.as_bytes()),
+        // PostgreSQL's functions have 1 and 2 here.
+        locktag_field4: 0x6c69,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
     }
 }
 
-/// Lets one transaction at a time change a detector's incidents, and replace or remove its anomalies. The worker waits for nobody, or who
-/// keeps detectors of his own locked would keep it from everybody's.
+/// Takes a lock; whether it was to be had, where nobody is waited for.
+fn acquire(about: About, name: &str, waits: bool) -> bool {
+    let tag = tag(about, name);
+    // SAFETY: a complete tag.
+    let taken = unsafe { pg_sys::LockAcquire(&raw const tag, pg_sys::ExclusiveLock as i32, false, !waits) };
+    taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+/// Lets one transaction at a time change a detector's incidents, and replace or remove its anomalies.
 pub fn lock_detector(detector: &str) {
-    let waits = !is_worker();
-    if !acquire(About::Detector, detector, waits) {
-        fail(
-            PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
-            format!("another session is changing detector \"{detector}\", its incidents or its history"),
-            "It is tried again by itself.",
-        );
+    acquire(About::Detector, detector, true);
+}
+
+/// Whether no other transaction holds that lock now.
+pub fn is_detector_free(detector: &str) -> bool {
+    let is_free = acquire(About::Detector, detector, false);
+    if is_free {
+        let tag = tag(About::Detector, detector);
+        // SAFETY: a complete tag, of a lock that was taken above.
+        unsafe { pg_sys::LockRelease(&raw const tag, pg_sys::ExclusiveLock as i32, false) };
     }
+    is_free
 }
 
 /// Lets one transaction at a time refresh the views.

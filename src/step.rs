@@ -10,6 +10,7 @@ use pgrx::pg_sys;
 use crate::backoff::{Micros, backoff};
 use crate::deadline::attempt_within;
 use crate::error::warn;
+use crate::lock::is_detector_free;
 use crate::security::RunAs;
 use crate::settings;
 use crate::spi::{ActiveSnapshot, Arg, Connection, arg, text_arg};
@@ -108,7 +109,7 @@ impl<'a> Step<'a> {
     /// Does it, unless it rests: as long as there is more to do, each time in a transaction of its own.
     pub fn run(self, is_atomic: bool, mut work: impl FnMut() -> Done) {
         let mut before = self.state();
-        if before.rests && is_worker() {
+        if is_worker() && (before.rests || self.is_busy()) {
             return;
         }
         let (mut rows, mut is_first) = (0, true);
@@ -138,6 +139,12 @@ impl<'a> Step<'a> {
             }
             (before, is_first) = (State::default(), false);
         }
+    }
+
+    /// Whether another session is changing its detector: the worker comes back with the next tick. If it waited, whoever keeps detectors of his
+    /// own locked would keep it from everybody's.
+    fn is_busy(&self) -> bool {
+        self.detector.is_some_and(|name| !is_detector_free(name))
     }
 
     /// The condition for its row, whose parameters are the first two.
@@ -277,7 +284,7 @@ fn cut(message: &str) -> crate::text::Text {
 }
 
 /// Whether this process works in the background.
-pub fn is_worker() -> bool {
+fn is_worker() -> bool {
     // SAFETY: set when the process starts, and only read.
     unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BG_WORKER }
 }

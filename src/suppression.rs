@@ -8,6 +8,7 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::call::Raw;
 use crate::control::Session;
 use crate::detector::Detector;
 use crate::detector::record::{MAX_LABEL, MAX_MESSAGE, kept, label};
@@ -74,15 +75,31 @@ impl Written {
 
 /// Refuses a rule that cannot be right, or may not be written by the role at hand. A trigger in Rust: its errors have no
 /// lines about a function that nobody has called.
-#[pg_trigger]
-pub fn check_suppression<'a>(
-    trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, TryFromDatumError> {
-    let Some(row) = trigger.new() else { return Ok(None) };
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_extern(sql = "
+CREATE FUNCTION check_suppression() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+pub unsafe fn check_suppression(fcinfo: pg_sys::FunctionCallInfo) -> Raw {
+    // SAFETY: that of the running call.
+    let trigger = unsafe { fcinfo.as_ref().and_then(|call| PgTrigger::from_fcinfo(call).ok()) };
+    let Some(trigger) = trigger else { not_ours() };
+    let Some(row) = trigger.new() else { not_ours() };
     let mut row = row.into_owned();
-    validate(&Written::read(&row)?, trigger.event().fired_by_insert());
-    row.set_by_name("updated_at", pgrx::datum::datetime_support::clock_timestamp())?;
-    Ok(Some(row))
+    let Ok(written) = Written::read(&row) else { not_ours() };
+    validate(&written, trigger.event().fired_by_insert());
+    if row.set_by_name("updated_at", pgrx::datum::datetime_support::clock_timestamp()).is_err() {
+        not_ours();
+    }
+    Raw(row.into_trigger_datum())
+}
+
+fn not_ours() -> ! {
+    fail(
+        PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+        "check_suppression is a trigger of the table logintel.suppressions",
+        "It belongs to the extension.",
+    )
 }
 
 fn validate(rule: &Written, is_new: bool) {

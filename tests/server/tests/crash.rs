@@ -279,9 +279,13 @@ impl<'a> Run<'a> {
             (running.join().expect("a session").0, in_the_middle, down)
         });
         let begun = Instant::now();
+        // One that began before may have left to the next what a session was changing.
+        let now = run.db.client().ask("SELECT clock_timestamp()");
         eventually("the worker has done a tick", || {
-            let ticks = "SELECT count(*) FROM logintel.worker_state() WHERE database = 'crash' AND last_end IS NOT NULL AND failures = 0";
-            (run.db.client().count(ticks) > 0).then_some(())
+            let ticks = format!(
+                "SELECT count(*) FROM logintel.worker_state() WHERE database = 'crash' AND last_start > '{now}' AND last_end > last_start AND failures = 0"
+            );
+            (run.db.client().count(&ticks) > 0).then_some(())
         });
         Struck { turns, in_the_middle, down, until_tick: begun.elapsed() }
     }

@@ -210,6 +210,33 @@ fn rows_land_in_a_watched_table_whose_column_is_gone() {
     }
 }
 
+/// The worker does not wait for who keeps detectors of his own locked: it would come to nobody else's.
+#[test]
+fn locked_detectors_keep_the_worker_from_nothing_else() {
+    let db = Cluster::shared().database("locks_detectors");
+    db.execute(&format!(
+        "CREATE TABLE app_log (ts timestamptz, level text, component text, source text, message text); {};
+         CREATE TABLE other_log (LIKE app_log);
+         SELECT logintel.create_detector('mine ' || n, 'other_log') FROM generate_series(1, 20) AS n;
+         SELECT logintel.create_detector('app', 'app_log'); SELECT logintel.train('app'); SELECT logintel.watch('app')",
+        fill("app_log", 300)
+    ));
+    let mut keeper = db.client();
+    keeper.ask("BEGIN; SELECT logintel.alter_detector('mine ' || n, new_name => 'yours ' || n) FROM generate_series(1, 20) AS n");
+    let mut session = db.client();
+    session.ask(
+        "INSERT INTO app_log SELECT now(), 'ERROR', 'c', 's', 'boom ' || i FROM generate_series(1, 3) AS i",
+    );
+    eventually("the worker makes an incident", || {
+        (session.count("SELECT count(*) FROM logintel.incidents") > 0).then_some(())
+    });
+    keeper.ask("ROLLBACK");
+    assert_eq!(
+        session.ask("SELECT detector, step, last_error FROM logintel.worker_steps WHERE failures > 0"),
+        ""
+    );
+}
+
 #[test]
 fn what_drops_the_extension_does_not_wait_for_the_worker() {
     let (db, _keeper, _) = training("locks_extension");
