@@ -307,7 +307,7 @@ pub fn may_read(user: pg_sys::Oid, owner: pg_sys::Oid, relation: pg_sys::Oid) ->
 }
 
 /// Whether a role has SELECT on a relation.
-pub fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
+fn may_select(user: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
     let mut is_missing = false;
     // SAFETY: catalog look-up, which says when the relation is gone.
     let granted = unsafe {

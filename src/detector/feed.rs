@@ -7,11 +7,11 @@ use crate::spi::Connection;
 
 impl Detector {
     /// Whether triggers on a table may feed it: on its own relation and the partitions of that by whomever they were made,
-    /// elsewhere where the table's owner has the rights of the detector's, who can read the table: a trigger may name a detector that
-    /// somebody else makes later.
+    /// elsewhere where the table's owner has the rights of the detector's, who can read all of the table: a trigger may name a detector
+    /// that somebody else makes later.
     pub(super) fn is_fed_by(&self, table: pg_sys::Oid, owner: pg_sys::Oid, is_partition: bool) -> bool {
         table == self.relation
-            || security::may_administer(owner, self.owner) && security::may_select(self.owner, table)
+            || security::may_administer(owner, self.owner) && security::may_read(self.owner, owner, table)
             || is_partition && ancestors(table).contains(&self.relation)
     }
 

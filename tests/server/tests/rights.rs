@@ -451,6 +451,12 @@ fn a_detector_needs_the_rights_of_its_owner() {
     db.execute("INSERT INTO payroll VALUES (now(), 'ERROR', 'c', 's', 'a salary')");
     assert_eq!(session.count("SELECT count(*) FROM logintel.anomalies WHERE detector = 'later'"), 0);
     assert_eq!(session.count("SELECT count(*) FROM pg_trigger WHERE tgname = 'later'"), 1);
+    // Nor where policies would hide them from her.
+    db.execute(
+        "GRANT SELECT ON payroll TO r_mallory; ALTER TABLE payroll ENABLE ROW LEVEL SECURITY;
+         INSERT INTO payroll VALUES (now(), 'ERROR', 'c', 's', 'a salary')",
+    );
+    assert_eq!(session.count("SELECT count(*) FROM logintel.anomalies WHERE detector = 'later'"), 0);
     // Her trigger, on a table that she keeps locked, is in nobody's way.
     mallory.ask("BEGIN; LOCK TABLE mine");
     let mut owner = db.client_as("r_owner");
